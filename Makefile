@@ -1,0 +1,96 @@
+# One command per wish; `make help` lists them.  Needs Python 3.11 or newer, git and make.
+
+SHELL   := bash
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+STAMP   := $(VENV)/.setup
+PY      := $(BIN)/python
+LOCK    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+           --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check lint format test test-all conformance fault docs demo coverage bench proto codes lock shape release clean
+
+help:  ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv with everything a developer needs; quick when nothing has changed
+
+$(STAMP): requirements/uv.lock requirements/dev.lock requirements/release.lock pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(PY) -m pip install --quiet --require-hashes --requirement requirements/uv.lock
+	$(BIN)/uv pip sync --quiet --python $(PY) --require-hashes requirements/dev.lock
+	$(BIN)/uv pip install --quiet --python $(PY) --no-deps --build-constraints requirements/release.lock --editable .
+	@touch $@
+
+check: lint coverage docs  ## all gates: lint, tests with branch coverage (85 % in total and in each layer), docs
+
+lint: $(STAMP)  ## style, types, layers, generated files
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(PY) scripts/check_lock.py
+	$(PY) scripts/generate_codes.py --check
+	$(PY) scripts/generate_settings_page.py --check
+	$(PY) scripts/generate_reference.py --check
+	$(PY) scripts/generate_proto.py --check
+
+format: $(STAMP)  ## put the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test: $(STAMP)  ## the tests a developer runs all day: everything but slow ones and pages
+	$(PY) -m pytest -m "not slow" --ignore tests/docs $(ARGS)
+
+test-all: $(STAMP)  ## every test, slow ones and pages too
+	$(PY) -m pytest $(ARGS)
+
+conformance: $(STAMP)  ## the cases in spec/cases
+	$(PY) -m pytest tests/conformance $(ARGS)
+
+fault: $(STAMP)  ## kill, stall, cut, corrupt and fill the disk
+	$(PY) -m pytest -m fault $(ARGS)
+
+coverage: $(STAMP)  ## every test but pages, with branches measured in every process; fails below 85 %
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --ignore tests/docs $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(PY) scripts/coverage_by_layer.py
+
+docs: $(STAMP)  ## run every block of code in README and docs
+	$(PY) -m pytest tests/docs $(ARGS)
+
+demo: $(STAMP)  ## a governed call across processes, from nothing to a verified log
+	$(BIN)/altar demo
+
+bench: $(STAMP)  ## measure; AGAINST=<rev> compares with another commit and fails when latency is over 1.10 of it
+ifdef AGAINST
+	$(PY) scripts/bench_against.py $(AGAINST) $(ARGS)
+else
+	$(PY) -m bench.run --json .bench.json $(ARGS)
+endif
+
+proto: $(STAMP)  ## generate src/altar/_proto from proto/; lint it; refuse a breaking change
+	$(PY) scripts/generate_proto.py
+
+codes: $(STAMP)  ## generate the error codes and the reference pages
+	$(PY) scripts/generate_codes.py
+	$(PY) scripts/generate_settings_page.py
+	$(PY) scripts/generate_reference.py
+
+lock:  ## write requirements/*.lock anew; UPGRADE=1 takes the newest of everything
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/uv.in --output-file requirements/uv.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/dev.in pyproject.toml --all-extras --output-file requirements/dev.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/release.in --output-file requirements/release.lock
+	$(PY) scripts/check_lock.py
+
+shape: $(STAMP)  ## figures of the house: sizes, nests, names, tests; reports, never fails
+	$(PY) scripts/shape.py
+
+release: $(STAMP)  ## wheel, sdist and SBOM from a clean clone into dist/; the wheel must run the demo
+	$(PY) scripts/release.py
+
+clean:  ## remove what was made, except .venv
+	rm -rf dist build .coverage .coverage.* .bench.json .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,132 @@
+"""ALTAR: a Python function becomes a versioned contract that runs in-process or on a governed grid.
+
+Declare with :func:`tool`, call through :func:`session`.
+Importing this module configures nothing and loads no framework.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import timedelta
+
+    from altar.adm.call import ErrorObject, FunctionCall, ResultStatus, ToolResult
+    from altar.adm.declaration import Annotations, FunctionDeclaration, Tool, ToolContract, ToolManifest
+    from altar.adm.errors import (
+        AltarError,
+        AuthorizationError,
+        ConfigurationError,
+        DeclarationError,
+        ExecutionError,
+        TransportError,
+        ValidationError,
+    )
+    from altar.adm.schema import Schema
+    from altar.later.session import Options, Session, SyncSession
+    from altar.later.tool import ToolFunction, tool
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AltarError",
+    "Annotations",
+    "AuthorizationError",
+    "ConfigurationError",
+    "DeclarationError",
+    "ErrorObject",
+    "ExecutionError",
+    "FunctionCall",
+    "FunctionDeclaration",
+    "ResultStatus",
+    "Schema",
+    "Session",
+    "SyncSession",
+    "Tool",
+    "ToolContract",
+    "ToolFunction",
+    "ToolManifest",
+    "ToolResult",
+    "TransportError",
+    "ValidationError",
+    "session",
+    "tool",
+]
+
+_HOME = {
+    "altar.adm.call": ("ErrorObject", "FunctionCall", "ResultStatus", "ToolResult"),
+    "altar.adm.declaration": ("Annotations", "FunctionDeclaration", "Tool", "ToolContract", "ToolManifest"),
+    "altar.adm.errors": (
+        "AltarError",
+        "AuthorizationError",
+        "ConfigurationError",
+        "DeclarationError",
+        "ExecutionError",
+        "TransportError",
+        "ValidationError",
+    ),
+    "altar.adm.schema": ("Schema",),
+    "altar.later.session": ("Session", "SyncSession"),
+    "altar.later.tool": ("ToolFunction", "tool"),
+}
+
+
+def session(
+    tools: Iterable[str] = (),
+    *,
+    source: str | None = None,
+    timeout: float | timedelta | None = None,
+    ttl: float | timedelta | None = None,
+    profile: str | None = None,
+) -> Session:
+    """A session, for ``with`` or ``async with``.
+
+    ``tools`` names what it may use; empty means all.
+    ``source`` is ``later:`` (this process) or ``grid://host:port``; when it is not given it comes from
+    ``ALTAR_SOURCE`` or ``altar.toml``, and is ``later:`` if nobody says.
+    ``timeout`` and ``ttl`` are in seconds.
+    ``profile`` picks a ``[profile.<name>]`` of ``altar.toml``.
+
+    This is the one place in the library that reads settings, and only for what the caller did not pass.
+    """
+    from datetime import timedelta  # noqa: PLC0415 - `import altar` loads nothing that not everybody needs
+
+    from altar.later.session import Options, Session  # noqa: PLC0415 - the same
+
+    def seconds(value: float | timedelta | None) -> timedelta | None:
+        return timedelta(seconds=value) if isinstance(value, (int, float)) else value
+
+    options = Options(tuple(tools), timeout=seconds(timeout), ttl=seconds(ttl))
+    return Session(_settled(options, source=source, profile=profile))
+
+
+def _settled(options: Options, *, source: str | None, profile: str | None) -> Options:
+    """The options, with what the caller did not say taken from the settings."""
+    from dataclasses import replace  # noqa: PLC0415 - `import altar` loads nothing that not everybody needs
+    from datetime import timedelta  # noqa: PLC0415 - the same
+
+    from altar.settings import Settings  # noqa: PLC0415 - the same
+
+    settings = Settings.load(profile=profile, source=source)
+    tls = settings.tls
+    return replace(
+        options,
+        source=settings.source,
+        default_timeout=timedelta(seconds=settings.timeout),
+        source_options={"certificate": tls.certificate, "key": tls.key, "authority": tls.authority},
+    )
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name, of whatever type it is
+    for module, names in _HOME.items():
+        if name in names:
+            value = getattr(import_module(module), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'altar' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

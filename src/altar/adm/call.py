@@ -1,0 +1,252 @@
+"""`FunctionCall` and `ToolResult`: one request to a function, and its answer.
+
+In: ADM documents, or the parts themselves.
+Out: immutable values and their ADM documents.
+The ids of an envelope (invocation, correlation, session) are no part of a call; they travel beside it.
+A failed call is a value too: `status` is ERROR and `error` says why; `unwrap` raises for those who prefer that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from altar.adm.canonical import JsonValue
+from altar.adm.codes import ALIASES, CODES, Ran
+from altar.adm.defect import Defect
+from altar.adm.errors import AltarError, ValidationError, error_of
+from altar.adm.reader import Members
+from altar.adm.vocabulary import Mode, Version
+
+
+class ResultStatus(StrEnum):
+    """Whether a call gave a value or an error."""
+
+    SUCCESS = "SUCCESS"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """A request to call one function.
+
+    `call_id` is made by the caller: 1 to 128 printable ASCII characters, unique for each call.
+    `args` maps the names of parameters to JSON values.
+    """
+
+    call_id: str
+    name: str
+    args: Mapping[str, JsonValue]
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_adm(cls, doc: Mapping[str, Any], *, mode: Mode = "strict") -> Self:
+        """Return the call of an ADM document; SCHEMA_VIOLATION names the first defect."""
+        made, found = cls.read(doc, mode=mode)
+        if made is None:
+            raise ValidationError.from_defects("SCHEMA_VIOLATION", found)
+        return made
+
+    @classmethod
+    def read(cls, document: object, *, mode: Mode = "strict") -> tuple[Self | None, list[Defect]]:
+        """Return the call of a document, or None and everything that is wrong with it."""
+        members = Members(document, what="A function call", mode=mode)
+        call_id, name = members.call_id(), members.name()
+        args = members.get("args", dict, required=True)
+        extensions = members.extensions()
+        if members.found or call_id is None or name is None or args is None:
+            return None, members.found
+        return cls(call_id, name, args, extensions), []
+
+    def to_adm(self) -> dict[str, Any]:
+        """Return the ADM document."""
+        return {"call_id": self.call_id, "name": self.name, "args": self.args} | dict(self.extensions)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorObject:
+    """Why a call failed, fit for the caller or a model.
+
+    `type` is a code of spec/errors.toml or, from a foreign tool, any other name.
+    `field_path` is a JSON Pointer; `retry_after_ms` is in milliseconds; `ran` says whether the tool ran.
+    """
+
+    message: str
+    type: str | None = None
+    details: Mapping[str, JsonValue] | None = None
+    field_path: str | None = None
+    retry_after_ms: int | None = None
+    ran: Ran | None = None
+    hint: str | None = None
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, error: AltarError) -> Self:
+        """Return what the caller may know of an error: everything but its detail."""
+        wait = error.retry_after
+        return cls(
+            message=error.message,
+            type=error.code,
+            field_path=error.path,
+            retry_after_ms=None if wait is None else max(0, round(wait.total_seconds() * 1000)),
+            ran=error.ran,
+            hint=error.hint,
+        )
+
+    @classmethod
+    def from_adm(cls, doc: Mapping[str, Any], *, version: Version = "1.1", mode: Mode = "strict") -> Self:
+        """Return the error of an ADM document; SCHEMA_VIOLATION names the first defect."""
+        made, found = cls.read(doc, version=version, mode=mode)
+        if made is None:
+            raise ValidationError.from_defects("SCHEMA_VIOLATION", found)
+        return made
+
+    @classmethod
+    def read(
+        cls, document: object, *, version: Version = "1.1", mode: Mode = "strict"
+    ) -> tuple[Self | None, list[Defect]]:
+        """Return the error of a document, or None and everything that is wrong with it."""
+        members = Members(document, what="An error", mode=mode)
+        message, kind = members.text("message", required=True), members.text("type")
+        parts: dict[str, Any] = {}
+        if version != "1.0":
+            parts = {"details": members.get("details", dict), "field_path": members.get("field_path", str)}
+            parts["retry_after_ms"] = members.count("retry_after_ms")
+            parts["ran"] = members.one_of("ran", _RAN)
+            parts["hint"] = members.text("hint")
+        extensions = members.extensions()
+        if members.found or message is None:
+            return None, members.found
+        return cls(message, kind, **parts, extensions=extensions), []
+
+    def to_adm(self) -> dict[str, Any]:
+        """Return the ADM document; what is not known is left out."""
+        document = {name: getattr(self, name) for name in _ERROR_MEMBERS}
+        return {name: held for name, held in document.items() if held is not None} | dict(self.extensions)
+
+    def to_error(self) -> AltarError:
+        """Return the exception for this error; a type that ALTAR does not know is TOOL_EXECUTION_FAILED."""
+        kind = self.type or ""
+        code = kind if kind in CODES else ALIASES.get(kind, "TOOL_EXECUTION_FAILED")
+        wait = self.retry_after_ms
+        return error_of(
+            code,
+            self.message,
+            hint=self.hint,
+            detail=None if code == kind else f"reported as {kind!r}",
+            path=self.field_path,
+            ran=self.ran,
+            retry_after=None if wait is None else timedelta(milliseconds=wait),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The answer to one call: `content` on SUCCESS, `error` on ERROR, never both.
+
+    `usage` says what the call took (tokens, cost, compute milliseconds, bytes), where that is known.
+    """
+
+    call_id: str
+    name: str
+    status: ResultStatus
+    content: JsonValue = None
+    error: ErrorObject | None = None
+    usage: Mapping[str, JsonValue] | None = None
+    metadata: Mapping[str, JsonValue] | None = None
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def success(cls, call: FunctionCall, content: JsonValue, **parts: Any) -> Self:
+        """Return the answer that a call gave `content`; `parts` are usage and metadata."""
+        return cls(call.call_id, call.name, ResultStatus.SUCCESS, content, **parts)
+
+    @classmethod
+    def failure(cls, call: FunctionCall, error: AltarError | ErrorObject, **parts: Any) -> Self:
+        """Return the answer that a call failed; the detail of an exception stays behind."""
+        told = error if isinstance(error, ErrorObject) else ErrorObject.of(error)
+        return cls(call.call_id, call.name, ResultStatus.ERROR, error=told, **parts)
+
+    @classmethod
+    def from_adm(cls, doc: Mapping[str, Any], *, version: Version = "1.1", mode: Mode = "strict") -> Self:
+        """Return the result of an ADM document; SCHEMA_VIOLATION names the first defect."""
+        made, found = cls.read(doc, version=version, mode=mode)
+        if made is None:
+            raise ValidationError.from_defects("SCHEMA_VIOLATION", found)
+        return made
+
+    @classmethod
+    def read(
+        cls, document: object, *, version: Version = "1.1", mode: Mode = "strict"
+    ) -> tuple[Self | None, list[Defect]]:
+        """Return the result of a document, or None and everything that is wrong with it."""
+        members = Members(document, what="A tool result", mode=mode)
+        call_id, name = members.call_id(), members.name()
+        status = members.one_of("status", tuple(ResultStatus), required=True)
+        content = members.payload("content")
+        error = _error(members, status, version, mode)
+        usage = metadata = None
+        if version != "1.0":
+            usage, metadata = members.get("usage", dict), members.get("metadata", dict)
+        extensions = members.extensions()
+        if members.found or call_id is None or name is None or status is None:
+            return None, members.found
+        return cls(call_id, name, ResultStatus(status), content, error, usage, metadata, extensions), []
+
+    def to_adm(self) -> dict[str, Any]:
+        """Return the ADM document."""
+        document: dict[str, Any] = {"call_id": self.call_id, "name": self.name, "status": self.status.value}
+        if self.status is ResultStatus.SUCCESS:
+            document["content"] = self.content
+        elif self.error is not None:
+            document["error"] = self.error.to_adm()
+        if self.usage is not None:
+            document["usage"] = dict(self.usage)
+        if self.metadata is not None:
+            document["metadata"] = dict(self.metadata)
+        return document | dict(self.extensions)
+
+    def unwrap(self) -> Any:
+        """Return the content of a SUCCESS; raise the error of an ERROR with the code of its type."""
+        if self.status is ResultStatus.SUCCESS:
+            return self.content
+        raise (self.error or ErrorObject("The call failed")).to_error()
+
+    def answers(self, call: FunctionCall) -> list[Defect]:
+        """Return what keeps this from being the answer to `call`: another call_id or another name."""
+        found: list[Defect] = []
+        if self.call_id != call.call_id:
+            message = f"The result is for the call {self.call_id!r}, not for {call.call_id!r}"
+            found.append(Defect("/call_id", "MISMATCH", message))
+        if self.name != call.name:
+            message = f"The result is of the function {self.name!r}, not of {call.name!r}"
+            found.append(Defect("/name", "MISMATCH", message))
+        return found
+
+
+_RAN: Final = ("no", "yes", "unknown")
+_ERROR_MEMBERS: Final = ("message", "type", "details", "field_path", "retry_after_ms", "ran", "hint")
+
+
+def _error(members: Members, status: str | None, version: Version, mode: Mode) -> ErrorObject | None:
+    """Read `error`, and hold status, content and error against each other."""
+    document = members.payload("error")
+    given = members.members.keys()
+    if status == "SUCCESS":
+        if "content" not in given:
+            members.say("REQUIRED", "A result with status SUCCESS needs `content`", "content")
+        if "error" in given:
+            members.say("FORBIDDEN", "A result with status SUCCESS must not have `error`", "error")
+        return None
+    if status == "ERROR" and "content" in given:
+        members.say("FORBIDDEN", "A result with status ERROR must not have `content`", "content")
+    if "error" not in given:
+        if status == "ERROR":
+            members.say("REQUIRED", "A result with status ERROR needs `error`", "error")
+        return None
+    error, found = ErrorObject.read(document, version=version, mode=mode)
+    members.found += [defect.under("/error") for defect in found]
+    return error

@@ -1,0 +1,409 @@
+"""The words of a schema: which keywords there are, what each may hold, and what is wrong with a schema document.
+
+In: a schema document as ADM writes it (upper-case type names) or as JSON Schema does (lower-case).
+Out: the defects of the document, and the same document in the other spelling.
+ADM 1.0 has six keywords and six types; ADM 1.1 has all of JSON Schema 2020-12.
+Nothing here looks at values: that is `altar.adm.findings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Literal
+from urllib.parse import unquote
+
+from altar.adm.canonical import JsonValue, canonical
+from altar.adm.defect import Defect, pointer
+from altar.adm.reader import is_extension
+
+Spelling = Literal["adm", "json_schema"]
+Version = Literal["1.0", "1.1"]
+Mode = Literal["strict", "lenient"]
+
+MAX_SCHEMA_DEPTH: Final = 64
+MAX_SCHEMA_NODES: Final = 10_000
+MAX_SCHEMA_BYTES: Final = 256 * 1024
+MAX_SAME_PLACE: Final = 10_000
+"""How many subschemas one value may have to pass at one place, references followed."""
+
+TYPES_1_0: Final = ("STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT")
+TYPES: Final = (*TYPES_1_0, "NULL")
+
+ONE: Final = frozenset(
+    "items additionalProperties propertyNames contains not if then else unevaluatedItems"
+    " unevaluatedProperties contentSchema".split()
+)
+"""Keywords that hold one schema."""
+
+MANY: Final = frozenset("allOf anyOf oneOf prefixItems".split())
+"""Keywords that hold a list of schemas."""
+
+NAMED: Final = frozenset("properties patternProperties dependentSchemas $defs definitions".split())
+"""Keywords that hold schemas by name."""
+
+_SAME_PLACE: Final = frozenset("allOf anyOf oneOf not if then else dependentSchemas".split())
+
+_FOR_TYPES: Final[Mapping[str, frozenset[str]]] = {
+    **dict.fromkeys(
+        "minLength maxLength pattern contentEncoding contentMediaType contentSchema".split(),
+        frozenset({"STRING"}),
+    ),
+    **dict.fromkeys(
+        "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf".split(),
+        frozenset({"NUMBER", "INTEGER"}),
+    ),
+    **dict.fromkeys(
+        "items prefixItems contains minContains maxContains minItems maxItems uniqueItems"
+        " unevaluatedItems".split(),
+        frozenset({"ARRAY"}),
+    ),
+    **dict.fromkeys(
+        "properties required additionalProperties patternProperties propertyNames minProperties"
+        " maxProperties dependentRequired dependentSchemas unevaluatedProperties".split(),
+        frozenset({"OBJECT"}),
+    ),
+    "format": frozenset({"STRING", "NUMBER", "INTEGER"}),
+}
+
+_KEYWORDS_1_0: Final = frozenset("type description properties required items enum".split())
+_ANNOTATIONS: Final = frozenset(
+    "title description default examples deprecated readOnly writeOnly discriminator nullable $comment".split()
+)
+_CORE: Final = frozenset("type enum const $ref $anchor $dynamicRef $dynamicAnchor $id $schema".split())
+_KEYWORDS: Final = _CORE | _ANNOTATIONS | ONE | MANY | NAMED | frozenset(_FOR_TYPES)
+_TEXT: Final = frozenset("description title format pattern $comment $ref $dynamicRef $id $schema".split())
+_PAYLOAD: Final = frozenset("default const examples enum".split())
+_OPENS_REQUIRED: Final = frozenset(
+    "allOf anyOf oneOf $ref $dynamicRef patternProperties additionalProperties if dependentSchemas".split()
+)
+
+
+def defects_of(document: object, *, spelling: Spelling, version: Version = "1.1", mode: Mode) -> list[Defect]:
+    """Return everything that is wrong with a schema document, apart from patterns and dangling references.
+
+    The paths lead from the root of the schema.
+    """
+    found: list[Defect] = []
+    nodes = 0
+    for path, node, depth in _nodes(document):
+        nodes += 1
+        if depth > MAX_SCHEMA_DEPTH or nodes > MAX_SCHEMA_NODES:
+            limit = f"{MAX_SCHEMA_DEPTH} levels deep and {MAX_SCHEMA_NODES} subschemas in all"
+            found.append(Defect(path, "RANGE", f"The schema is larger than {limit}"))
+            return found
+        found += _Node(path, node, spelling, version, mode).defects()
+    if version != "1.0" and isinstance(document, Mapping) and not found:
+        found += _references(document)
+    return found
+
+
+def respell(document: Mapping[str, Any], *, to: Spelling) -> dict[str, Any]:
+    """Return a copy of a sound schema document with its type names written as `to` asks.
+
+    On the way to JSON Schema, `nullable` becomes the type "null".
+    """
+    written: dict[str, Any] = {}
+    for name, held in document.items():
+        if name in ONE and isinstance(held, Mapping):
+            written[name] = respell(held, to=to)
+        elif name in MANY:
+            written[name] = [respell(item, to=to) if isinstance(item, Mapping) else item for item in held]
+        elif name in NAMED:
+            written[name] = {
+                key: respell(item, to=to) if isinstance(item, Mapping) else item for key, item in held.items()
+            }
+        elif name == "type":
+            written[name] = _respell_type(held, to)
+        else:
+            written[name] = held
+    if to == "json_schema" and written.pop("nullable", False) is True:
+        _admit_null(written)
+    return written
+
+
+def subschemas(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the JSON Pointer and the content of each object schema of a sound document, the root first."""
+    for path, node, _ in _nodes(document):
+        if isinstance(node, Mapping):
+            yield path, node
+
+
+def _nodes(document: object) -> Iterator[tuple[str, object, int]]:
+    """Yield path, content and depth of each subschema, in document order, whatever it holds."""
+    waiting: list[tuple[str, object, int]] = [("", document, 1)]
+    while waiting:
+        path, node, depth = waiting.pop()
+        yield path, node, depth
+        if not isinstance(node, Mapping):
+            continue
+        below: list[tuple[str, object, int]] = []
+        for name, held in node.items():
+            place = path + pointer(name)
+            if name in ONE:
+                below.append((place, held, depth + 1))
+            elif name in MANY and isinstance(held, list | tuple):
+                below += [(place + pointer(index), item, depth + 1) for index, item in enumerate(held)]
+            elif name in NAMED and isinstance(held, Mapping):
+                below += [(place + pointer(key), item, depth + 1) for key, item in held.items()]
+        waiting += reversed(below)
+
+
+class _Node:
+    """One subschema under examination: `defects()` asks each question in turn."""
+
+    def __init__(self, path: str, node: object, spelling: Spelling, version: Version, mode: Mode) -> None:
+        self.path = path
+        self.node = node
+        self.spelling = spelling
+        self.version = version
+        self.strict = mode == "strict"
+        self.found: list[Defect] = []
+        self.types: tuple[str, ...] | None = None
+
+    def defects(self) -> list[Defect]:
+        """Return what is wrong with this subschema itself, not with those below it."""
+        node = self.node
+        if isinstance(node, bool) and self.version != "1.0" and self.path:
+            return []
+        if node is None:
+            return [Defect(self.path, "NULL", "A schema cannot be null")]
+        if not isinstance(node, Mapping):
+            return [Defect(self.path, "TYPE", f"A schema must be an object, not {node!r}")]
+        self._type(node)
+        for name, held in node.items():
+            if not isinstance(name, str):
+                self._say((), "TYPE", f"The key {name!r} of a schema is not text")
+            else:
+                self._member(name, held)
+        if self.version == "1.0" and self.types == ("ARRAY",) and "items" not in node:
+            self._say(("items",), "REQUIRED", "An ARRAY needs `items`")
+        if "required" in node:
+            self._required(node)
+        if "enum" in node:
+            self._enum(node["enum"])
+        return self.found
+
+    def _say(self, steps: tuple[str | int, ...], kind: Any, message: str) -> None:
+        self.found.append(Defect(self.path + pointer(*steps), kind, message))
+
+    def _type(self, node: Mapping[str, Any]) -> None:
+        if "type" not in node:
+            if self.version == "1.0":
+                self._say(("type",), "REQUIRED", "A schema needs a `type`")
+            return
+        held = node["type"]
+        known: tuple[str, ...] = TYPES_1_0 if self.version == "1.0" else TYPES
+        if self.spelling == "json_schema":
+            known = tuple(name.lower() for name in known)
+        names = held if isinstance(held, list) and self.version != "1.0" else [held]
+        if isinstance(held, list) and not held:
+            self._say(("type",), "LENGTH", "The list of types is empty")
+        for index, name in enumerate(names):
+            steps = ("type", index) if names is held else ("type",)
+            if name is None:
+                self._say(steps, "NULL", "`type` cannot be null")
+            elif not isinstance(name, str):
+                self._say(steps, "TYPE", f"`type` must be text, not {name!r}")
+            elif name not in known:
+                self._say(steps, "ENUM", f"The type {name!r} is none of {', '.join(known)}")
+            elif name in names[:index]:
+                self._say(steps, "DUPLICATE", f"The type {name!r} is given more than once")
+        if not self.found:
+            self.types = tuple(name.upper() for name in names)
+
+    def _member(self, name: str, held: object) -> None:
+        if not self._known(name):
+            return
+        if held is None and name not in _PAYLOAD:
+            if name != "type":
+                self._say((name,), "NULL", f"`{name}` cannot be null; leave it out instead")
+            return
+        self._fits_type(name)
+        if name in _TEXT and not isinstance(held, str):
+            self._say((name,), "TYPE", f"`{name}` must be text, not {held!r}")
+        elif name in NAMED:
+            self._named(name, held)
+        elif name in MANY:
+            if not isinstance(held, list):
+                self._say((name,), "TYPE", f"`{name}` must be a list of schemas")
+            elif not held:
+                self._say((name,), "LENGTH", f"`{name}` must hold at least one schema")
+        elif name == "nullable" and not isinstance(held, bool):
+            self._say((name,), "TYPE", f"`nullable` must be true or false, not {held!r}")
+        elif name in {"$ref", "$dynamicRef"} and not str(held).startswith("#"):
+            self._say((name,), "REFERENCE", f"The reference {held!r} leaves the document")
+        elif name == "$id" and self.path:
+            self._say((name,), "KEYWORD", "`$id` is allowed only at the root of a schema")
+        elif name == "$schema" and not str(held).startswith(_DIALECTS):
+            self._say((name,), "KEYWORD", f"The dialect {held!r} is not JSON Schema")
+
+    def _known(self, name: str) -> bool:
+        if name in (_KEYWORDS_1_0 if self.version == "1.0" else _KEYWORDS):
+            return True
+        if self.strict and not is_extension(name):
+            self._say((name,), "UNKNOWN_FIELD", f"`{name}` is not a keyword of ADM {self.version}")
+        return False
+
+    def _fits_type(self, name: str) -> None:
+        """Refuse a keyword that has no meaning for the declared type; D12: do not ignore a constraint."""
+        wanted = _FOR_TYPES.get(name)
+        if name == "enum" and self.version == "1.0":
+            wanted = frozenset({"STRING"})
+        if wanted and self.types and self.strict and wanted.isdisjoint(self.types):
+            names = " or ".join(sorted(wanted))
+            self._say((name,), "KEYWORD", f"`{name}` belongs to {names}, not to {' or '.join(self.types)}")
+
+    def _named(self, name: str, held: object) -> None:
+        if not isinstance(held, Mapping):
+            self._say((name,), "TYPE", f"`{name}` must be an object of schemas, not {held!r}")
+            return
+        for key in held:
+            if not isinstance(key, str):
+                self._say((name,), "TYPE", f"The key {key!r} of `{name}` is not text")
+            elif not key and name == "properties":
+                self._say((name, key), "LENGTH", "The name of a property is empty")
+
+    def _required(self, node: Mapping[str, Any]) -> None:
+        names = node["required"]
+        if names is None:
+            return
+        if not isinstance(names, list):
+            self._say(("required",), "TYPE", f"`required` must be a list of names, not {names!r}")
+            return
+        properties = node.get("properties")
+        declared = properties if isinstance(properties, Mapping) else {}
+        closed = self.strict and _OPENS_REQUIRED.isdisjoint(node)
+        closed = closed and ("properties" in node or self.types is not None)
+        for index, name in enumerate(names):
+            steps = ("required", index)
+            if not isinstance(name, str):
+                self._say(steps, "NULL" if name is None else "TYPE", f"A required name is text, not {name!r}")
+            elif name in names[:index]:
+                self._say(steps, "DUPLICATE", f"`required` names {name!r} more than once")
+            elif closed and name not in declared:
+                self._say(steps, "REFERENCE", f"`required` names {name!r}, which is not in `properties`")
+
+    def _enum(self, held: object) -> None:
+        if any(defect.path == self.path + "/enum" for defect in self.found):
+            return
+        if held is None:
+            self._say(("enum",), "NULL", "`enum` cannot be null; leave it out instead")
+            return
+        if not isinstance(held, list):
+            self._say(("enum",), "TYPE", f"`enum` must be a list of values, not {held!r}")
+            return
+        if not held:
+            self._say(("enum",), "LENGTH", "`enum` must hold at least one value")
+        seen: set[bytes] = set()
+        for index, item in enumerate(held):
+            key = canonical(item)
+            if key in seen:
+                self._say(("enum", index), "DUPLICATE", f"`enum` holds {item!r} more than once")
+            elif self.types and not self._admits(item):
+                self._say(("enum", index), "TYPE", f"`enum` holds {item!r}, which is not {self._wanted()}")
+            seen.add(key)
+
+    def _admits(self, item: JsonValue) -> bool:
+        nullable = isinstance(self.node, Mapping) and self.node.get("nullable") is True
+        return (nullable and item is None) or any(_IS[name](item) for name in self.types or ())
+
+    def _wanted(self) -> str:
+        return " or ".join(self.types or ())
+
+
+_DIALECTS: Final = ("http://json-schema.org/", "https://json-schema.org/")
+
+_IS: Final[Mapping[str, Callable[[JsonValue], bool]]] = {
+    "STRING": lambda item: isinstance(item, str),
+    "NUMBER": lambda item: isinstance(item, int | float) and not isinstance(item, bool),
+    "INTEGER": lambda item: (
+        not isinstance(item, bool) and (isinstance(item, int) or (isinstance(item, float) and item.is_integer()))
+    ),
+    "BOOLEAN": lambda item: isinstance(item, bool),
+    "ARRAY": lambda item: isinstance(item, list | tuple),
+    "OBJECT": lambda item: isinstance(item, Mapping),
+    "NULL": lambda item: item is None,
+}
+
+
+def _references(document: Mapping[str, Any]) -> list[Defect]:
+    """Refuse references that lead nowhere, go in a circle, or combine without measure at one place."""
+    graph = _Graph(document)
+    for path, node in graph.nodes.items():
+        for name in ("$ref", "$dynamicRef"):
+            if name in node and graph.target(node[name]) is None:
+                message = f"The reference {node[name]!r} names no schema in this document"
+                return [Defect(path + pointer(name), "REFERENCE", message)]
+    for path in graph.nodes:
+        try:
+            if graph.cost(path) > MAX_SAME_PLACE:
+                return [Defect(path, "RANGE", "The schema combines too many subschemas at one place")]
+        except (_CircleError, RecursionError):
+            return [Defect(path, "REFERENCE", "The schema refers to itself without end")]
+    return []
+
+
+class _CircleError(Exception):
+    """A subschema stands for itself."""
+
+
+class _Graph:
+    """The subschemas of a document, and which of them a value has to pass at one and the same place."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.nodes: dict[str, Mapping[str, Any]] = {}
+        self.places: dict[str, str] = {}
+        self.costs: dict[str, int] = {}
+        self.entered: set[str] = set()
+        for path, node, _ in _nodes(document):
+            self.places[f"#{path}"] = path
+            if isinstance(node, Mapping):
+                self.nodes[path] = node
+                for name in ("$anchor", "$dynamicAnchor"):
+                    if name in node:
+                        self.places[f"#{node[name]}"] = path
+
+    def target(self, reference: str) -> str | None:
+        """Return the path of the subschema that a reference names, or None."""
+        return self.places.get(unquote(reference))
+
+    def cost(self, path: str) -> int:
+        """Return how many subschemas one value has to pass here; raise when that has no end."""
+        if path in self.costs or path not in self.nodes:
+            return self.costs.get(path, 1)
+        if path in self.entered:
+            raise _CircleError(path)
+        self.entered.add(path)
+        total = 1
+        for place in self._same_place(path):
+            total = min(total + self.cost(place), MAX_SAME_PLACE + 1)
+        self.costs[path] = total
+        return total
+
+    def _same_place(self, path: str) -> Iterator[str]:
+        node = self.nodes[path]
+        for name in ("$ref", "$dynamicRef"):
+            if name in node:
+                yield self.target(node[name]) or ""
+        for name in sorted(_SAME_PLACE & node.keys()):
+            held = node[name]
+            if name in ONE:
+                yield path + pointer(name)
+            elif name in MANY:
+                yield from (path + pointer(name, index) for index in range(len(held)))
+            else:
+                yield from (path + pointer(name, key) for key in held)
+
+
+def _respell_type(held: Any, to: Spelling) -> Any:
+    change = str.lower if to == "json_schema" else str.upper
+    return [change(name) for name in held] if isinstance(held, list) else change(held)
+
+
+def _admit_null(node: dict[str, Any]) -> None:
+    """Write what `nullable: true` means in JSON Schema."""
+    if "type" in node:
+        types = node["type"] if isinstance(node["type"], list) else [node["type"]]
+        node["type"] = types if "null" in types else [*types, "null"]
+    if "enum" in node and None not in node["enum"]:
+        node["enum"] = [*node["enum"], None]

@@ -1,0 +1,136 @@
+"""`altar call`: one call of one tool, from the shell.
+
+Arguments are written `key=value`; the tool's own declaration says whether a value is text or JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from altar.adm.errors import AltarError, ValidationError
+from altar.cli import output
+from altar.cli.tools import load_modules, named_or_set
+
+__all__ = ["arguments_of", "call"]
+
+
+@click.command()
+@click.argument("name")
+@click.argument("values", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--json-args", metavar="JSON", help="Arguments as one JSON object.")
+@click.option(
+    "--tools", "modules", multiple=True, metavar="MODULE", help="Module or .py file that declares tools."
+)
+@click.option("--source", help="Where to run: `later:` or `grid://host:port`.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Limit of the call."
+)
+@output.json_option
+def call(
+    *,
+    name: str,
+    values: tuple[str, ...],
+    json_args: str | None,
+    modules: tuple[str, ...],
+    source: str | None,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Call the tool NAME and print its result as JSON.
+
+    A value is taken as text where the tool wants a string, and as JSON where it wants anything else.
+    With `--json` the whole ToolResult is printed, not only its content.
+    """
+    import altar
+    from altar.later.registry import REGISTRY
+
+    load_modules(named_or_set(modules))
+    tool = REGISTRY.get(name)
+    parameters = tool.declaration.parameters.json_schema if tool is not None else {}
+    arguments = arguments_of(values, json_args=json_args, parameters=parameters)
+    with altar.session((name,), source=source, timeout=timeout) as session:
+        result = session.call(name, **arguments)
+    content = result.unwrap()
+    output.data(result.to_adm() if as_json else content, as_json=True)
+
+
+def arguments_of(
+    values: Sequence[str], *, json_args: str | None = None, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments of a call, from `key=value` words and a JSON object.
+
+    `parameters` is the JSON Schema of the tool's parameters, empty where it is not known here;
+    then a value that reads as JSON is JSON.
+    Raises ValidationError MALFORMED_REQUEST for a word without `=`, a key given twice, or JSON that is no
+    object.
+    """
+    arguments = _object(json_args) if json_args is not None else {}
+    for word in values:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise ValidationError(
+                "MALFORMED_REQUEST", f"{word!r} is not an argument", hint="write arguments as key=value"
+            )
+        if key in arguments:
+            raise ValidationError("MALFORMED_REQUEST", f"The argument {key!r} is given twice")
+        arguments[key] = _value(text, set(_types(parameters.get("properties", {}).get(key), parameters)))
+    return arguments
+
+
+def _object(text: str) -> dict[str, Any]:
+    from altar.adm.canonical import parse
+
+    value = parse(text)
+    if not isinstance(value, dict):
+        raise ValidationError(
+            "MALFORMED_REQUEST", "--json-args must be a JSON object", hint="""such as '{"city": "Oslo"}'"""
+        )
+    return value
+
+
+def _value(text: str, types: set[str]) -> Any:
+    from altar.adm.canonical import parse
+
+    if types == {"string"}:
+        return text
+    try:
+        value = parse(text)
+    except AltarError:
+        return text
+    wanted = types | {"integer"} if "number" in types else types
+    return text if "string" in types and _type_of(value) not in wanted else value
+
+
+def _types(schema: object, root: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    # Which JSON types a schema lets through, as far as its plain keywords say; nothing means any.
+    if not isinstance(schema, Mapping) or depth > 8:
+        return
+    named = schema.get("type", ())
+    yield from [named] if isinstance(named, str) else named
+    yield from (_type_of(value) for value in schema.get("enum", ()))
+    if "const" in schema:
+        yield _type_of(schema["const"])
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        for inner in schema.get(keyword, ()):
+            yield from _types(inner, root, depth + 1)
+    reference = schema.get("$ref", "")
+    if reference.startswith("#/"):
+        target: Any = root
+        for part in reference[2:].split("/"):
+            name = part.replace("~1", "/").replace("~0", "~")
+            target = target.get(name, {}) if isinstance(target, Mapping) else {}
+        yield from _types(target, root, depth + 1)
+
+
+def _type_of(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    names = {float: "number", str: "string", list: "array", dict: "object"}
+    return names[type(value)]

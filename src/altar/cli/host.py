@@ -1,0 +1,115 @@
+"""`altar host`: serve the contracts of a manifest, decide, record and route."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from altar import __version__
+from altar.adm.errors import AltarError, ConfigurationError
+from altar.cli import output
+from altar.cli.processes import announce, log_to_stderr, run_until_told, tied_option, wall_ms
+
+if TYPE_CHECKING:
+    from altar import settings
+    from altar.grid.tls import CertificateFiles
+
+__all__ = ["certificate_files", "host"]
+
+_log = logging.getLogger("altar.grid")
+
+
+@click.command()
+@click.option("--listen", metavar="HOST:PORT", help="Address to listen on; port 0 lets the system choose.")
+@click.option("--manifest", type=click.Path(path_type=Path), help="The manifest to serve.")
+@click.option("--data", type=click.Path(path_type=Path), help="Directory of the ledger.")
+@click.option("--profile", help="Profile of altar.toml.")
+@tied_option
+def host(
+    *, listen: str | None, manifest: Path | None, data: Path | None, profile: str | None, tied: bool
+) -> None:
+    """Serve a manifest to clients and runtimes, over mutual TLS 1.3.
+
+    When it is ready it prints one line of JSON to stdout with the port it listens on; its log goes to stderr.
+    """
+    from altar.settings import Settings
+
+    flags = {"host.listen": listen, "host.manifest": manifest, "host.data": data}
+    settings = Settings.load(profile=profile, **flags).host
+    log_to_stderr()
+    run_until_told(lambda leave: _serve(settings, leave), tied=tied)
+
+
+def certificate_files(tls: settings.TlsFiles, *, role: str) -> CertificateFiles:
+    """The certificate files of a process, checked before it starts; a near expiry is said on stderr."""
+    from altar.grid.tls import CertificateFiles, check_files
+
+    if tls.certificate is None or tls.key is None or tls.authority is None:
+        raise ConfigurationError(
+            "CERTIFICATE_ERROR",
+            f"The {role} has no certificate",
+            hint="set certificate, key and authority in altar.toml; `altar up` makes a set to start with",
+        )
+    files = CertificateFiles(certificate=tls.certificate, key=tls.key, authority=tls.authority)
+    warning = check_files(files, role=role, now=datetime.now(UTC))  # type: ignore[arg-type]  # one of three words
+    if warning:
+        output.warn(warning)
+    return files
+
+
+async def _serve(settings: settings.Host, leave: asyncio.Event) -> None:
+    from altar.grid.tls import require_tls13, server_credentials
+
+    require_tls13()
+    from altar.grid.host import Host, HostLimits
+    from altar.grid.manifest import Manifest
+    from altar.grid.service import serve
+
+    files = certificate_files(settings.tls, role="host")
+    manifest = Manifest.load(settings.manifest)
+    loop = asyncio.get_running_loop()
+
+    def stop(failure: AltarError) -> None:
+        _log.critical("ledger failed", extra={"reason": failure.message, "detail": failure.detail})
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(leave.set)
+
+    ledger = _open_ledger(settings, loop, stop)
+    try:
+        limits = HostLimits(
+            max_message_bytes=settings.max_message_bytes,
+            queue=settings.queue,
+            heartbeat=timedelta(seconds=settings.heartbeat),
+            session_ttl=timedelta(seconds=settings.session_ttl),
+            max_session_ttl=timedelta(seconds=settings.max_session_ttl),
+        )
+        serving = Host(name=settings.name, manifest=manifest, ledger=ledger, limits=limits)
+        async with serve(serving, listen=settings.listen, credentials=server_credentials(files)) as port:
+            announce({"host": settings.name, "port": port, "epoch": ledger.epoch, "vkey": ledger.vkey})
+            await leave.wait()
+    finally:
+        await asyncio.to_thread(ledger.close)
+
+
+def _open_ledger(settings, loop, stop):  # type: ignore[no-untyped-def]
+    from altar.ledger.ledger import Ledger
+    from altar.ledger.signer import FileSigner
+
+    settings.data.mkdir(parents=True, exist_ok=True)
+    origin = f"altar.local/{settings.name}"
+    return Ledger.open(
+        settings.data / "ledger.db",
+        signer=FileSigner.open(settings.signing_key, name=origin),
+        origin=origin,
+        host=settings.name,
+        software=f"altar {__version__}",
+        wall_ms=wall_ms,
+        on_failure=stop,
+        deliver=loop.call_soon_threadsafe,
+    )

@@ -1,0 +1,103 @@
+"""The command `altar`: finds the command asked for, runs it, and turns what went wrong into an exit code.
+
+Commands are rows of `COMMANDS` and are imported when they are used, so that `altar --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import click
+
+import altar
+from altar.adm.errors import AltarError, ExecutionError, ValidationError
+from altar.cli import output
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "call": ("altar.cli.call:call", "Call one tool and print its result."),
+    "config": ("altar.cli.config:config", "Show the settings and where each came from."),
+    "conformance": ("altar.cli.conformance:conformance", "Judge JSON cases, one a line."),
+    "host": ("altar.cli.host:host", "Serve a manifest to clients and runtimes."),
+    "runtime": ("altar.cli.runtime:runtime", "Run the tools of some modules for a host."),
+    "doctor": ("altar.cli.doctor:doctor", "Check that this machine is ready."),
+    "manifest": ("altar.cli.manifest:manifest", "Build and check manifests of contracts."),
+    "tools": ("altar.cli.tools:tools", "List the tools that modules declare."),
+}
+"""Each command: where it is, and its line in `altar --help`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; without arguments it takes those of the process."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = output.wants_json(given)
+    try:
+        number = cli.main(args=given, prog_name="altar", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        output.say(error.format_message())
+        return output.WRONG_USE
+    except click.ClickException as error:
+        return output.fail(_usage_error(error), as_json=as_json, number=output.WRONG_USE)
+    except AltarError as error:
+        return output.fail(error, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        return output.fail(ExecutionError("CANCELLED", "Interrupted"), as_json=as_json, number=130)
+    return number if isinstance(number, int) else output.DONE
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        return cast("click.Command", getattr(importlib.import_module(module), name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # The lines come from the table: asking each command would import them all.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+def _show_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked:
+        output.data(None, as_json=False, text=f"altar {altar.__version__}")
+        ctx.exit()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version.",
+)
+def cli() -> None:
+    """Declare a Python function once; call it here or on a governed grid."""
+
+
+def _usage_error(error: click.ClickException) -> ValidationError:
+    message = error.format_message()
+    hint = None
+    ctx = getattr(error, "ctx", None)
+    if isinstance(error, click.NoSuchOption):
+        message = f"There is no option {error.option_name!r}"
+        near = sorted(error.possibilities or ())
+        hint = f"did you mean {near[0]!r}?" if near else None
+    elif isinstance(error, click.UsageError) and message.startswith("No such command") and ctx is not None:
+        word = message.split("'")[1] if "'" in message else ""
+        near = difflib.get_close_matches(word, ctx.command.list_commands(ctx), n=1)
+        message = f"There is no command {word!r}"
+        hint = f"did you mean {near[0]!r}?" if near else None
+    if hint is None and ctx is not None:
+        hint = f"`{ctx.command_path} --help` shows how it is used"
+    return ValidationError("MALFORMED_REQUEST", message.rstrip("."), hint=hint)

@@ -1,0 +1,29 @@
+"""GRID: the same call across processes and machines.
+
+A client and any number of runtimes dial one host.
+The host owns the contracts, decides, records, and sends each call to a runtime that fulfils it.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from altar.later.executor import Catalog
+    from altar.later.source import Request, ToolSource
+
+__all__ = ["open_source"]
+
+
+def open_source(request: Request) -> AbstractAsyncContextManager[tuple[Catalog, ToolSource]]:
+    """The entry point behind ``grid://host:port``, for :func:`altar.later.source.find_source`.
+
+    gRPC reads its TLS settings when it is imported, so they are made before anything here imports it.
+    """
+    from altar.grid.tls import require_tls13
+
+    require_tls13()
+    from altar.grid.client import connect
+
+    return connect(request)

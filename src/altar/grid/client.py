@@ -1,0 +1,391 @@
+"""A session that runs on a grid: one stream to one host, on which every call, cancel and result travels.
+
+The client does not check arguments; it sends the digest of the contract it knows and is told when that is stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from altar import __version__
+from altar._proto.altar.grid.v1 import host_pb2
+from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, TransportError
+from altar.grid import wire
+from altar.grid.handshake import explain_handshake_failure
+from altar.grid.tls import CertificateFiles, channel_credentials
+from altar.grid.wire import FrameWriter
+from altar.later.executor import Catalog
+from altar.later.invocation import Answer, Invocation, Outcome
+from altar.later.registry import unknown_tool
+from altar.later.source import Request, ToolSource
+
+__all__ = ["GridSource", "HostContracts", "connect"]
+
+_log = logging.getLogger("altar.grid")
+
+CONNECT_SECONDS = 5.0
+GRACE = 1.0
+"""Seconds a client waits beyond a deadline for the host's own word on it."""
+
+
+@asynccontextmanager
+async def connect(request: Request) -> AsyncIterator[tuple[Catalog, ToolSource]]:
+    """Connect to a host, open a session there, and leave in order.
+
+    ``request.options``: ``certificate``, ``key`` and ``authority``, the paths of the client's PEM files.
+    Raises TransportError CONNECTION_FAILED when the host cannot be reached, CERTIFICATE_ERROR or
+    TLS_HANDSHAKE_FAILED when the two do not trust each other.
+    """
+    target = request.address.removeprefix("grid://").rstrip("/")
+    if ":" not in target:
+        raise ConfigurationError(
+            "INVALID_CONFIG", f"The address {request.address!r} has no port", hint="write grid://host:port"
+        )
+    source = GridSource(target, _certificates(request.options), request)
+    try:
+        await source.connect()
+        yield source.contracts, source
+    finally:
+        await source.close()
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteContract:
+    """A contract as the host told it. It checks nothing: the host does."""
+
+    name: str
+    version: str
+    digest: str
+    declaration: bytes
+
+    def check(self, arguments: bytes) -> None:
+        """Left to the host."""
+
+    def check_result(self, content: bytes) -> None:
+        """Left to the host."""
+
+
+class HostContracts:
+    """The catalog of a grid session: the contracts the host told it when it was opened."""
+
+    def __init__(self) -> None:
+        self._contracts: dict[str, RemoteContract] = {}
+
+    def find(self, invocation: Invocation) -> RemoteContract:
+        """The contract of a call, whose digest goes with it."""
+        contract = self._contracts.get(invocation.name)
+        if contract is None:
+            raise unknown_tool(invocation.name, self._contracts)
+        invocation.known_digest = contract.digest
+        if not invocation.version:
+            invocation.version = contract.version
+        return contract
+
+    def replace(self, contracts: Mapping[str, RemoteContract]) -> None:
+        """Take what the host told at the newest connection."""
+        self._contracts = dict(contracts)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the tools, sorted."""
+        return sorted(self._contracts)
+
+    def declaration(self, name: str) -> bytes:
+        """Canonical JSON of a declaration."""
+        return self._contracts[name].declaration
+
+
+class GridSource:
+    """Puts calls on the stream and settles them with what comes back.
+
+    When the stream breaks, what was sent is CONNECTION_FAILED with ``ran: unknown``; what was not is sent on the
+    next stream, which is opened by itself as long as there is something to send.
+    """
+
+    def __init__(self, target: str, files: CertificateFiles, request: Request) -> None:
+        self._target = target
+        self._files = files
+        self._request = request
+        self.contracts = HostContracts()
+        self._settle: Answer = _unsettled
+        self._tags = itertools.count(1)
+        self._in_flight: dict[int, Invocation] = {}
+        self._unsent: list[Invocation] = []
+        self._stream: _Stream | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._reconnect: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # ------------------------------------------------------------------------------------------------------- calls
+
+    def run(self, invocation: Invocation, settle: Answer) -> None:
+        """Queue the call for the next frame."""
+        self._settle = settle
+        limit = self._stream.max_message_bytes if self._stream is not None else wire.MAX_MESSAGE_BYTES
+        if len(invocation.arguments) > limit:
+            raise wire.too_large("arguments", len(invocation.arguments), limit, ran="no")
+        invocation.tag = next(self._tags)
+        self._in_flight[invocation.tag] = invocation
+        if self._stream is not None:
+            self._stream.writer.put(invocation)
+        else:
+            self._unsent.append(invocation)
+            self._connect_again()
+
+    def cancel(self, invocation: Invocation) -> None:
+        """Tell the host; the call ends there, and its outcome is recorded there."""
+        if self._in_flight.pop(invocation.tag, None) is not None and self._stream is not None:
+            self._stream.writer.put(host_pb2.ConnectRequest(cancels=[{"tag": invocation.tag}]))
+
+    def _results(self, frame: host_pb2.ConnectResponse) -> None:
+        for result in frame.results:
+            invocation = self._in_flight.pop(result.tag, None)
+            if invocation is not None:
+                invocation.invocation_id = result.invocation_id
+                self._settle(invocation, wire.outcome_of(result))
+
+    # -------------------------------------------------------------------------------------------------- connection
+
+    async def connect(self) -> None:
+        """Open a stream and a session on it. Raises what explains why there is none."""
+        if self._channel is None:
+            self._channel = grpc.aio.secure_channel(
+                self._target,
+                channel_credentials(self._files),
+                options=wire.message_options(wire.MAX_MESSAGE_BYTES),
+            )
+        stream = _Stream(self._channel)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                contracts = await stream.open(self._request)
+        except TimeoutError:
+            await stream.close()
+            raise await self._explain("no answer in time") from None
+        except grpc.aio.AioRpcError as failed:
+            await stream.close()
+            raise await self._explain(failed.details() or failed.code().name) from failed
+        self.contracts.replace(contracts)
+        self._stream = stream
+        stream.start(self._results, self._lost)
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().create_task(self._sweep())
+        waiting, self._unsent = self._unsent, []
+        for invocation in waiting:
+            if invocation.tag in self._in_flight:
+                stream.writer.put(invocation)
+
+    async def close(self) -> None:
+        """End the session on the host and the connection to it."""
+        self._closed = True
+        for task in (self._reconnect, self._watch):
+            if task is not None:
+                task.cancel()
+        if self._stream is not None:
+            await self._stream.leave()
+        if self._channel is not None:
+            await self._channel.close()
+        self._fail_all(TransportError("CONNECTION_FAILED", "The session was closed", ran="unknown"))
+
+    async def _explain(self, details: str) -> AltarError:
+        return await asyncio.to_thread(explain_handshake_failure, self._target, self._files, details)
+
+    def _lost(self, reason: AltarError | None) -> None:
+        """The stream ended. Calls that were sent are unknown; the others wait for the next stream."""
+        stream, self._stream = self._stream, None
+        if stream is None or self._closed:
+            return
+        unsent = {item.tag for item in stream.writer.unsent() if isinstance(item, Invocation)}
+        error = reason or TransportError(
+            "CONNECTION_FAILED",
+            f"The connection to the host at {self._target} was lost",
+            ran="unknown",
+            hint="repeat the call only if the tool may be run twice",
+        )
+        for tag, invocation in list(self._in_flight.items()):
+            if tag in unsent:
+                self._unsent.append(invocation)
+            else:
+                del self._in_flight[tag]
+                self._settle(invocation, Outcome(error=_copy(error)))
+        if self._unsent:
+            self._connect_again()
+
+    def _connect_again(self) -> None:
+        if self._reconnect is None or self._reconnect.done():
+            self._reconnect = asyncio.get_running_loop().create_task(self._reconnecting())
+
+    async def _reconnecting(self) -> None:
+        pause = 0.05
+        until = time.monotonic() + CONNECT_SECONDS
+        while not self._closed:
+            try:
+                await self.connect()
+            except AltarError as failed:
+                if time.monotonic() >= until:
+                    failed.ran = "no"
+                    self._fail_all(failed)
+                    return
+                await asyncio.sleep(pause)
+                pause = min(1.0, pause * 2)
+            else:
+                return
+
+    def _fail_all(self, error: AltarError) -> None:
+        calls, self._in_flight, self._unsent = self._in_flight, {}, []
+        for invocation in calls.values():
+            self._settle(invocation, Outcome(error=_copy(error)))
+
+    async def _sweep(self) -> None:
+        """The last word on a deadline, for when the host says none."""
+        while True:
+            await asyncio.sleep(0.1)
+            now = time.monotonic()
+            late = [tag for tag, call in self._in_flight.items() if now >= call.deadline + GRACE]
+            for tag in late:
+                invocation = self._in_flight.pop(tag)
+                sent = invocation not in self._unsent
+                self._settle(
+                    invocation,
+                    Outcome(
+                        error=ExecutionError(
+                            "TIMEOUT",
+                            f"The host did not answer for {invocation.name!r} in time",
+                            ran="unknown" if sent else "no",
+                            hint="look at the host's log for what became of the call",
+                        )
+                    ),
+                )
+
+
+class _Stream:
+    """One bidirectional stream: its hello, its session, its reader and its writer."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        connect = channel.stream_stream(
+            "/altar.grid.v1.HostService/Connect",
+            request_serializer=host_pb2.ConnectRequest.SerializeToString,
+            response_deserializer=host_pb2.ConnectResponse.FromString,
+        )
+        self._call = connect()
+        self.writer: FrameWriter[host_pb2.ConnectRequest, Invocation | host_pb2.ConnectRequest] = FrameWriter(
+            self._call.write, host_pb2.ConnectRequest, self._add
+        )
+        self.max_message_bytes = wire.MAX_MESSAGE_BYTES
+        self._session_id = ""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self, request: Request) -> dict[str, RemoteContract]:
+        """Say hello, create the session, and give its contracts."""
+        ttl = int(request.ttl.total_seconds()) if request.ttl is not None else 0
+        hello = host_pb2.ClientHello(
+            protocol_versions=[wire.PROTOCOL_VERSION], language="python", sdk_version=__version__
+        )
+        wanted = host_pb2.CreateSession(tag=1, tools=request.tools, ttl_seconds=ttl)
+        await self._call.write(host_pb2.ConnectRequest(hello=hello, create_sessions=[wanted]))
+        created: host_pb2.SessionCreated | None = None
+        while created is None:
+            frame = await self._read()
+            if frame.HasField("hello"):
+                self.max_message_bytes = frame.hello.max_message_bytes
+            if frame.sessions_created:
+                created = frame.sessions_created[0]
+        if created.HasField("error"):
+            raise wire.error_from_wire(created.error)
+        self._session_id = created.session_id
+        return {contract.ref.name: _contract(contract) for contract in reversed(created.contracts)}
+
+    def start(self, results: Results, lost: Lost) -> None:
+        """Read and write until the stream ends; then say so, once."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._read_all(results, lost)), loop.create_task(self._write_all())]
+
+    async def leave(self) -> None:
+        """Destroy the session, send what is queued, and end the stream."""
+        ended = host_pb2.DestroySession(tag=2, session_id=self._session_id, force=True)
+        self.writer.put(host_pb2.ConnectRequest(destroy_sessions=[ended]))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self.writer.flushed()
+        await self.close()
+
+    async def close(self) -> None:
+        """End the stream, whatever state it is in."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._call.cancel()
+
+    async def _read_all(self, results: Results, lost: Lost) -> None:
+        reason: AltarError | None = None
+        try:
+            while True:
+                results(await self._read())
+        except AltarError as closing:
+            reason = closing
+        except grpc.aio.AioRpcError as failed:
+            _log.info("stream ended", extra={"code": failed.code().name})
+        lost(reason)
+
+    async def _write_all(self) -> None:
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the reader says that the stream ended
+            await self.writer.run()
+
+    async def _read(self) -> host_pb2.ConnectResponse:
+        frame = await self._call.read()
+        if not isinstance(frame, host_pb2.ConnectResponse):
+            raise TransportError("CONNECTION_FAILED", "The host ended the connection", ran="unknown")
+        if frame.HasField("closing"):
+            raise wire.error_from_wire(frame.closing)
+        return frame
+
+    def _add(self, frame: host_pb2.ConnectRequest, item: Invocation | host_pb2.ConnectRequest) -> int:
+        if isinstance(item, Invocation):
+            item.session_id = self._session_id
+            return wire.add_call(frame.calls.add(), item, tag=item.tag, now=time.monotonic())
+        frame.MergeFrom(item)
+        return item.ByteSize()
+
+
+Results = Callable[[host_pb2.ConnectResponse], None]
+Lost = Callable[[AltarError | None], None]
+
+
+def _contract(told: host_pb2.Contract) -> RemoteContract:
+    return RemoteContract(
+        told.ref.name, told.ref.version, wire.digest_from_wire(told.ref.digest), told.declaration
+    )
+
+
+def _certificates(options: Mapping[str, Any]) -> CertificateFiles:
+    paths = {part: options.get(part) for part in ("certificate", "key", "authority")}
+    missing = sorted(part for part, path in paths.items() if not path)
+    if missing:
+        raise ConfigurationError(
+            "CERTIFICATE_ERROR",
+            f"A grid needs a client certificate, and {', '.join(missing)} is not set",
+            hint="set [tls] certificate, key and authority in altar.toml; `altar up` makes them",
+        )
+    return CertificateFiles(**{part: Path(path) for part, path in paths.items() if path})
+
+
+def _copy(error: AltarError) -> AltarError:
+    """One error object for each call: what is raised twice grows two tracebacks."""
+    return type(error)(
+        error.code, error.message, hint=error.hint, detail=error.detail, ran=error.ran, retry_after=error.retry_after
+    )
+
+
+def _unsettled(invocation: Invocation, _outcome: Outcome) -> None:
+    raise RuntimeError(f"{invocation.call_id} was settled before it ran")

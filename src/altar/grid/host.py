@@ -1,0 +1,266 @@
+"""The host: manifest, gate and runtimes, joined in one executor.
+
+``execute(frame)`` is what a client's frame becomes; everything else here is what that needs: sessions, the record,
+and an orderly start and stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from altar.adm.canonical import digest
+from altar.adm.errors import AltarError, AuthorizationError, ExecutionError
+from altar.grid.manifest import Manifest
+from altar.grid.runtimes import RuntimeSource
+from altar.grid.sessions import HostSession, SessionCatalog, Sessions
+from altar.later.executor import Executor
+from altar.later.invocation import Answer, Invocation, Outcome
+from altar.ledger import entry
+from altar.ledger.ledger import Ledger, Then
+
+__all__ = ["Host", "HostLimits", "SessionGate"]
+
+_log = logging.getLogger("altar.grid")
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """What a host allows: bytes of one message, calls that wait for a runtime, lifetimes, heartbeats."""
+
+    max_message_bytes: int = 4 * 1024 * 1024
+    queue: int = 1024
+    heartbeat: timedelta = timedelta(seconds=10)
+    session_ttl: timedelta = timedelta(hours=1)
+    max_session_ttl: timedelta = timedelta(days=1)
+    sessions_per_principal: int = 1024
+    drain: timedelta = timedelta(seconds=30)
+
+
+@dataclass(slots=True)
+class _Queued:
+    """An entry that waits for the end of this turn of the event loop, and what happens when it is durable."""
+
+    entries: list[entry.Intent | entry.Outcome | entry.Event] = field(default_factory=list)
+    thens: list[tuple[int, Then]] = field(default_factory=list)
+
+
+class SessionGate:
+    """The gate of a plain GRID host: the session has been checked at find, the record is kept here.
+
+    Entries of one turn of the event loop go to the ledger together, which joins them with whatever else waits.
+    """
+
+    def __init__(self, ledger: Ledger, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._queued = _Queued()
+        self.in_flight = 0
+        self.closing = False
+
+    def authorize(self, invocation: Invocation) -> None:
+        """Refuse what is late already, everything while the host is leaving, and what the record cannot hold."""
+        if self.closing:
+            raise AuthorizationError(
+                "NOT_ACTIVE",
+                "The host is shutting down",
+                ran="no",
+                hint="try again, or another host",
+                retry_after=timedelta(seconds=1),
+            )
+        if self._clock() >= invocation.deadline:
+            raise ExecutionError("TIMEOUT", "The call came too late to be run", ran="no", hint="allow more time")
+        invocation.record = _intent(invocation)
+
+    def intend(
+        self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer
+    ) -> None:
+        """Commit one intent for each call of the frame, in one transaction; then run them."""
+        intents = [invocation.record for invocation in frame]
+        self.in_flight += len(frame)
+
+        def durable(first_seq: int, error: AltarError | None) -> None:
+            if error is not None:
+                self.in_flight -= len(frame)
+                for invocation in frame:
+                    refuse(invocation, Outcome(error=error))
+                return
+            for seq, invocation in enumerate(frame, first_seq):
+                invocation.intent = seq
+            run(frame)
+
+        self._queue(intents, durable)
+
+    def record(self, invocation: Invocation, outcome: Outcome, answer: Answer) -> None:
+        """Commit the outcome; then answer. What could not be recorded is withheld and its outcome is unknown."""
+
+        def durable(_first_seq: int, error: AltarError | None) -> None:
+            self.in_flight -= 1
+            answer(invocation, outcome if error is None else Outcome(error=_withheld(error)))
+
+        self._queue([_outcome(invocation, outcome)], durable)
+
+    def note(self, event: entry.EventName, subject: str, note: str) -> None:
+        """Record something that is not a call: a session opened, a runtime attached."""
+        self._queue([entry.Event(event=event, subject=subject, note=note)], _ignore)
+
+    def _queue(
+        self,
+        entries: Sequence[entry.Intent | entry.Outcome | entry.Event],
+        durable: Then,
+    ) -> None:
+        if not self._queued.entries:
+            self._loop.call_soon(self._flush)
+        self._queued.thens.append((len(self._queued.entries), durable))
+        self._queued.entries.extend(entries)
+
+    def _flush(self) -> None:
+        queued, self._queued = self._queued, _Queued()
+
+        def then(first_seq: int, error: AltarError | None) -> None:
+            for offset, durable in queued.thens:
+                durable(first_seq + offset, error)
+
+        self._ledger.commit(queued.entries, then)
+
+
+class Host:
+    """One host process: owns the contracts, decides, records and routes."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        manifest: Manifest,
+        ledger: Ledger,
+        limits: HostLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.limits = limits or HostLimits()
+        self.manifest = manifest
+        self.sessions = Sessions(
+            default_ttl=self.limits.session_ttl,
+            max_ttl=self.limits.max_session_ttl,
+            per_principal=self.limits.sessions_per_principal,
+            clock=clock,
+        )
+        self.gate = SessionGate(ledger, clock=clock)
+        self.runtimes = RuntimeSource(
+            manifest,
+            queue=self.limits.queue,
+            heartbeat=self.limits.heartbeat.total_seconds(),
+            note=self.gate.note,
+            clock=clock,
+        )
+        self._ledger = ledger
+        self._clock = clock
+        self._numbers = itertools.count(1)
+        self._prefix = f"{name}-{ledger.epoch}-"
+        self._executor = Executor(SessionCatalog(manifest, self.sessions), self.gate, self.runtimes, self._answer)
+
+    def execute(self, frame: Sequence[Invocation]) -> None:
+        """Carry out a frame of a client's calls; each is answered through its ``reply_to``."""
+        for invocation in frame:
+            invocation.invocation_id = self._prefix + str(next(self._numbers))
+            if not invocation.correlation_id:
+                invocation.correlation_id = invocation.invocation_id
+        self._executor.execute(frame)
+
+    def cancel(self, invocation: Invocation) -> None:
+        """The client no longer waits for this call; its outcome is recorded all the same."""
+        self.runtimes.cancel(invocation)
+
+    def open_session(self, principal: str, tools: Sequence[str], *, ttl: float) -> HostSession:
+        """Open a session for a principal; ``ttl`` in seconds, 0 for the default."""
+        session = self.sessions.create(principal, tools, ttl=ttl, manifest=self.manifest)
+        self.gate.note("session.opened", session.session_id, principal)
+        return session
+
+    def close_session(self, session_id: str, principal: str, *, force: bool) -> None:
+        """End a session of that principal."""
+        session = self.sessions.destroy(session_id, principal, force=force)
+        for invocation in session.calls:
+            self.cancel(invocation)
+        self.gate.note("session.closed", session_id, principal)
+
+    def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
+        self.sessions.ended(invocation)
+        invocation.reply_to(invocation, outcome)
+
+    async def watch(self) -> None:
+        """Until cancelled: end what is late, detach what is silent, drop what has expired."""
+        while True:
+            self.runtimes.sweep()
+            for session in self.sessions.sweep():
+                self.gate.note("session.closed", session.session_id, "expired")
+            await asyncio.sleep(0.05)
+
+    async def drain(self) -> None:
+        """Take no more calls and wait, within limits, until those in flight have their outcomes."""
+        self.gate.closing = True
+        until = self._clock() + self.limits.drain.total_seconds()
+        while self.gate.in_flight and self._clock() < until:
+            await asyncio.sleep(0.02)
+
+    def status(self) -> dict[str, Any]:
+        """What is going on, for people and for probes."""
+        return {
+            "host": self.name,
+            "epoch": self._ledger.epoch,
+            "sessions": len(self.sessions),
+            "in_flight": self.gate.in_flight,
+            "runtimes": self.runtimes.status(),
+            "commits": self._ledger.commits,
+            "entries": self._ledger.entries_written,
+        }
+
+
+def _ignore(_first_seq: int, _error: AltarError | None) -> None:
+    """Nobody waits for an event to be durable; a ledger that fails has told the host already."""
+
+
+def _intent(invocation: Invocation) -> entry.Intent:
+    return entry.Intent(
+        invocation=invocation.invocation_id,
+        call=invocation.call_id,
+        tool=invocation.name,
+        version=invocation.version,
+        contract=invocation.contract.digest,
+        arguments=digest(invocation.arguments),
+        principal=invocation.principal,
+        tenant=invocation.tenant,
+        session=invocation.session_id,
+        correlation=invocation.correlation_id,
+    )
+
+
+def _outcome(invocation: Invocation, outcome: Outcome) -> entry.Outcome:
+    error = outcome.error
+    return entry.Outcome(
+        intent=invocation.intent,
+        invocation=invocation.invocation_id,
+        status="SUCCESS" if error is None else "ERROR",
+        code="" if error is None else error.code,
+        ran="yes" if error is None else error.ran,
+        result=digest(outcome.content) if error is None else "",
+        runtime=invocation.runtime,
+        attempts=invocation.attempts,
+    )
+
+
+def _withheld(error: AltarError) -> AltarError:
+    _log.error("outcome not recorded", extra={"reason": error.detail or error.message})
+    return ExecutionError(
+        "OUTCOME_UNKNOWN",
+        "The call ran, but its outcome could not be recorded, so it is withheld",
+        ran="unknown",
+        hint="ask the operator of the host; do not repeat a call that is not idempotent",
+    )

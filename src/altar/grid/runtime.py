@@ -1,0 +1,283 @@
+"""A runtime: dials a host, says which contracts it fulfils, and runs their functions with the same executor.
+
+It needs no open port, and it never tells the host what a tool is: a contract that differs from the host's is
+refused there, by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from altar import __version__
+from altar._proto.altar.grid.v1 import call_pb2, runtime_pb2
+from altar.adm.errors import AltarError, ConfigurationError, TransportError
+from altar.grid import wire
+from altar.grid.handshake import explain_handshake_failure
+from altar.grid.tls import CertificateFiles, channel_credentials
+from altar.grid.wire import FrameWriter
+from altar.later.executor import Executor
+from altar.later.gate import OpenGate
+from altar.later.invocation import Invocation, Outcome
+from altar.later.registry import Registry
+from altar.later.source import LocalSource
+from altar.later.workplace import LoopTasks
+
+__all__ = ["Runtime"]
+
+_log = logging.getLogger("altar.grid")
+
+CONNECT_SECONDS = 10.0
+CAPABILITIES = ("deadline", "cancel", "drain")
+
+
+class Runtime:
+    """One runtime process.
+
+    ``concurrency`` is how many calls it takes at once; ``ready`` is told the fulfilled tools after each handshake.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        runtime_id: str,
+        target: str,
+        files: CertificateFiles,
+        concurrency: int = 64,
+        drain: timedelta = timedelta(seconds=30),
+        ready: Callable[[Sequence[str]], None] | None = None,
+    ) -> None:
+        self.runtime_id = runtime_id
+        self._registry = registry
+        self._target = target
+        self._files = files
+        self._concurrency = concurrency
+        self._drain = drain
+        self._ready = ready or _no_one
+        self._leaving = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until :meth:`leave`, over as many connections as that takes.
+
+        Raises what cannot get better by trying again: a certificate that is refused, a contract that differs.
+        """
+        pause = 0.1
+        while not self._leaving.is_set():
+            connection = _Connection(self)
+            try:
+                await connection.serve()
+                pause = 0.1
+            except (grpc.aio.AioRpcError, TransportError) as lost:
+                await self._raise_if_final(lost)
+                _log.warning("connection lost", extra={"runtime": self.runtime_id, "reason": str(lost)[:200]})
+            finally:
+                await connection.close()
+            if not self._leaving.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._leaving.wait(), pause * (0.5 + random.random()))  # noqa: S311 - jitter
+                pause = min(5.0, pause * 2)
+
+    def leave(self) -> None:
+        """Take no new calls, finish those in flight, and end :meth:`run`."""
+        self._leaving.set()
+
+    async def _raise_if_final(self, lost: Exception) -> None:
+        if isinstance(lost, grpc.aio.AioRpcError):
+            if lost.code() is grpc.StatusCode.PERMISSION_DENIED:
+                raise ConfigurationError("CERTIFICATE_ERROR", lost.details() or "The host refused the certificate")
+            details = lost.details() or lost.code().name
+            why = await asyncio.to_thread(explain_handshake_failure, self._target, self._files, details)
+            if isinstance(why, ConfigurationError):
+                raise why
+
+
+class _Connection:
+    """One stream to the host, from the announcement to the end."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._channel = grpc.aio.secure_channel(
+            runtime._target,
+            channel_credentials(runtime._files),
+            options=wire.message_options(wire.MAX_MESSAGE_BYTES),
+        )
+        attach = self._channel.stream_stream(
+            "/altar.grid.v1.RuntimeService/Attach",
+            request_serializer=runtime_pb2.AttachRequest.SerializeToString,
+            response_deserializer=runtime_pb2.AttachResponse.FromString,
+        )
+        self._call = attach()
+        self._writer: FrameWriter[runtime_pb2.AttachRequest, Any] = FrameWriter(
+            self._call.write, runtime_pb2.AttachRequest, self._add
+        )
+        self._workplace = LoopTasks(threads=runtime._concurrency, freed=self._freed)
+        self._source = LocalSource(self._workplace)
+        self._executor = Executor(runtime._registry, OpenGate(), self._source, self._answer)
+        self._in_flight: dict[int, Invocation] = {}
+        self._running = 0
+        self._max_message_bytes = wire.MAX_MESSAGE_BYTES
+        self._heartbeat = 10.0
+        self._last_heard = time.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def serve(self) -> None:
+        """Announce, fulfil, then run what comes until the stream ends or the runtime has drained."""
+        await self._handshake()
+        loop = asyncio.get_running_loop()
+        reading = loop.create_task(self._read_all())
+        self._tasks = [reading, loop.create_task(self._writer.run()), loop.create_task(self._beat())]
+        leaving = loop.create_task(self._drained())
+        self._tasks.append(leaving)
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def close(self) -> None:
+        """End the stream and whatever still runs for it: the host has closed those calls already."""
+        for invocation in list(self._in_flight.values()):
+            self._source.cancel(invocation)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._workplace.close()
+        self._call.cancel()
+        await self._channel.close()
+
+    # --------------------------------------------------------------------------------------------------- handshake
+
+    async def _handshake(self) -> None:
+        runtime = self._runtime
+        announce = runtime_pb2.AnnounceRuntime(
+            runtime_id=runtime.runtime_id,
+            language="python",
+            sdk_version=__version__,
+            protocol_versions=[wire.PROTOCOL_VERSION],
+            capabilities=CAPABILITIES,
+        )
+        fulfill = runtime_pb2.FulfillTools()
+        for tool in runtime._registry.tools():
+            fulfill.contracts.add(
+                name=tool.name, version=tool.version, digest=wire.digest_to_wire(tool.digest)
+            )
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await self._call.write(runtime_pb2.AttachRequest(announce=announce, fulfill=fulfill))
+            fulfilled: runtime_pb2.FulfillToolsResponse | None = None
+            while fulfilled is None:
+                frame = await self._read()
+                if frame.HasField("announced"):
+                    self._heartbeat = frame.announced.heartbeat_ms / 1000
+                    self._max_message_bytes = frame.announced.max_message_bytes
+                if frame.HasField("fulfilled"):
+                    fulfilled = frame.fulfilled
+        for rejected in fulfilled.rejected:
+            error = wire.error_from_wire(rejected.error)
+            _log.error("tool refused by the host", extra={"tool": rejected.contract.name, "reason": error.message})
+        if fulfilled.status == runtime_pb2.FULFILLMENT_STATUS_FAILURE:
+            first = wire.error_from_wire(fulfilled.rejected[0].error)
+            raise ConfigurationError("INVALID_CONFIG", first.message, hint=first.hint)
+        await self._call.write(runtime_pb2.AttachRequest(credits=runtime._concurrency))
+        runtime._ready([ref.name for ref in fulfilled.fulfilled])
+
+    # ------------------------------------------------------------------------------------------------------- calls
+
+    async def _read_all(self) -> None:
+        while True:
+            frame = await self._read()
+            calls = []
+            now = time.monotonic()
+            self._last_heard = now
+            for call in frame.calls:
+                self._running += 1
+                try:
+                    invocation = wire.invocation_of(call, now=now)
+                except AltarError as malformed:
+                    self._refuse(call, malformed)
+                else:
+                    self._in_flight[call.tag] = invocation
+                    calls.append(invocation)
+            if calls:
+                self._executor.execute(calls)
+            for cancel in frame.cancels:
+                cancelled = self._in_flight.get(cancel.tag)
+                if cancelled is not None:
+                    self._source.cancel(cancelled)
+
+    def _refuse(self, call: call_pb2.ToolCall, error: AltarError) -> None:
+        invocation = Invocation(call.call.name, b"", call.call.call_id, tag=call.tag)
+        self._answer(invocation, Outcome(error=error))
+
+    def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
+        self._in_flight.pop(invocation.tag, None)
+        if len(outcome.content) > self._max_message_bytes:
+            size, limit = len(outcome.content), self._max_message_bytes
+            outcome = Outcome(error=wire.too_large("contents of the result", size, limit, ran="yes"))
+        if outcome.error is not None and outcome.error.detail:
+            _log.warning(
+                "tool failed",
+                extra={
+                    "tool": invocation.name,
+                    "invocation": invocation.invocation_id,
+                    "code": outcome.error.code,
+                    "detail": outcome.error.detail,
+                },
+            )
+        self._writer.put((invocation, outcome))
+        if invocation.handle is None:
+            self._freed(invocation)
+
+    def _freed(self, _invocation: Invocation) -> None:
+        """A function has really ended: its slot can take another call."""
+        self._running -= 1
+        self._writer.put(1)
+
+    def _add(self, frame: runtime_pb2.AttachRequest, item: Any) -> int:  # noqa: ANN401 - a result, credits, a note
+        if isinstance(item, tuple):
+            return wire.add_result(frame.results.add(), *item)
+        if isinstance(item, int):
+            frame.credits += item
+            return 2
+        frame.MergeFrom(item)
+        return 10
+
+    # ---------------------------------------------------------------------------------------------------- the rest
+
+    async def _read(self) -> runtime_pb2.AttachResponse:
+        frame = await self._call.read()
+        if not isinstance(frame, runtime_pb2.AttachResponse):
+            raise TransportError("CONNECTION_FAILED", "The host ended the connection", ran="unknown")
+        if frame.HasField("closing"):
+            raise wire.error_from_wire(frame.closing)
+        return frame
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat / 2)
+            now = time.monotonic()
+            if now - self._last_heard > 3 * self._heartbeat:
+                raise TransportError("CONNECTION_FAILED", "The host was silent for too long", ran="unknown")
+            if now - self._writer.last_written >= self._heartbeat / 2:
+                self._writer.put(runtime_pb2.AttachRequest(heartbeat=runtime_pb2.Heartbeat()))
+
+    async def _drained(self) -> None:
+        await self._runtime._leaving.wait()
+        self._writer.put(runtime_pb2.AttachRequest(drain=runtime_pb2.Drain()))
+        until = time.monotonic() + self._runtime._drain.total_seconds()
+        await self._writer.flushed()
+        while self._running and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        await self._writer.flushed()
+        await self._call.done_writing()
+
+
+def _no_one(_tools: Sequence[str]) -> None:
+    """Nobody asked to be told."""

@@ -1,0 +1,354 @@
+"""The runtimes of a host, and the source that sends them calls: choose one, spend a credit, send, wait, settle.
+
+Delivery is at most once.
+A call is sent again only while it was never put on a wire, or when its contract says it is idempotent.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, Protocol
+
+from altar.adm.errors import AltarError, ExecutionError, ValidationError
+from altar.grid.manifest import HostContract, Manifest
+from altar.later.invocation import Answer, Invocation, Outcome
+
+__all__ = ["AttachedRuntime", "Note", "RuntimeLink", "RuntimeSource"]
+
+_log = logging.getLogger("altar.grid")
+
+MAX_ATTEMPTS = 3
+GRACE = 0.5
+"""Seconds a host waits beyond a deadline for the runtime's own word on it, which knows whether the function ran."""
+NOBODY = 5.0
+"""Seconds a call waits when no runtime fulfils its tool, so that one that restarts is not missed."""
+
+Key = tuple[str, str]
+
+
+class Note(Protocol):
+    """Where the source tells that a runtime came or went."""
+
+    def __call__(self, event: Any, subject: str, note: str) -> None:
+        """Record an event."""
+        ...
+
+
+class RuntimeLink(Protocol):
+    """The stream to one runtime, as the service holds it."""
+
+    def send_call(self, invocation: Invocation) -> None:
+        """Queue a call for the next frame. ``invocation.handle`` becomes SENT once it is in one."""
+        ...
+
+    def send_cancel(self, tag: int) -> None:
+        """Queue a cancellation."""
+        ...
+
+    def unsent(self) -> list[Invocation]:
+        """Take back the calls that never got into a frame."""
+        ...
+
+    def close(self, reason: AltarError) -> None:
+        """End the stream, saying why."""
+        ...
+
+
+class AttachedRuntime:
+    """One runtime on one connection: what it fulfils, what it may still take, what it is doing."""
+
+    __slots__ = ("connection_epoch", "credits", "draining", "fulfils", "in_flight", "last_heard", "link", "runtime_id")
+
+    def __init__(self, runtime_id: str, link: RuntimeLink, *, connection_epoch: int, now: float) -> None:
+        self.runtime_id = runtime_id
+        self.link = link
+        self.connection_epoch = connection_epoch
+        self.credits = 0
+        self.fulfils: set[Key] = set()
+        self.in_flight: dict[int, Invocation] = {}
+        self.draining = False
+        self.last_heard = now
+
+
+class RuntimeSource:
+    """Sends admitted calls to runtimes. A credit is the right to send one call; none is sent without it."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        queue: int,
+        heartbeat: float,
+        note: Note,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._manifest = manifest
+        self._limit = queue
+        self._heartbeat = heartbeat
+        self._note = note
+        self._clock = clock
+        self._settle: Answer = _unsettled
+        self._runtimes: dict[str, AttachedRuntime] = {}
+        self._waiting: dict[Key, deque[Invocation]] = {}
+        self._waiting_count = 0
+        self._tags = itertools.count(1)
+        self._epochs = itertools.count(1)
+
+    # ------------------------------------------------------------------------------------------------------- calls
+
+    def run(self, invocation: Invocation, settle: Answer) -> None:
+        """Send the call to the least busy runtime that fulfils it, or let it wait for one."""
+        self._settle = settle
+        runtime = self._choose(invocation)
+        if runtime is not None:
+            self._send(runtime, invocation)
+        elif self._waiting_count >= self._limit:
+            settle(invocation, Outcome(error=_full(self._limit)))
+        else:
+            self._waiting.setdefault(_key(invocation), deque()).append(invocation)
+            self._waiting_count += 1
+
+    def cancel(self, invocation: Invocation) -> None:
+        """Take it out of the queue, or tell the runtime; either way the call ends with an outcome."""
+        queue = self._waiting.get(_key(invocation)) if invocation.contract is not None else None
+        if queue is not None and invocation in queue:
+            self._drop(queue, invocation)
+            error = ExecutionError("CANCELLED", "The call was cancelled before it ran", ran="no")
+            self._settle(invocation, Outcome(error=error))
+            return
+        runtime = self._runtimes.get(invocation.runtime)
+        if runtime is not None:
+            for tag, known in runtime.in_flight.items():
+                if known is invocation:
+                    runtime.link.send_cancel(tag)
+                    return
+
+    def _choose(self, invocation: Invocation) -> AttachedRuntime | None:
+        key = _key(invocation)
+        best: AttachedRuntime | None = None
+        for runtime in self._runtimes.values():
+            if (
+                runtime.credits > 0
+                and not runtime.draining
+                and key in runtime.fulfils
+                and (best is None or len(runtime.in_flight) < len(best.in_flight))
+            ):
+                best = runtime
+        return best
+
+    def _send(self, runtime: AttachedRuntime, invocation: Invocation) -> None:
+        runtime.credits -= 1
+        tag = next(self._tags)
+        runtime.in_flight[tag] = invocation
+        invocation.runtime = runtime.runtime_id
+        invocation.attempts += 1
+        invocation.handle = tag
+        runtime.link.send_call(invocation)
+
+    # ---------------------------------------------------------------------------------------- what runtimes report
+
+    def result(self, runtime: AttachedRuntime, tag: int, outcome: Outcome) -> None:
+        """A runtime answered. An answer nobody waits for any more is dropped."""
+        invocation = runtime.in_flight.pop(tag, None)
+        if invocation is not None:
+            self._settle(invocation, outcome)
+
+    def credit(self, runtime: AttachedRuntime, count: int) -> None:
+        """A runtime can take ``count`` more calls; those that wait longest go first."""
+        runtime.credits += count
+        self._serve(runtime)
+
+    def heard(self, runtime: AttachedRuntime) -> None:
+        """A frame came from this runtime, whatever was in it."""
+        runtime.last_heard = self._clock()
+
+    def _serve(self, runtime: AttachedRuntime) -> None:
+        while runtime.credits > 0 and not runtime.draining:
+            queue = self._oldest(runtime.fulfils)
+            if queue is None:
+                return
+            invocation = queue[0]
+            self._drop(queue, invocation)
+            self._send(runtime, invocation)
+
+    def _oldest(self, keys: Iterable[Key]) -> deque[Invocation] | None:
+        if not self._waiting_count:
+            return None
+        queues = [queue for key in keys if (queue := self._waiting.get(key))]
+        return min(queues, key=lambda queue: queue[0].intent, default=None)
+
+    def _drop(self, queue: deque[Invocation], invocation: Invocation) -> None:
+        queue.remove(invocation)
+        self._waiting_count -= 1
+        if not queue:
+            del self._waiting[_key(invocation)]
+
+    # ------------------------------------------------------------------------------------------- coming and going
+
+    def attach(self, runtime_id: str, link: RuntimeLink) -> AttachedRuntime:
+        """A runtime has announced itself. An older connection of the same id is fenced: it can settle nothing."""
+        older = self._runtimes.get(runtime_id)
+        if older is not None:
+            self.detach(older, "fenced by a newer connection")
+            older.link.close(
+                ExecutionError(
+                    "RUNTIME_CRASH",
+                    f"Another process has attached as {runtime_id!r}",
+                    ran="no",
+                    hint="give each runtime process an id and a certificate of its own",
+                )
+            )
+        runtime = AttachedRuntime(
+            runtime_id, link, connection_epoch=next(self._epochs), now=self._clock()
+        )
+        self._runtimes[runtime_id] = runtime
+        self._note("runtime.attached", runtime_id, f"connection {runtime.connection_epoch}")
+        return runtime
+
+    def fulfil(self, runtime: AttachedRuntime, name: str, version: str, digest: str) -> HostContract:
+        """A runtime says it fulfils this contract. Raises VERSION_MISMATCH unless it means the host's own."""
+        contract = self._manifest.find(name, version)
+        if contract.digest != digest:
+            raise _mismatch(contract)
+        runtime.fulfils.add((name, version))
+        return contract
+
+    def drain(self, runtime: AttachedRuntime) -> None:
+        """A runtime is leaving: it gets no new calls and finishes those it has."""
+        runtime.draining = True
+
+    def detach(self, runtime: AttachedRuntime, reason: str) -> None:
+        """A runtime is gone. What it never got, and what is idempotent, goes elsewhere; the rest is unknown."""
+        if self._runtimes.get(runtime.runtime_id) is not runtime:
+            return
+        del self._runtimes[runtime.runtime_id]
+        self._note("runtime.detached", runtime.runtime_id, reason)
+        unsent = set(runtime.link.unsent())
+        lost, runtime.in_flight = runtime.in_flight, {}
+        for invocation in lost.values():
+            if invocation in unsent:
+                invocation.attempts -= 1
+                invocation.runtime = ""
+                self.run(invocation, self._settle)
+            elif self._may_run_again(invocation):
+                self.run(invocation, self._settle)
+            else:
+                self._settle(invocation, Outcome(error=_crashed(invocation, reason)))
+
+    def _may_run_again(self, invocation: Invocation) -> bool:
+        return (
+            invocation.contract.idempotent
+            and invocation.attempts < MAX_ATTEMPTS
+            and self._clock() < invocation.deadline
+        )
+
+    # ---------------------------------------------------------------------------------------------------- watching
+
+    def sweep(self) -> None:
+        """End what is late, detach what is silent. Called some twenty times a second; there is no timer per call."""
+        now = self._clock()
+        for runtime in list(self._runtimes.values()):
+            late = [tag for tag, call in runtime.in_flight.items() if now >= call.deadline + GRACE]
+            for tag in late:
+                runtime.link.send_cancel(tag)
+                invocation = runtime.in_flight.pop(tag)
+                self._settle(invocation, Outcome(error=_late(invocation, ran="unknown")))
+            if now - runtime.last_heard > 3 * self._heartbeat:
+                runtime.link.close(ExecutionError("RUNTIME_CRASH", "The runtime was silent for too long", ran="no"))
+                self.detach(runtime, "silent")
+        for queue in list(self._waiting.values()):
+            for invocation in [call for call in queue if self._has_waited_enough(call, now)]:
+                self._drop(queue, invocation)
+                error = _late(invocation, ran="no") if now >= invocation.deadline else _nobody(invocation)
+                self._settle(invocation, Outcome(error=error))
+
+    def _has_waited_enough(self, invocation: Invocation, now: float) -> bool:
+        if now >= invocation.deadline:
+            return True
+        key = _key(invocation)
+        if any(key in runtime.fulfils for runtime in self._runtimes.values()):
+            invocation.handle = None
+            return False
+        if invocation.handle is None:
+            invocation.handle = now
+        return bool(now - invocation.handle > NOBODY)
+
+    def status(self) -> list[dict[str, Any]]:
+        """The attached runtimes, for people and for probes."""
+        return [
+            {
+                "runtime": runtime.runtime_id,
+                "connection": runtime.connection_epoch,
+                "tools": len(runtime.fulfils),
+                "in_flight": len(runtime.in_flight),
+                "credits": runtime.credits,
+                "draining": runtime.draining,
+            }
+            for runtime in self._runtimes.values()
+        ]
+
+
+def _key(invocation: Invocation) -> Key:
+    return invocation.name, invocation.version
+
+
+def _unsettled(invocation: Invocation, _outcome: Outcome) -> None:
+    raise RuntimeError(f"{invocation.invocation_id} was settled before it ran")
+
+
+def _mismatch(contract: HostContract) -> AltarError:
+    return ValidationError(
+        "VERSION_MISMATCH",
+        f"The runtime's {contract.name!r} at {contract.version} is not the contract of the host",
+        ran="no",
+        hint="deploy the same code on both sides, or build the manifest again and give it a new version",
+        detail=f"the host holds {contract.digest}",
+    )
+
+
+def _full(limit: int) -> AltarError:
+    return ExecutionError(
+        "RESOURCE_EXHAUSTED",
+        f"{limit} calls are waiting for a runtime already",
+        ran="no",
+        hint="try again, or add runtimes",
+        retry_after=timedelta(milliseconds=500),
+    )
+
+
+def _crashed(invocation: Invocation, reason: str) -> AltarError:
+    return ExecutionError(
+        "RUNTIME_CRASH",
+        f"The runtime that ran {invocation.name!r} was lost",
+        ran="unknown",
+        hint="a tool that may be run twice can be declared idempotent, and is then tried elsewhere",
+        detail=f"runtime {invocation.runtime}: {reason}",
+    )
+
+
+def _late(invocation: Invocation, *, ran: str) -> AltarError:
+    if ran == "no":
+        return ExecutionError(
+            "TIMEOUT", f"No runtime was free for {invocation.name!r} in time", ran="no", hint="add runtimes"
+        )
+    return ExecutionError(
+        "TIMEOUT",
+        f"{invocation.name!r} had not ended when its time was up",
+        ran="unknown",
+        hint="give the call more time, or declare @altar.tool(timeout=…)",
+    )
+
+
+def _nobody(invocation: Invocation) -> AltarError:
+    return ExecutionError(
+        "DEPENDENCY_UNAVAILABLE",
+        f"No runtime fulfils {invocation.name!r} at the moment",
+        ran="no",
+        hint="start one: `altar runtime --tools MODULE`",
+        retry_after=timedelta(seconds=1),
+    )

@@ -1,0 +1,267 @@
+"""ADM and protobuf, errors and gRPC status: the one table between our words and the wire's.
+
+What comes in here has been decoded and nothing more; what goes out is ours.
+Only this module and the three edges that hold a stream (`client`, `runtime`, `service`) see generated code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from altar._proto.altar.adm.v1 import adm_pb2
+from altar._proto.altar.grid.v1 import call_pb2
+from altar.adm.codes import CODES
+from altar.adm.errors import AltarError, Ran, TransportError, error_of
+from altar.later.invocation import Invocation, Outcome
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+__all__ = [
+    "CHANNEL_OPTIONS",
+    "GRPC_STATUS",
+    "PROTOCOL_VERSION",
+    "FrameWriter",
+    "add_call",
+    "add_result",
+    "digest_from_wire",
+    "digest_to_wire",
+    "error_from_wire",
+    "error_to_wire",
+    "invocation_of",
+    "message_options",
+    "outcome_of",
+    "too_large",
+]
+
+PROTOCOL_VERSION = "1.0"
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+FRAME_BYTES = 256 * 1024
+"""A frame is closed when it holds this much; one larger item travels alone."""
+
+_HEADROOM = 64 * 1024
+_MAX_REMAINING_MS = 2**32 - 1
+
+CHANNEL_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+]
+
+GRPC_STATUS: dict[str, str] = {code: info.grpc_status for code, info in CODES.items()}
+"""ALTAR code → name of the gRPC status, as spec/errors.toml has it."""
+
+_RAN_TO_WIRE: dict[Ran, adm_pb2.Ran] = {
+    "no": adm_pb2.RAN_NO,
+    "yes": adm_pb2.RAN_YES,
+    "unknown": adm_pb2.RAN_UNKNOWN,
+}
+_RAN_FROM_WIRE: dict[int, Ran] = {adm_pb2.RAN_NO: "no", adm_pb2.RAN_YES: "yes", adm_pb2.RAN_UNKNOWN: "unknown"}
+
+
+def message_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Channel and server options that let a message of ``max_message_bytes`` pass, envelope included.
+
+    The transport's own limit is wider than ours, so that a message that is too large is answered with a typed error
+    and the stream goes on; only what is beyond twice the limit ends the stream.
+    """
+    limit = 2 * max_message_bytes + FRAME_BYTES + _HEADROOM
+    return [
+        *CHANNEL_OPTIONS,
+        ("grpc.max_receive_message_length", limit),
+        ("grpc.max_send_message_length", limit),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------------ calls
+
+
+def invocation_of(call: call_pb2.ToolCall, *, now: float) -> Invocation:
+    """A received ToolCall as an Invocation. ``now`` is the monotonic clock.
+
+    Raises TransportError PROTOCOL_VIOLATION when the envelope itself breaks the protocol.
+    """
+    if call.remaining_ms == 0:
+        raise TransportError(
+            "PROTOCOL_VIOLATION",
+            "The call says no time that is left for it (remaining_ms is 0)",
+            ran="no",
+            hint="set remaining_ms to the milliseconds the caller will wait",
+        )
+    function = call.call
+    return Invocation(
+        function.name,
+        function.args,
+        function.call_id,
+        version=call.version,
+        known_digest=digest_from_wire(call.contract_digest),
+        deadline=now + call.remaining_ms / 1000,
+        session_id=call.session_id,
+        correlation_id=call.correlation_id,
+        invocation_id=call.invocation_id,
+        tag=call.tag,
+    )
+
+
+def add_call(call: call_pb2.ToolCall, invocation: Invocation, *, tag: int, now: float) -> int:
+    """Write an invocation into a frame's new ToolCall; returns its approximate size in bytes."""
+    call.tag = tag
+    call.invocation_id = invocation.invocation_id
+    call.correlation_id = invocation.correlation_id
+    call.session_id = invocation.session_id
+    call.version = invocation.version
+    if invocation.known_digest:
+        call.contract_digest = digest_to_wire(invocation.known_digest)
+    left = invocation.deadline - now
+    call.remaining_ms = _MAX_REMAINING_MS if math.isinf(left) else max(1, int(left * 1000))
+    function = call.call
+    function.call_id = invocation.call_id
+    function.name = invocation.name
+    function.args = invocation.arguments
+    return len(invocation.arguments) + 200
+
+
+def add_result(result: call_pb2.ToolResult, invocation: Invocation, outcome: Outcome) -> int:
+    """Write an outcome into a frame's new ToolResult; returns its approximate size in bytes."""
+    result.tag = invocation.tag
+    result.invocation_id = invocation.invocation_id
+    result.correlation_id = invocation.correlation_id
+    inner = result.result
+    inner.call_id = invocation.call_id
+    inner.name = invocation.name
+    if outcome.error is None:
+        inner.status = adm_pb2.RESULT_STATUS_SUCCESS
+        inner.content = outcome.content
+    else:
+        inner.status = adm_pb2.RESULT_STATUS_ERROR
+        error_to_wire(inner.error, outcome.error)
+    return len(outcome.content) + 200
+
+
+def outcome_of(result: call_pb2.ToolResult) -> Outcome:
+    """A received ToolResult as an Outcome. An unset or unknown status is a failure, never a success."""
+    inner = result.result
+    if inner.status == adm_pb2.RESULT_STATUS_SUCCESS:
+        return Outcome(inner.content)
+    if inner.status == adm_pb2.RESULT_STATUS_ERROR:
+        return Outcome(error=error_from_wire(inner.error))
+    return Outcome(error=TransportError("PROTOCOL_VIOLATION", "The result came without a status", ran="unknown"))
+
+
+# ----------------------------------------------------------------------------------------------------------- errors
+
+
+def error_to_wire(target: adm_pb2.ErrorObject, error: AltarError) -> None:
+    """Write an error for the other side. ``detail`` stays here: it is for our own log."""
+    target.type = error.code
+    target.message = error.message
+    target.ran = _RAN_TO_WIRE[error.ran]
+    if error.hint:
+        target.hint = error.hint
+    if error.path:
+        target.field_path = error.path
+    if error.retry_after is not None:
+        target.retry_after_ms = int(error.retry_after.total_seconds() * 1000)
+
+
+def error_from_wire(source: adm_pb2.ErrorObject) -> AltarError:
+    """An error as the other side sent it. A code of a newer peer becomes INTERNAL and keeps its words."""
+    code = source.type if source.type in CODES else "INTERNAL"
+    return error_of(
+        code,
+        source.message or "The other side failed without a word",
+        hint=source.hint or None,
+        path=source.field_path or None,
+        ran=_RAN_FROM_WIRE.get(source.ran, "unknown"),
+        retry_after=timedelta(milliseconds=source.retry_after_ms) if source.retry_after_ms else None,
+        detail=None if source.type in CODES else f"unknown code {source.type!r}",
+    )
+
+
+def too_large(what: str, size: int, limit: int, *, ran: Ran) -> AltarError:
+    """The typed answer to a message beyond the limit; a retry would be answered the same."""
+    return TransportError(
+        "MESSAGE_TOO_LARGE",
+        f"The {what} are {size} bytes and the limit is {limit}",
+        ran=ran,
+        hint="send less, or split the work into several calls",
+    )
+
+
+def digest_to_wire(digest: str) -> bytes:
+    """``sha256:<hex>`` as 32 bytes."""
+    return bytes.fromhex(digest.removeprefix("sha256:"))
+
+
+def digest_from_wire(digest: bytes) -> str:
+    """32 bytes as ``sha256:<hex>``; empty stays empty."""
+    return f"sha256:{digest.hex()}" if digest else ""
+
+
+# ----------------------------------------------------------------------------------------------------------- frames
+
+F = TypeVar("F", bound="Message")
+I = TypeVar("I")  # noqa: E741 - an item of a frame
+
+
+class FrameWriter(Generic[F, I]):
+    """Writes frames that hold whatever is queued, one at a time, in order.
+
+    While one frame is being written the next one fills; with an empty queue an item leaves at once.
+    Batching is what makes a gRPC stream fast: the cost is per message, not per byte.
+    """
+
+    def __init__(
+        self, write: Callable[[F], Awaitable[None]], new: Callable[[], F], add: Callable[[F, I], int]
+    ) -> None:
+        self._write = write
+        self._new = new
+        self._add = add
+        self._queue: deque[I] = deque()
+        self._ready = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.last_written = time.monotonic()
+
+    def put(self, item: I) -> None:
+        """Queue an item; it leaves with the next frame."""
+        self._queue.append(item)
+        self._ready.set()
+        self._idle.clear()
+
+    async def run(self) -> None:
+        """Write until cancelled or until the stream fails, which raises."""
+        while True:
+            await self._ready.wait()
+            self._ready.clear()
+            while self._queue:
+                await self._write(self._frame())
+                self.last_written = time.monotonic()
+            self._idle.set()
+
+    async def flushed(self) -> None:
+        """Wait until everything that was put has been written."""
+        await self._idle.wait()
+
+    def unsent(self) -> list[I]:
+        """Take back what has not been put into a frame yet."""
+        items = list(self._queue)
+        self._queue.clear()
+        return items
+
+    def _frame(self) -> F:
+        frame = self._new()
+        size = 0
+        while self._queue and size < FRAME_BYTES:
+            size += self._add(frame, self._queue.popleft())
+        return frame

@@ -1,0 +1,103 @@
+"""What happens when a tool is called: one frame of invocations, eight steps, read downwards.
+
+A frame is the invocations that arrived together; a local call is a frame of one.
+Session, host and runtime all run this one function; a mode is which catalog, gate and source they join in it.
+
+==========================  ======================  ==============  =================
+where                       catalog                 gate            source
+==========================  ======================  ==============  =================
+``later:`` session          the session's tools     `OpenGate`      `LocalSource`
+``grid://`` session         contracts of the host   `OpenGate`      `GridSource`
+host                        `Manifest`              `SessionGate`   `RuntimeSource`
+runtime                     its own registry        `OpenGate`      `LocalSource`
+==========================  ======================  ==============  =================
+
+Steps 1 to 3 are plain functions over the frame.
+The frame then waits once for its intents; from there each call completes by itself.
+There is no task and no timer per call here: who needs to wait hands over a callback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from altar.adm.errors import AltarError, ExecutionError
+from altar.later.invocation import Answer, Contract, Invocation, Outcome
+
+if TYPE_CHECKING:
+    from altar.later.gate import Gate
+    from altar.later.source import ToolSource
+
+__all__ = ["Catalog", "Executor"]
+
+
+class Catalog(Protocol):
+    """What does this name mean here, for this principal?"""
+
+    def find(self, invocation: Invocation) -> Contract:
+        """Return the contract, or raise ValidationError UNSUPPORTED_TOOL.
+
+        Must answer in the same words for a tool that does not exist and for one that may not be seen.
+        """
+        ...
+
+
+class Executor:
+    """Joins a catalog, a gate and a source. Every invocation is answered exactly once."""
+
+    __slots__ = ("_answer", "_catalog", "_gate", "_source")
+
+    def __init__(self, catalog: Catalog, gate: Gate, source: ToolSource, answer: Answer) -> None:
+        self._catalog = catalog
+        self._gate = gate
+        self._source = source
+        self._answer = answer
+
+    def execute(self, frame: Sequence[Invocation]) -> None:
+        """Carry out a frame. Returns at once; the answers follow, each when its call has ended."""
+        admitted = [invocation for invocation in frame if self._admit(invocation)]
+        if admitted:
+            self._gate.intend(admitted, self._run, self._answer)  # 4 the intents are durable, together
+
+    def _admit(self, invocation: Invocation) -> bool:
+        try:
+            contract = self._catalog.find(invocation)  # 1 what is meant, and may they see it?
+            invocation.contract = contract
+            contract.check(invocation.arguments)  # 2 do the arguments fit?
+            self._gate.authorize(invocation)  # 3 may it run?
+        except Exception as refused:  # noqa: BLE001 - in doubt the answer is no, whatever was raised
+            self._answer(invocation, _refusal(refused))
+            return False
+        return True
+
+    def _run(self, frame: Sequence[Invocation]) -> None:
+        for invocation in frame:  # 5 from here on exactly one outcome follows
+            try:
+                self._source.run(invocation, self._settle)
+            except Exception as failed:  # noqa: BLE001 - an intent is never left without its outcome
+                self._settle(invocation, _refusal(failed))
+
+    def _settle(self, invocation: Invocation, outcome: Outcome) -> None:
+        if outcome.error is None:
+            try:
+                invocation.contract.check_result(outcome.content)  # 6 is it what the contract promised?
+            except Exception as broken:  # noqa: BLE001 - a result nobody could check is not passed on
+                outcome = Outcome.failed(broken)
+        self._gate.record(invocation, outcome, self._answer)  # 7 the outcome is durable, then 8 the answer
+
+
+def _refusal(error: Exception) -> Outcome:
+    """An AltarError is the answer as it stands; anything else is our own fault, and nothing ran."""
+    if isinstance(error, AltarError):
+        return Outcome(error=error)
+    return Outcome(
+        error=ExecutionError(
+            "INTERNAL",
+            "The call could not be carried out",
+            ran="no",
+            hint="this is a defect of ALTAR; the log has the details",
+            detail=f"{type(error).__name__}: {error}",
+        )
+    )
+

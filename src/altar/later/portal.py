@@ -1,0 +1,46 @@
+"""The one event loop, in a thread of its own, that lets synchronous code wait for asynchronous work.
+
+It starts when something really has to wait, and it is never the caller's loop, so it works in a notebook whose own
+loop is running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["Portal", "portal"]
+
+T = TypeVar("T")
+
+
+class Portal:
+    """An event loop in a daemon thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="altar-portal", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run it there and wait here; an interrupt here cancels it there."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+
+_lock = threading.Lock()
+_portal: list[Portal] = []
+
+
+def portal() -> Portal:
+    """The portal of this process, started at its first use."""
+    with _lock:
+        if not _portal:
+            _portal.append(Portal())
+        return _portal[0]

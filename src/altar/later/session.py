@@ -1,0 +1,306 @@
+"""What an application holds: a session, and its synchronous front.
+
+``async with altar.session(...)`` gives a :class:`Session`; ``with altar.session(...)`` gives a :class:`SyncSession`.
+The second is the first seen from outside an event loop, so nothing is written twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from altar.adm.call import ErrorObject, FunctionCall, ResultStatus, ToolResult
+from altar.adm.errors import AltarError, ValidationError
+from altar.later.executor import Executor
+from altar.later.gate import OpenGate
+from altar.later.invocation import Invocation, Outcome
+from altar.later.portal import portal
+from altar.later.registry import REGISTRY, SessionTools, unknown_tool
+from altar.later.source import LocalSource, Request, find_source
+from altar.later.tool import ToolFunction
+from altar.later.tool import _canonical_by_value as arguments_bytes
+from altar.later.workplace import CallerThread, LoopThreads
+
+if TYPE_CHECKING:
+    from altar.later.executor import Catalog
+    from altar.later.source import ToolSource
+
+__all__ = ["Options", "Session", "SyncSession"]
+
+DEFAULT_TIMEOUT = timedelta(seconds=30)
+DEFAULT_TTL = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a session is opened.
+
+    ``tools`` names what the session may use, empty for every declared tool.
+    ``timeout`` is the limit of a call that the caller asked for; without it the tool's own limit holds, and
+    without that ``default_timeout``.
+    ``source_options`` are settings of the source's own kind, such as certificates.
+    """
+
+    tools: tuple[str, ...] = ()
+    source: str = "later:"
+    timeout: timedelta | None = None
+    default_timeout: timedelta = DEFAULT_TIMEOUT
+    ttl: timedelta | None = None
+    principal: str = "local"
+    source_options: Mapping[str, Any] | None = None
+
+
+class Session:
+    """A set of tools that one principal may call for a while, wherever they run."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._tools = SessionTools(_declared(options), ttl=options.ttl or DEFAULT_TTL) if _is_local(options) else None
+        self._stack = AsyncExitStack()
+        self._executor: Executor | None = None
+        self._catalog: Catalog | None = None
+        self._source: ToolSource | None = None
+        self._names = _Names()
+
+    # ------------------------------------------------------------------------------------------- opening, closing
+
+    async def __aenter__(self) -> Session:
+        if self._tools is not None:
+            workplace = LoopThreads()
+            self._stack.callback(workplace.close)
+            self._catalog, self._source = self._tools, LocalSource(workplace)
+        else:
+            request = Request(
+                self._options.source,
+                tools=self._options.tools,
+                ttl=self._options.ttl,
+                options=self._options.source_options or {},
+            )
+            opened = find_source(self._options.source)(request)
+            self._catalog, self._source = await self._stack.enter_async_context(opened)
+        self._executor = Executor(self._catalog, OpenGate(), self._source, _answer)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor = None
+        await self._stack.__aexit__(kind, value, trace)
+
+    def __enter__(self) -> SyncSession:
+        front = SyncSession(self)
+        front.open()
+        return front
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._executor is not None:
+            portal().run(self.__aexit__(kind, value, trace))
+
+    # ------------------------------------------------------------------------------------------------------ calling
+
+    async def call(self, name: str | FunctionCall, /, **arguments: Any) -> ToolResult:
+        """Call a tool by name with its arguments, or as an ADM FunctionCall, and wait for its result.
+
+        A failed call is a value: look at ``result.status``, or let ``result.unwrap()`` raise.
+        """
+        executor = self._executor
+        if executor is None:
+            raise ValidationError(
+                "INVALID_SESSION", "This session is not open", hint="use `async with altar.session(...) as s:`"
+            )
+        invocation = self._invocation(name, arguments)
+        if isinstance(invocation, ToolResult):
+            return invocation
+        waiter = _Waiter()
+        invocation.reply_to = waiter
+        executor.execute((invocation,))
+        if waiter.outcome is None:
+            await self._wait(invocation, waiter)
+        return _result(invocation, waiter.outcome)
+
+    def options(self, *, timeout: float | timedelta | None = None) -> Session:
+        """The same session with other options for the calls made through it. ``timeout`` in seconds."""
+        other = object.__new__(Session)
+        other.__dict__.update(self.__dict__)
+        other._options = replace(self._options, timeout=_seconds(timeout))
+        return other
+
+    @property
+    def tools(self) -> list[str]:
+        """The names of the tools this session may use."""
+        if self._tools is not None:
+            return [tool.name for tool in self._tools.tools]
+        return sorted(getattr(self._catalog, "names", ()))
+
+    async def _wait(self, invocation: Invocation, waiter: _Waiter) -> None:
+        if asyncio.iscoroutine(invocation.handle):
+            await invocation.handle  # the user's coroutine, in the caller's own task
+        if waiter.outcome is not None:
+            return
+        waiter.future = asyncio.get_running_loop().create_future()
+        try:
+            await waiter.future
+        except asyncio.CancelledError:
+            if self._source is not None:
+                self._source.cancel(invocation)
+            raise
+
+    def _invocation(self, name: str | FunctionCall, arguments: Mapping[str, Any]) -> Invocation | ToolResult:
+        call_id = self._names.next_call()
+        if isinstance(name, FunctionCall):
+            call_id, name, arguments = name.call_id, name.name, name.args
+        timeout = self._timeout(name)
+        try:
+            encoded = arguments_bytes(arguments)
+        except AltarError as unfit:
+            return _result(Invocation(name, b"", call_id), Outcome(error=unfit))
+        return Invocation(
+            name,
+            encoded,
+            call_id,
+            deadline=time.monotonic() + timeout.total_seconds(),
+            principal=self._options.principal,
+            correlation_id=self._names.correlation,
+        )
+
+    def _timeout(self, name: str) -> timedelta:
+        if self._options.timeout is not None:
+            return self._options.timeout
+        tool = REGISTRY.get(name)
+        return (tool.timeout if tool is not None else None) or self._options.default_timeout
+
+
+class SyncSession:
+    """A session for code that has no event loop, or must not wait in the one it has.
+
+    A plain local function runs in the caller's own thread, unless a timeout was asked for: then it runs in another
+    one, so that the caller can be answered in time.
+    Everything else waits in the process's portal thread.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._here: Executor | None = None
+
+    def open(self) -> None:
+        """Open the session; starts no thread for a local one."""
+        tools = self._session._tools
+        if tools is None:
+            portal().run(self._session.__aenter__())
+        else:
+            self._here = Executor(tools, OpenGate(), LocalSource(CallerThread()), _answer)
+
+    def call(self, name: str | FunctionCall, /, **arguments: Any) -> ToolResult:
+        """Call a tool and wait for its result, as :meth:`Session.call` does."""
+        if self._here is None or not self._runs_here(name):
+            return portal().run(self._elsewhere(name, arguments))
+        invocation = self._session._invocation(name, arguments)
+        if isinstance(invocation, ToolResult):
+            return invocation
+        waiter = _Waiter()
+        invocation.reply_to = waiter
+        self._here.execute((invocation,))
+        return _result(invocation, waiter.outcome)
+
+    def options(self, *, timeout: float | timedelta | None = None) -> SyncSession:
+        """The same session with other options for the calls made through it. ``timeout`` in seconds."""
+        other = SyncSession(self._session.options(timeout=timeout))
+        other._here = self._here
+        return other
+
+    @property
+    def tools(self) -> list[str]:
+        """The names of the tools this session may use."""
+        return self._session.tools
+
+    def _runs_here(self, name: str | FunctionCall) -> bool:
+        if self._session._options.timeout is not None:
+            return False
+        tool = REGISTRY.get(name.name if isinstance(name, FunctionCall) else name)
+        return tool is None or not tool.is_async
+
+    async def _elsewhere(self, name: str | FunctionCall, arguments: Mapping[str, Any]) -> ToolResult:
+        if self._session._executor is None:
+            await self._session.__aenter__()
+        return await self._session.call(name, **arguments)
+
+
+class _Waiter:
+    """Where the answer of one call is put, and who waits for it."""
+
+    __slots__ = ("future", "outcome")
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+        self.future: asyncio.Future[None] | None = None
+
+
+def _answer(invocation: Invocation, outcome: Outcome) -> None:
+    waiter: _Waiter = invocation.reply_to
+    waiter.outcome = outcome
+    if waiter.future is not None and not waiter.future.done():
+        waiter.future.set_result(None)
+
+
+class _Names:
+    """Call ids that nobody else makes: 64 random bits and a count; cheaper than a UUID, as unique."""
+
+    __slots__ = ("_count", "_prefix", "correlation")
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(8).hex()
+        self._count = itertools.count(1)
+        self.correlation = f"client-{self._prefix}"
+
+    def next_call(self) -> str:
+        """A new call id, at most 128 printable ASCII characters (ADM §4.4)."""
+        return f"{self._prefix}-{next(self._count)}"
+
+
+def _result(invocation: Invocation, outcome: Outcome | None) -> ToolResult:
+    if outcome is None:
+        raise RuntimeError("an invocation was not answered")
+    if outcome.error is not None:
+        return ToolResult(
+            invocation.call_id, invocation.name, ResultStatus.ERROR, error=ErrorObject.of(outcome.error)
+        )
+    return ToolResult(
+        invocation.call_id, invocation.name, ResultStatus.SUCCESS, content=orjson.loads(outcome.content)
+    )
+
+
+def _declared(options: Options) -> list[ToolFunction[..., Any]]:
+    if not options.tools:
+        return REGISTRY.tools()
+    found = []
+    for name in options.tools:
+        tool = REGISTRY.get(name)
+        if tool is None:
+            error = unknown_tool(name, [known.name for known in REGISTRY.tools()])
+            error.message = f"No tool {name!r} is declared in this process"
+            error.args = (error.message,)
+            raise error
+        found.append(tool)
+    return found
+
+
+def _is_local(options: Options) -> bool:
+    return options.source.partition(":")[0] == "later"
+
+
+def _seconds(timeout: float | timedelta | None) -> timedelta | None:
+    if timeout is None or isinstance(timeout, timedelta):
+        return timeout
+    return timedelta(seconds=timeout)

@@ -1,0 +1,196 @@
+"""Where does a call run?
+
+A :class:`ToolSource` carries out one admitted call and settles it.
+:class:`LocalSource` is the one that knows the user's function; all others pass the call on to a process that has
+one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from altar.adm.errors import AltarError, ConfigurationError, ExecutionError
+from altar.later.invocation import Answer, Invocation, Outcome, Work
+
+if TYPE_CHECKING:
+    from altar.later.executor import Catalog
+    from altar.later.tool import ToolFunction
+
+__all__ = ["LocalSource", "OpenSource", "Request", "ToolSource", "find_source"]
+
+
+class ToolSource(Protocol):
+    """Carries out admitted calls.
+
+    Must settle every invocation it was given exactly once, whatever is raised, cancelled or lost.
+    """
+
+    def run(self, invocation: Invocation, settle: Answer) -> None:
+        """Start the call; ``settle`` takes its outcome, now or later."""
+        ...
+
+    def cancel(self, invocation: Invocation) -> None:
+        """The caller no longer waits. The call still ends with an outcome."""
+        ...
+
+
+Job = Callable[[], Outcome]
+"""A plain function, bound to its arguments, that never raises."""
+
+Freed = Callable[[Invocation], None]
+"""Told when the user's function has really ended, which may be after its call was answered."""
+
+
+class Workplace(Protocol):
+    """Where a :class:`LocalSource` lets functions run: in this thread, in other threads, as tasks."""
+
+    def run_plain(self, invocation: Invocation, job: Job, settle: Answer) -> None:
+        """Run a plain function."""
+        ...
+
+    def run_async(self, invocation: Invocation, work: Work) -> None:
+        """Run a coroutine that settles the invocation itself."""
+        ...
+
+    def cancel(self, invocation: Invocation) -> None:
+        """Stop the function if it can be stopped."""
+        ...
+
+
+class LocalSource:
+    """Runs the user's function in this process."""
+
+    __slots__ = ("_workplace",)
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._workplace = workplace
+
+    def run(self, invocation: Invocation, settle: Answer) -> None:
+        """Bind the arguments to the annotated Python types, then call the function."""
+        tool: ToolFunction[..., Any] = invocation.contract
+        if time.monotonic() >= invocation.deadline:
+            settle(invocation, Outcome(error=_late(invocation, ran="no")))
+            return
+        args, kwargs = tool.bind(invocation.arguments)
+        if tool.is_async:
+            self._workplace.run_async(invocation, _awaited(tool, args, kwargs, invocation, settle))
+        else:
+            self._workplace.run_plain(invocation, lambda: _called(tool, args, kwargs, invocation), settle)
+
+    def cancel(self, invocation: Invocation) -> None:
+        """Cancel a coroutine; a plain function cannot be stopped and keeps its slot until it returns."""
+        self._workplace.cancel(invocation)
+
+
+def _called(
+    tool: ToolFunction[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], invocation: Invocation
+) -> Outcome:
+    try:
+        outcome = Outcome(tool.dump(tool.function(*args, **kwargs)))
+    except (Exception, SystemExit) as raised:  # noqa: BLE001 - whatever a tool raises is its outcome
+        outcome = _failed(raised)
+    if time.monotonic() >= invocation.deadline:
+        return Outcome(error=_late(invocation, ran="yes"))
+    return outcome
+
+
+async def _awaited(
+    tool: ToolFunction[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    invocation: Invocation,
+    settle: Answer,
+) -> None:
+    deadline = None if math.isinf(invocation.deadline) else _loop_time(invocation.deadline)
+    outcome = Outcome(error=ExecutionError("CANCELLED", "The call was cancelled", ran="yes"))
+    try:
+        async with asyncio.timeout_at(deadline) as limit:
+            try:
+                outcome = Outcome(tool.dump(await tool.function(*args, **kwargs)))
+            except (Exception, SystemExit) as raised:  # noqa: BLE001 - whatever a tool raises is its outcome
+                outcome = _failed(raised)
+    except TimeoutError:
+        outcome = Outcome(error=_late(invocation, ran="yes"))
+    else:
+        if limit.expired():
+            outcome = Outcome(error=_late(invocation, ran="yes"))
+    finally:
+        settle(invocation, outcome)
+
+
+def _loop_time(deadline: float) -> float:
+    return asyncio.get_running_loop().time() + (deadline - time.monotonic())
+
+
+def _failed(raised: BaseException) -> Outcome:
+    """What a tool raised: its own words only when it meant them for the caller, and always ``ran: yes``."""
+    failed = Outcome.failed(raised).error
+    if failed is not None and failed.ran != "yes":
+        failed.ran = "yes"
+    return Outcome(error=failed)
+
+
+def _late(invocation: Invocation, *, ran: str) -> AltarError:
+    began = "had not begun" if ran == "no" else "had not ended"
+    return ExecutionError(
+        "TIMEOUT",
+        f"{invocation.name!r} {began} when its time was up",
+        ran="no" if ran == "no" else "yes",
+        hint="give the call more time, or declare @altar.tool(timeout=…)",
+    )
+
+
+# ------------------------------------------------------------------------------------- sources by their address
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a session asks of a source when it opens one.
+
+    ``tools`` empty means all that may be seen; ``options`` are the settings of the source's own kind.
+    """
+
+    address: str
+    tools: tuple[str, ...] = ()
+    ttl: timedelta | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class OpenSource(Protocol):
+    """The entry point of group ``altar.sources`` behind an address scheme."""
+
+    def __call__(self, request: Request) -> AbstractAsyncContextManager[tuple[Catalog, ToolSource]]:
+        """Connect, and give the catalog and the source of a session for as long as the context lasts."""
+        ...
+
+
+def find_source(address: str) -> OpenSource:
+    """The source for an address such as ``grid://host:port``, found by its scheme as SQLAlchemy finds dialects.
+
+    Raises ConfigurationError INVALID_CONFIG for a scheme nobody provides, and ENVIRONMENT_ERROR with the install
+    line when the extra that provides it is not installed.
+    """
+    scheme = address.partition(":")[0]
+    for entry in entry_points(group="altar.sources"):
+        if entry.name == scheme:
+            try:
+                return cast(OpenSource, entry.load())
+            except ModuleNotFoundError as missing:
+                raise ConfigurationError(
+                    "ENVIRONMENT_ERROR",
+                    f"The source {scheme!r} needs a package that is not installed: {missing.name!r}",
+                    hint=f"pip install 'altar-ai[{scheme}]'",
+                ) from missing
+    raise ConfigurationError(
+        "INVALID_CONFIG",
+        f"The source {address!r} has no known scheme",
+        hint="use 'later:' for this process or 'grid://host:port' for a host",
+    )

@@ -1,0 +1,398 @@
+"""`@tool`: a Python function becomes a contract, and stays the function it was.
+
+A function comes in; a :class:`ToolFunction` goes out and into the registry of this process.
+It can be called as before, and it can be called with canonical JSON, which is how every source calls it.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import inspect
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import fields, is_dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from altar.adm.canonical import JsonValue, canonical, parse_canonical
+from altar.adm.declaration import Annotations, FunctionDeclaration
+from altar.adm.errors import AltarError, DeclarationError, ValidationError, error_of
+from altar.later.docstring import underlying
+from altar.later.introspect import Binder, declare
+
+__all__ = ["ToolFunction", "tool"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_DEEPEST = 64  # ADM §3: no value is nested deeper
+_INT64 = 2**63
+
+
+class ToolFunction(Generic[P, R]):
+    """A declared function: still callable as it was, and callable with JSON.
+
+    `declaration` is its contract, `function` the plain function, `timeout` what a call gets by itself.
+    """
+
+    declaration: FunctionDeclaration
+    function: Callable[P, R]
+    is_async: bool
+    name: str
+    timeout: timedelta | None
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        declaration: FunctionDeclaration,
+        binder: Binder,
+        timeout: timedelta | None = None,
+    ) -> None:
+        """Join a function with its contract; :func:`tool` is the usual way to get here."""
+        functools.update_wrapper(self, function)
+        self.function = function if hasattr(function, "__qualname__") else _named(function)
+        self.declaration = declaration
+        self.name = declaration.name
+        self.timeout = timeout
+        self.is_async = inspect.iscoroutinefunction(underlying(function))
+        self._binder = binder
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the plain function, with nothing between."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Name the contract."""
+        return f"<tool {self.name} {self.declaration.version}>"
+
+    @property
+    def version(self) -> str:
+        """The version of the contract."""
+        return self.declaration.version
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` of the canonical declaration."""
+        return self.declaration.digest
+
+    def check(self, arguments: bytes) -> None:
+        """Raise ValidationError INVALID_TOOL_ARGS unless canonical `arguments` fit the contract."""
+        self.declaration.check_arguments(parse_canonical(arguments))
+
+    def bind(self, arguments: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The positional and the named Python arguments for a JSON object, in the types of the annotations.
+
+        An argument that is absent is left to the function's own default.
+        Raises ValidationError INVALID_TOOL_ARGS, `ran` no, when a type's own validator refuses a value.
+        """
+        try:
+            return self._binder.bind(arguments)
+        except Exception as refused:
+            raise _unbound(self.name, refused, arguments) from refused
+
+    def dump(self, value: object) -> bytes:
+        """The canonical JSON of what the function returned, by its return annotation or else by what it is.
+
+        Raises SERIALIZATION_ERROR, `ran` yes, with the place and the Python type of what JSON cannot hold.
+        """
+        if self._binder.native:
+            try:
+                return canonical(cast("JsonValue", value))
+            except AltarError:
+                return _canonical_by_value(value)
+        try:
+            return canonical(self._binder.plain(value))
+        except (AltarError, ValueError, TypeError, RecursionError) as unfit:
+            _canonical_by_value(value)  # says where, when it is the value's fault
+            raise _unfit("", value, "cannot be written as its annotation says", unfit) from unfit
+
+    def check_result(self, content: bytes) -> None:
+        """Raise ValidationError SCHEMA_VIOLATION unless canonical `content` is what the contract promises."""
+        self.declaration.check_result(parse_canonical(content))
+
+
+@overload
+def tool(function: Callable[P, R], /) -> ToolFunction[P, R]: ...
+@overload
+def tool(
+    function: Callable[P, R],
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str = "1.0.0",
+    read_only: bool = False,
+    idempotent: bool = False,
+    destructive: bool = False,
+    open_world: bool = False,
+    stateful: bool = False,
+    deprecated: bool = False,
+    timeout: float | timedelta | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    register: bool = True,
+) -> ToolFunction[P, R]: ...
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str = "1.0.0",
+    read_only: bool = False,
+    idempotent: bool = False,
+    destructive: bool = False,
+    open_world: bool = False,
+    stateful: bool = False,
+    deprecated: bool = False,
+    timeout: float | timedelta | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    register: bool = True,
+) -> Callable[[Callable[P, R]], ToolFunction[P, R]]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str = "1.0.0",
+    read_only: bool = False,
+    idempotent: bool = False,
+    destructive: bool = False,
+    open_world: bool = False,
+    stateful: bool = False,
+    deprecated: bool = False,
+    timeout: float | timedelta | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    register: bool = True,
+) -> Any:
+    """Declare a function as a tool: `@altar.tool`, `@altar.tool(…)` or `altar.tool(function, …)`.
+
+    Name, parameters and result come from the signature, descriptions from the docstring.
+    `timeout` is in seconds, or a timedelta; None leaves it to the session.
+    `register=False` declares without entering the registry of this process.
+    Raises DeclarationError, with a hint, for what cannot be a tool.
+    """
+    annotations = Annotations(
+        read_only=read_only,
+        idempotent=idempotent,
+        destructive=destructive,
+        open_world=open_world,
+        stateful=stateful,
+        deprecated=deprecated,
+    )
+
+    def declared(function: Callable[..., Any]) -> ToolFunction[..., Any]:
+        if isinstance(function, ToolFunction):
+            function = function.function
+        declaration, binder = declare(
+            function,
+            name=name,
+            description=description,
+            version=version,
+            annotations=annotations,
+            metadata=metadata,
+            namespace=_locals_of_caller(),
+        )
+        made = ToolFunction(
+            function, declaration=declaration, binder=binder, timeout=_duration(timeout, declaration.name)
+        )
+        if register:
+            from altar.later.registry import REGISTRY
+
+            REGISTRY.register(made)
+        return made
+
+    if function is None:
+        return declared
+    if not callable(function):
+        raise DeclarationError(
+            "INVALID_DECLARATION",
+            f"A {type(function).__name__!r} is not a function, and only a function can be a tool",
+            hint="write @altar.tool, or @altar.tool(name='…', …) with named options",
+        )
+    return declared(function)
+
+
+# ----------------------------------------------------------------------------------------- declaring
+
+
+def _locals_of_caller() -> Mapping[str, Any]:
+    """The names that are local to where a tool is declared, such as a model defined in the same function."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the only way to a caller's names
+    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    return frame.f_locals
+
+
+def _duration(timeout: float | timedelta | None, name: str) -> timedelta | None:
+    if timeout is None:
+        return None
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise DeclarationError(
+            "INVALID_DECLARATION",
+            f"The timeout of {name!r} is {timeout!r}, and must be more than nothing and less than for ever",
+            hint="give seconds, or a timedelta: timeout=2.5",
+        )
+    return timedelta(seconds=seconds)
+
+
+def _named(function: Callable[P, R]) -> Callable[P, R]:
+    """A partial, or an object with `__call__`, as a function with the name and module of what it calls."""
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return function(*args, **kwargs)
+
+    inner = underlying(function)
+    call.__module__, call.__name__, call.__qualname__ = inner.__module__, inner.__name__, inner.__qualname__
+    return call
+
+
+# --------------------------------------------------------------------------------- arguments refused
+
+
+def _unbound(name: str, refused: Exception, arguments: bytes) -> ValidationError:
+    """Why the arguments could not be bound, without the values and without what a validator let slip."""
+    from pydantic import ValidationError as Refusal
+
+    if isinstance(refused, AltarError):
+        return ValidationError("INVALID_TOOL_ARGS", refused.message, path=refused.path, ran="no")
+    if not isinstance(refused, Refusal):
+        return ValidationError(
+            "INVALID_TOOL_ARGS",
+            f"The arguments of {name!r} could not be read",
+            detail=f"{type(refused).__name__}: {refused}",
+            path="",
+            ran="no",
+        )
+    found = refused.errors(include_url=False, include_context=False, include_input=False)
+    steps = _existing(found[0]["loc"], parse_canonical(arguments))
+    place = f"Argument `{'.'.join(steps)}`" if steps else "The arguments"
+    reason = found[0]["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return ValidationError("INVALID_TOOL_ARGS", f"{place}: {reason}{more}", path=_pointer(steps), ran="no")
+
+
+def _existing(location: tuple[int | str, ...], value: Any) -> list[str]:
+    """The steps of pydantic's location that exist in the arguments; the others name branches of a union."""
+    steps: list[str] = []
+    for step in location:
+        keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+        if step in keys:
+            value = value[step]
+            steps.append(str(step))
+    return steps
+
+
+# -------------------------------------------------------------------------- results by what they are
+
+
+def _canonical_by_value(value: object) -> bytes:
+    try:
+        return canonical(_plain(value, "", ()))
+    except RecursionError as deep:
+        raise _unfit("", value, "is nested too deeply") from deep
+
+
+def _plain(value: Any, path: str, inside: tuple[int, ...]) -> Any:  # noqa: C901 - one branch for each kind of value
+    """The JSON value of a Python value, by what it is; SERIALIZATION_ERROR with the path of what has none."""
+    if isinstance(value, Enum):
+        return _plain(value.value, path, inside)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value, path)
+    if isinstance(value, int):
+        if not -_INT64 <= value < _INT64:
+            raise _unfit(path, value, "is outside the range of 64 bits")
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _unfit(path, value, "is not a finite number")
+        return float(value)
+    if id(value) in inside:
+        raise _unfit(path, value, "contains itself")
+    if len(inside) >= _DEEPEST:
+        raise _unfit(path, value, f"is nested deeper than {_DEEPEST}")
+    inside = (*inside, id(value))
+    if isinstance(value, Mapping):
+        return _members(value, path, inside)
+    if isinstance(value, AbstractSet):
+        return sorted((_plain(part, f"{path}/-", inside) for part in value), key=canonical)
+    if isinstance(value, (list, tuple)):
+        return [_plain(part, f"{path}/{index}", inside) for index, part in enumerate(value)]
+    if _is_plain_dataclass(value):
+        return _members({each.name: getattr(value, each.name) for each in fields(value)}, path, inside)
+    return _leaf(value, path, inside)
+
+
+def _text(value: str, path: str) -> str:
+    text = str.__str__(value)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise _unfit(path, value, "holds half of a surrogate pair")
+    return text
+
+
+def _members(value: Mapping[Any, Any], path: str, inside: tuple[int, ...]) -> dict[str, Any]:
+    """An object, with keys as text: numbers, dates, ids and members of an Enum by their JSON form."""
+    members: dict[str, Any] = {}
+    for key, part in value.items():
+        name = _plain(key, path, ())
+        if type(name) is int:
+            name = str(name)
+        if not isinstance(name, str):
+            raise _unfit(path, key, "is used as a key, and a key is text")
+        if name in members:
+            raise _unfit(path, value, "has two keys that are the same as text")
+        members[name] = _plain(part, path + _pointer([name]), inside)
+    return members
+
+
+def _pointer(steps: Sequence[str]) -> str:
+    """A JSON Pointer (RFC 6901 §4)."""
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def _is_plain_dataclass(value: Any) -> bool:
+    return (
+        is_dataclass(value) and not isinstance(value, type) and not hasattr(value, "__pydantic_serializer__")
+    )
+
+
+def _leaf(value: Any, path: str, inside: tuple[int, ...]) -> Any:
+    """The JSON value of bytes, a date, an id, a path, a pydantic model and the like."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return base64.b64encode(value).decode("ascii")
+    from pydantic_core import to_jsonable_python
+
+    if isinstance(value, Iterator):
+        raise _unfit(path, value, "is read as it is used, and a result is whole: return a list")
+    try:
+        written = to_jsonable_python(value, by_alias=True, inf_nan_mode="constants")
+    except (ValueError, TypeError, RecursionError) as failed:
+        for name, part in _parts(value):
+            _plain(part, path + _pointer([name]), inside)  # says where
+        raise _unfit(path, value, "cannot be written as JSON", failed) from failed
+    return _plain(written, path, inside)
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    """The fields of a pydantic model; nothing for anything else."""
+    return list(vars(value).items()) if hasattr(value, "__pydantic_serializer__") else []
+
+
+def _unfit(path: str, value: object, why: str, cause: Exception | None = None) -> AltarError:
+    """The error for a value that JSON cannot hold: its place and its Python type, never the value itself."""
+    place = f"The result at {path!r}" if path else "The result"
+    return error_of(
+        "SERIALIZATION_ERROR",
+        f"{place}, of the Python type {type(value).__name__!r}, {why}",
+        hint="return text, finite numbers, lists, dicts, dataclasses or pydantic models",
+        detail=None if cause is None else f"{type(cause).__name__}: {cause}",
+        path=path,
+        ran="yes",
+    )

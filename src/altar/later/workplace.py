@@ -1,0 +1,153 @@
+"""The places where a user's function may run: the caller's thread, the caller's task, threads and tasks of a loop.
+
+Each keeps one promise: the invocation is settled exactly once, and ``freed`` is told when the function has really
+ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from altar.adm.errors import ExecutionError
+from altar.later.invocation import Answer, Invocation, Outcome, Work
+from altar.later.source import Freed, Job
+
+__all__ = ["CallerThread", "LoopTasks", "LoopThreads"]
+
+_log = logging.getLogger("altar.later")
+
+
+class CallerThread:
+    """Runs a plain function where it was called; has no place for coroutines."""
+
+    __slots__ = ()
+
+    def run_plain(self, invocation: Invocation, job: Job, settle: Answer) -> None:
+        """Call it, here and now."""
+        settle(invocation, job())
+
+    def run_async(self, invocation: Invocation, work: Work) -> None:
+        """Refuse: there is no loop in this thread."""
+        work.close()
+        raise ExecutionError("INTERNAL", f"{invocation.name!r} is a coroutine function and needs an event loop")
+
+    def cancel(self, invocation: Invocation) -> None:
+        """Nothing to stop: the caller is the one who runs it."""
+
+
+class LoopThreads:
+    """Runs plain functions in threads and leaves coroutines to the task that called.
+
+    The workplace of a session in an event loop: a coroutine is awaited by the caller's own task, so that timeouts,
+    task groups and context variables of the caller mean what they always mean.
+    """
+
+    def __init__(self, *, threads: int = 32, freed: Freed | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="altar-tool")
+        self._freed = freed
+
+    def run_plain(self, invocation: Invocation, job: Job, settle: Answer) -> None:
+        """Run it in a thread; at its deadline the call is answered, and the thread is left to finish."""
+        run = _ThreadRun(self, invocation, settle)
+        invocation.handle = run
+        context = contextvars.copy_context()
+        self._pool.submit(lambda: self._loop.call_soon_threadsafe(run.ended, context.run(job)))
+
+    def run_async(self, invocation: Invocation, work: Work) -> None:
+        """Hand the coroutine to whoever awaits the call."""
+        invocation.handle = work
+
+    def cancel(self, invocation: Invocation) -> None:
+        """Answer a plain function as cancelled; a coroutine is cancelled with the task that awaits it."""
+        if isinstance(invocation.handle, _ThreadRun):
+            invocation.handle.give_up(Outcome(error=_cancelled()))
+
+    def freed(self, invocation: Invocation) -> None:
+        """The function has ended."""
+        if self._freed is not None:
+            self._freed(invocation)
+
+    def close(self) -> None:
+        """Take no more work; functions that still run are left to themselves."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class LoopTasks(LoopThreads):
+    """Runs plain functions in threads and each coroutine as a task. The workplace of a runtime."""
+
+    def __init__(self, *, threads: int = 32, freed: Freed | None = None) -> None:
+        super().__init__(threads=threads, freed=freed)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def run_async(self, invocation: Invocation, work: Work) -> None:
+        """Start it as a task that is held until it ends."""
+        task = self._loop.create_task(work)
+        invocation.handle = task
+        self._tasks.add(task)
+        task.add_done_callback(lambda ended: self._ended(ended, invocation))
+
+    def cancel(self, invocation: Invocation) -> None:
+        """Cancel the task, or answer for the thread."""
+        if isinstance(invocation.handle, asyncio.Task):
+            invocation.handle.cancel()
+        else:
+            super().cancel(invocation)
+
+    def _ended(self, task: asyncio.Task[None], invocation: Invocation) -> None:
+        self._tasks.discard(task)
+        self.freed(invocation)
+
+
+class _ThreadRun:
+    """One plain function in a thread, and the timer that answers for it when it is late."""
+
+    __slots__ = ("_invocation", "_place", "_settle", "_settled", "_timer")
+
+    def __init__(self, place: LoopThreads, invocation: Invocation, settle: Answer) -> None:
+        self._place = place
+        self._invocation = invocation
+        self._settle = settle
+        self._settled = False
+        self._timer: asyncio.TimerHandle | None = None
+        if not math.isinf(invocation.deadline):
+            left = max(0.0, invocation.deadline - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(left, self._late)
+
+    def ended(self, outcome: Outcome) -> None:
+        """The function returned or raised."""
+        if self._settled:
+            _log.warning("tool outlived its call", extra={"tool": self._invocation.name})
+        else:
+            self.give_up(outcome)
+        self._place.freed(self._invocation)
+
+    def give_up(self, outcome: Outcome) -> None:
+        """Answer now, whatever the thread is doing."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._settled:
+            self._settled = True
+            self._settle(self._invocation, outcome)
+
+    def _late(self) -> None:
+        name = self._invocation.name
+        self.give_up(
+            Outcome(
+                error=ExecutionError(
+                    "TIMEOUT",
+                    f"{name!r} had not ended when its time was up",
+                    ran="yes",
+                    hint="give the call more time, or declare @altar.tool(timeout=…)",
+                )
+            )
+        )
+
+
+def _cancelled() -> ExecutionError:
+    return ExecutionError("CANCELLED", "The call was cancelled", ran="yes")

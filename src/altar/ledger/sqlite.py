@@ -1,0 +1,329 @@
+"""The log's rows in an SQLite database, written by one process at a time.
+
+Rows are only ever added: there is no update and no delete.
+One `append` is one transaction, synced to the disk before it returns.
+The layout of the file is a public format: an auditor's program reads it without SQLite.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from altar.adm.errors import AltarError, ConfigurationError, ExecutionError
+
+__all__ = [
+    "APPLICATION_ID",
+    "DDL",
+    "USER_VERSION",
+    "Connection",
+    "EntryRow",
+    "SqliteStore",
+    "StoredCheckpoint",
+    "connect_sqlite",
+    "damaged",
+]
+
+APPLICATION_ID = 0x414C5452  # "ALTR"
+USER_VERSION = 1
+DDL = (
+    "CREATE TABLE entries (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, leaf BLOB NOT NULL)",
+    "CREATE TABLE outcomes (intent INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
+    "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note BLOB NOT NULL, frontier BLOB NOT NULL)",
+)
+
+
+class Connection(Protocol):
+    """The little that is asked of a database connection; `sqlite3` gives it, and so do others."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Iterator[Any]:
+        """Run one statement and iterate over its rows."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+
+
+class EntryRow(NamedTuple):
+    """One row of `entries`: the position, the entry's bytes and its 32-byte leaf hash."""
+
+    seq: int
+    body: bytes
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCheckpoint:
+    """One row of `checkpoints`: the signed note and the right edge of the tree at that size."""
+
+    size: int
+    note: bytes
+    frontier: bytes
+
+
+def connect_sqlite(path: str) -> Connection:
+    """Open a database with Python's own `sqlite3`, leaving transactions to the caller."""
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=300)
+
+
+class SqliteStore:
+    """The three tables of one log, held by this process alone until `close`.
+
+    Not safe for several threads at once; the ledger's writer thread is the only one to use it.
+    """
+
+    def __init__(self, path: str | Path, *, connect: Callable[[str], Connection] = connect_sqlite) -> None:
+        """Open the log at `path`, or prepare a new one there.
+
+        `connect` opens the database; another one may be given to reach a different file system.
+        Raises `ConfigurationError`: ENVIRONMENT_ERROR when the file is in use or out of reach,
+        LOG_DAMAGED when it is not an intact log, INVALID_CONFIG when a newer ALTAR wrote it.
+        """
+        self.path = os.path.realpath(path)
+        self._new = False
+        self._lock = _FileLock(self.path)
+        try:
+            _make_private(self.path)
+            with _translated(self.path):
+                self._connection = connect(self.path)
+        except BaseException:
+            self._lock.release()
+            raise
+        try:
+            with _translated(self.path):
+                self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def append(
+        self,
+        rows: Sequence[EntryRow],
+        *,
+        outcomes: Sequence[tuple[int, int]] = (),
+        checkpoint: StoredCheckpoint | None = None,
+    ) -> None:
+        """Add entries, (intent, seq) pairs and a checkpoint in one transaction, durable on return.
+
+        On any failure nothing of it is recorded, and the database's own error is raised.
+        """
+        execute = self._connection.execute
+        if len(rows) <= _ROWS_A_STATEMENT and not (self._new or outcomes or checkpoint):
+            _insert(execute, "entries", 3, [value for row in rows for value in row])  # its own transaction
+            return
+        execute("BEGIN IMMEDIATE")
+        try:
+            if self._new:
+                for statement in DDL:
+                    execute(statement)
+                execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                execute(f"PRAGMA user_version = {USER_VERSION}")
+            _insert(execute, "entries", 3, [value for row in rows for value in row])
+            _insert(execute, "outcomes", 2, [value for pair in outcomes for value in pair])
+            if checkpoint is not None:
+                _insert(execute, "checkpoints", 3, [checkpoint.size, checkpoint.note, checkpoint.frontier])
+            execute("COMMIT")
+        except BaseException:
+            # The first error is the one to tell; a broken disk may refuse the rollback as well.
+            with contextlib.suppress(Exception):
+                execute("ROLLBACK")
+            raise
+        self._new = False
+
+    def sqlite_version(self) -> int:
+        """Give SQLite's version as one number, 3040001 for 3.40.1."""
+        ((version,),) = self._connection.execute("SELECT sqlite_version()")
+        major, minor, patch = (int(part) for part in version.split(".")[:3])
+        return major * 1_000_000 + minor * 1_000 + patch
+
+    def size(self) -> int:
+        """Give the number of entries: one more than the last position."""
+        if self._new:
+            return 0
+        ((last,),) = self._select("SELECT max(seq) FROM entries")
+        return 0 if last is None else int(last) + 1
+
+    def newest_checkpoint(self) -> StoredCheckpoint | None:
+        """Give the checkpoint of the largest size, None in a new log."""
+        if self._new:
+            return None
+        found = self._select("SELECT size, note, frontier FROM checkpoints ORDER BY size DESC LIMIT 1")
+        return StoredCheckpoint(*found[0]) if found else None
+
+    def entries_from(self, first: int) -> Iterator[EntryRow]:
+        """Read entries from position `first` on, in order."""
+        while not self._new:
+            found = self._select(
+                "SELECT seq, body, leaf FROM entries WHERE seq >= ? ORDER BY seq LIMIT 512", first
+            )
+            yield from (EntryRow(*row) for row in found)
+            if not found:
+                return
+            first = found[-1][0] + 1
+
+    def entries_backwards(self) -> Iterator[EntryRow]:
+        """Read entries from the last to the first."""
+        before = self.size()
+        while before > 0:
+            found = self._select(
+                "SELECT seq, body, leaf FROM entries WHERE seq < ? ORDER BY seq DESC LIMIT 512", before
+            )
+            yield from (EntryRow(*row) for row in found)
+            before = found[-1][0] if found else 0
+
+    def has_outcome(self, intent: int) -> bool:
+        """Tell whether the outcome of the intent at this position is recorded."""
+        return bool(self._select("SELECT 1 FROM outcomes WHERE intent = ?", intent))
+
+    def close(self) -> None:
+        """Move what is in the write-ahead log into the database file and let go of both; never raises.
+
+        The log is complete without this step: it only leaves one tidy file behind.
+        """
+        with contextlib.suppress(Exception):
+            list(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+        with contextlib.suppress(Exception):
+            self._connection.close()
+        self._lock.release()
+
+    def _prepare(self) -> None:
+        """Set what holds for the connection, and check or set what holds for the file."""
+        for pragma in (
+            "busy_timeout = 5000",
+            "page_size = 4096",
+            "auto_vacuum = NONE",
+            "secure_delete = OFF",
+        ):
+            list(self._connection.execute(f"PRAGMA {pragma}"))
+        objects = self._select("SELECT type, name, sql FROM sqlite_schema ORDER BY rowid")
+        self._new = not objects and self._pragma("application_id") == 0
+        if not self._new:
+            self._check_layout(objects)
+        ((mode,),) = self._connection.execute("PRAGMA journal_mode = WAL")
+        if mode != "wal":
+            raise ConfigurationError(
+                "ENVIRONMENT_ERROR",
+                f"The folder of {self.path!r} cannot hold a write-ahead log",
+                hint="put the ledger on a local disk",
+            )
+        list(self._connection.execute("PRAGMA synchronous = FULL"))
+
+    def _check_layout(self, objects: Sequence[tuple[str, str, str]]) -> None:
+        if self._pragma("application_id") != APPLICATION_ID:
+            raise damaged(self.path, "it is another program's database")
+        version = self._pragma("user_version")
+        if version > USER_VERSION:
+            raise ConfigurationError(
+                "INVALID_CONFIG",
+                f"The ledger {self.path!r} has format {version}, this ALTAR knows {USER_VERSION}",
+                hint="open it with the newer ALTAR that wrote it",
+            )
+        if version != USER_VERSION:
+            raise damaged(self.path, f"its format number is {version}")
+        expected = [("table", statement.split(" ")[2], statement) for statement in DDL]
+        if [tuple(row) for row in objects] != expected:
+            raise damaged(self.path, "its tables are not those of a log")
+        if self._pragma("page_size") != 4096 or self._pragma("auto_vacuum") != 0:
+            raise damaged(self.path, "its pages are not those of a log")
+
+    def _pragma(self, name: str) -> int:
+        ((value,),) = self._connection.execute(f"PRAGMA {name}")
+        return int(value)
+
+    def _select(self, sql: str, *parameters: int) -> list[Any]:
+        with _translated(self.path):
+            return list(self._connection.execute(sql, parameters))
+
+
+def damaged(path: str, what: str, *, detail: str | None = None) -> ConfigurationError:
+    """Make the error for a log that is not as it was written; `what` says what is wrong with it."""
+    return ConfigurationError(
+        "LOG_DAMAGED",
+        f"The ledger {path!r} is damaged: {what}",
+        hint=f"run `altar audit verify {path}` to see which entries are affected",
+        detail=detail,
+    )
+
+
+class _FileLock:
+    """Keeps a second writer out, in this process or another, until released or the process ends."""
+
+    def __init__(self, path: str) -> None:
+        import fcntl
+
+        self._path = f"{path}.lock"
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _out_of_reach(path, error) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(self._file, 20, 0).decode("ascii", "replace").strip()
+            os.close(self._file)
+            raise ConfigurationError(
+                "ENVIRONMENT_ERROR",
+                f"The ledger {path!r} is in use by process {owner or 'unknown'}",
+                hint="stop that host first, or give this one a ledger of its own",
+            ) from error
+        # The number is only for the message above: a full disk shows itself at the first entry.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _make_private(path: str) -> None:
+    """Make an empty file that only its owner can read, unless there is one; SQLite copies its mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise _out_of_reach(path, error) from error
+
+
+def _out_of_reach(path: str, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        "ENVIRONMENT_ERROR",
+        f"The ledger {path!r} cannot be opened: {error.strerror}",
+        hint="its folder must exist and may be written by this user",
+    )
+
+
+@contextlib.contextmanager
+def _translated(path: str) -> Iterator[None]:
+    """Turn the database's errors into ours; errors of ours pass."""
+    try:
+        yield
+    except AltarError:
+        raise
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGE:
+            raise damaged(path, "the database cannot be read", detail=str(error)) from error
+        raise ExecutionError(
+            "LOG_UNAVAILABLE", f"The ledger {path!r} cannot be read now", ran="no", detail=str(error)
+        ) from error
+
+
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_ROWS_A_STATEMENT = 128
+
+
+def _insert(execute: Callable[..., object], table: str, width: int, values: list[object]) -> None:
+    """Insert rows, many in one statement.
+
+    Each statement lets other threads run once, so that few statements mean few waits for the interpreter.
+    """
+    step = _ROWS_A_STATEMENT * width
+    row = f"({','.join('?' * width)})"
+    for at in range(0, len(values), step):
+        part = values[at : at + step]
+        rows = ",".join([row] * (len(part) // width))
+        execute(f"INSERT INTO {table} VALUES {rows}", part)  # noqa: S608 - made of our own words and marks only

@@ -1,0 +1,491 @@
+"""Settings: where ALTAR listens, what it dials, and where it keeps its files.
+
+What comes in: flags, the environment (`ALTAR_*`) and one file, `altar.toml`.
+What goes out: one frozen `Settings` object, and for each value the place it came from.
+The order is: flag, environment, `[profile.<name>]` of the file, top level of the file, default.
+
+The file is looked up from the working directory upwards; `ALTAR_CONFIG` names another one.
+`ALTAR_PROFILE` selects the profile.
+Text in the file may hold `${NAME}` or `${NAME:-default}`, taken from the environment.
+`$${` stands for a plain `${`.
+
+Settings are not governed data: manifests, roles and policies are versioned artefacts, not lines of this file.
+Only the command line and `altar.session()` read settings, and importing this module reads nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    model_validator,
+)
+from pydantic import ValidationError as ModelError
+
+from altar.adm.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+__all__ = ["Explained", "Host", "Runtime", "Section", "Settings", "TlsFiles", "variable_of"]
+
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("true and false are no numbers")  # noqa: TRY004 (pydantic turns it into a refusal)
+    return value
+
+
+def _in_range(address: str) -> str:
+    port = address.rpartition(":")[2]
+    if port and int(port) > 65535:
+        raise ValueError("a port is at most 65535")
+    return address
+
+
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_no_truth)]
+"""A time in seconds, above zero."""
+
+_Count = Annotated[int, Field(gt=0), BeforeValidator(_no_truth)]
+"""A whole number above zero."""
+
+_HostPort = Annotated[
+    str,
+    Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(0|[1-9][0-9]{0,4})$", max_length=300),
+    AfterValidator(_in_range),
+]
+"""An address such as `127.0.0.1:7443`, `[::1]:7443` or `host.example:7443`; port 0 lets the system choose."""
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, and closed against names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class TlsFiles(Section):
+    """The three PEM files by which one party proves who it is and knows whom to trust."""
+
+    certificate: Path | None = Field(default=None, description="Certificate of this party, PEM.")
+    key: Path | None = Field(default=None, description="Private key of that certificate, PEM.")
+    authority: Path | None = Field(
+        default=None, description="Certificate of the authority that is trusted, PEM."
+    )
+
+
+class Host(Section):
+    """What a host needs to start: its address, its files, its limits."""
+
+    listen: _HostPort = Field(default="127.0.0.1:7443", description="Address the host listens on.")
+    name: str = Field(
+        default="host-1", min_length=1, description="Name of this host in its log and its certificate."
+    )
+    data: Path = Field(
+        default=Path(".altar/host"), description="Directory of the ledger and of all else the host keeps."
+    )
+    manifest: Path = Field(
+        default=Path("manifest.json"), description="The manifest of contracts that this host offers."
+    )
+    signing_key: Path = Field(
+        default=Path(".altar/keys/ledger.pem"),
+        description="Private key that signs the log, kept outside `host.data`.",
+    )
+    heartbeat: _Seconds = Field(
+        default=10, description="Seconds between two heartbeats that a runtime owes the host."
+    )
+    max_message_bytes: _Count = Field(
+        default=4 * 1024 * 1024, description="Largest message, in bytes; a larger one is refused."
+    )
+    session_ttl: _Seconds = Field(default=3600, description="Seconds that an unused session lives.")
+    max_session_ttl: _Seconds = Field(default=86400, description="Most seconds that a session may ask for.")
+    queue: _Count = Field(
+        default=1024, description="Calls that may wait for a runtime; further ones are refused."
+    )
+    tls: TlsFiles = Field(default=TlsFiles(), description="Certificate files of the host.")
+
+    @model_validator(mode="after")
+    def _check_lifetimes(self) -> Self:
+        if self.session_ttl > self.max_session_ttl:
+            raise ValueError("session_ttl is longer than max_session_ttl")
+        return self
+
+
+class Runtime(Section):
+    """What a runtime needs to start: its host, its name, its tools."""
+
+    runtime_id: str = Field(
+        default="py-1", min_length=1, description="Name of this runtime; a second one fences the first."
+    )
+    connect: _HostPort = Field(
+        default="127.0.0.1:7443", description="Address of the host that the runtime dials."
+    )
+    tools: tuple[str, ...] = Field(
+        default=(), description="Modules that declare the tools; split by commas in the environment."
+    )
+    concurrency: _Count = Field(default=64, description="Calls that run at the same time.")
+    tls: TlsFiles = Field(default=TlsFiles(), description="Certificate files of the runtime.")
+
+
+class Explained(NamedTuple):
+    """One setting, its value, and the place the value came from."""
+
+    key: str
+    value: object
+    origin: str
+
+
+class Settings(Section):
+    """All settings of one process.
+
+    `Settings()` holds the defaults and reads nothing; `Settings.load()` reads the environment and the file.
+    """
+
+    source: Annotated[str, AfterValidator(_in_range)] = Field(
+        default="later:",
+        pattern=r"^(later:|[a-z][a-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4})$",
+        description="Where tools run: `later:` in this process, `grid://host:port` on a grid.",
+    )
+    timeout: _Seconds = Field(
+        default=30, description="Seconds that a call may take, when the caller sets no limit."
+    )
+    environment: str = Field(
+        default="production",
+        min_length=1,
+        description="Kind of environment; one that is not named is production.",
+    )
+    tls: TlsFiles = Field(default=TlsFiles(), description="Certificate files of the client.")
+    host: Host = Field(default=Host(), description="The host.")
+    runtime: Runtime = Field(default=Runtime(), description="The runtime.")
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _file: Path | None = PrivateAttr(None)
+    _profile: str | None = PrivateAttr(None)
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str | None = None,
+        *,
+        profile: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+        **flags: object,
+    ) -> Self:
+        """Read flags, environment and `altar.toml` into one object.
+
+        `path` names the file and `profile` the profile; without them `ALTAR_CONFIG` and `ALTAR_PROFILE` do.
+        A flag is a setting by its name (`timeout=5`), its dotted name (`**{"host.listen": …}`) or its section
+        (`host={"listen": …}`); a flag that is None was not given.
+        An empty environment variable was not given either.
+        Relative paths count from the directory of the file; those of flags and environment count from the
+        working directory.
+
+        Raises ConfigurationError: INVALID_CONFIG for a file, name or value that cannot be used,
+        ENVIRONMENT_ERROR for a `${NAME}` that is not set and has no default.
+        """
+        leaves = dict(_leaves(cls))
+        file = _find_file(path, environ)
+        profile = profile or environ.get("ALTAR_PROFILE") or None
+        given = _from_defaults(leaves)
+        given |= _from_file(file, profile, leaves)
+        given |= _from_environment(environ, leaves)
+        given |= _from_flags(flags, leaves)
+        values = {key: _final(key, one, leaves[key], file, environ) for key, one in given.items()}
+        try:
+            settings = cls.model_validate(_nested(values))
+        except ModelError as error:
+            raise _refusal(error, values, given, leaves) from error
+        origins = {key: one.origin for key, one in given.items()}
+        settings._remember(origins, file, profile)  # noqa: SLF001 (a method of this very class)
+        return settings
+
+    @property
+    def file(self) -> Path | None:
+        """The `altar.toml` that was read, or None."""
+        return self._file
+
+    @property
+    def profile(self) -> str | None:
+        """The profile that was selected, or None."""
+        return self._profile
+
+    def explain(self) -> list[Explained]:
+        """Every setting with its value and origin, in the order of the page; secrets are hidden.
+
+        An origin reads `flag`, `environment ALTAR_SOURCE`, `altar.toml [profile.prod] line 12`,
+        `altar.toml line 3` or `default`.
+        """
+        return [
+            Explained(
+                key, _shown_value(reduce(getattr, key.split("."), self)), self._origins.get(key, "default")
+            )
+            for key, _ in _leaves(type(self))
+        ]
+
+    def _remember(self, origins: Mapping[str, str], file: Path | None, profile: str | None) -> None:
+        self._origins.update(origins)
+        self._file, self._profile = file, profile
+
+
+def variable_of(key: str) -> str:
+    """The environment variable of a setting: `host.tls.key` is `ALTAR_HOST_TLS_KEY`."""
+    return "ALTAR_" + key.upper().replace(".", "_")
+
+
+_FILE_NAME = "altar.toml"
+_HIDDEN = "********"
+_REFERENCE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\})?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value as it was written, and the place it was written at."""
+
+    value: object
+    origin: str
+    kind: Literal["flag", "environment", "file", "default"]
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from _leaves(kind, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def _find_file(path: Path | str | None, environ: Mapping[str, str]) -> Path | None:
+    named = path or environ.get("ALTAR_CONFIG")
+    if named:
+        file = Path(named).expanduser().absolute()
+        if not file.is_file():
+            raise ConfigurationError("INVALID_CONFIG", f"There is no settings file {str(named)!r}")
+        return file
+    here = Path.cwd()
+    return next((at / _FILE_NAME for at in (here, *here.parents) if (at / _FILE_NAME).is_file()), None)
+
+
+def _from_defaults(leaves: Mapping[str, FieldInfo]) -> dict[str, _Given]:
+    return {key: _Given(field.default, "default", "default") for key, field in leaves.items()}
+
+
+def _from_file(file: Path | None, profile: str | None, leaves: Mapping[str, FieldInfo]) -> dict[str, _Given]:
+    if file is None:
+        if profile is not None:
+            raise ConfigurationError(
+                "INVALID_CONFIG",
+                f"Profile {profile!r} is selected, but there is no {_FILE_NAME}",
+                hint=f"write {_FILE_NAME} with a section [profile.{profile}], or unset ALTAR_PROFILE",
+            )
+        return {}
+    text, document = _read(file)
+    lines = _lines(text)
+    profiles = document.pop("profile", {})
+    given = _from_table(document, (), file, lines, leaves)
+    if not isinstance(profiles, dict) or not all(isinstance(table, dict) for table in profiles.values()):
+        raise ConfigurationError("INVALID_CONFIG", f"Profiles in {_shown(file)} are tables: [profile.<name>]")
+    # Every profile is checked, not only the selected one: a slip in prod is found in dev.
+    overlays = {
+        name: _from_table(table, ("profile", name), file, lines, leaves) for name, table in profiles.items()
+    }
+    if profile is not None and profile not in overlays:
+        hint = f"it has {', '.join(sorted(overlays))}" if overlays else f"add a section [profile.{profile}]"
+        raise ConfigurationError("INVALID_CONFIG", f"Profile {profile!r} is not in {_shown(file)}", hint=hint)
+    return given | overlays.get(profile or "", {})
+
+
+def _read(file: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError("INVALID_CONFIG", f"Cannot read {_shown(file)}: {error}") from error
+
+
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    """The line on which each key is written; a statement of TOML ends where its text first parses."""
+    lines: dict[tuple[str, ...], int] = {}
+    header: tuple[str, ...] = ()
+    statement, start = "", 0
+    for number, line in enumerate(text.split("\n"), 1):
+        start = start if statement else number
+        statement += line + "\n"
+        try:
+            table = tomllib.loads(statement)
+        except tomllib.TOMLDecodeError:
+            continue
+        paths = list(_paths(table))
+        if statement.lstrip().startswith("["):
+            header = paths[-1]
+        else:
+            lines |= {(*header, *path): start for path in paths}
+        statement = ""
+    return lines
+
+
+def _paths(table: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, value in table.items():
+        yield (name,)
+        if isinstance(value, dict):
+            yield from ((name, *rest) for rest in _paths(value))
+
+
+def _from_table(
+    table: Mapping[str, Any],
+    prefix: tuple[str, ...],
+    file: Path,
+    lines: Mapping[tuple[str, ...], int],
+    leaves: Mapping[str, FieldInfo],
+) -> dict[str, _Given]:
+    given = {}
+    for key, value in _flat(table):
+        section = f" [{'.'.join(prefix)}]" if prefix else ""
+        line = lines.get((*prefix, *key.split(".")))
+        origin = f"{_shown(file)}{section}" + (f" line {line}" if line else "")
+        _check_name(key, origin, leaves)
+        given[key] = _Given(value, origin, "file")
+    return given
+
+
+def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _shown(file: Path) -> str:
+    here = Path.cwd()
+    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
+
+
+def _check_name(key: str, origin: str, leaves: Mapping[str, FieldInfo]) -> None:
+    if key in leaves:
+        return
+    if any(name.startswith(key + ".") for name in leaves):
+        raise ConfigurationError("INVALID_CONFIG", f"Setting {key!r} is a table of settings ({origin})")
+    near = difflib.get_close_matches(key, leaves, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "`altar config show` lists every setting"
+    raise ConfigurationError("INVALID_CONFIG", f"There is no setting {key!r} ({origin})", hint=hint)
+
+
+def _from_environment(environ: Mapping[str, str], leaves: Mapping[str, FieldInfo]) -> dict[str, _Given]:
+    # Other ALTAR_* variables are left alone: orchestrators add their own, such as ALTAR_HOST_PORT.
+    given = {}
+    for key, field in leaves.items():
+        variable = variable_of(key)
+        if text := environ.get(variable):
+            value = [part.strip() for part in text.split(",") if part.strip()] if _is_list(field) else text
+            given[key] = _Given(value, f"environment {variable}", "environment")
+    return given
+
+
+def _from_flags(flags: Mapping[str, object], leaves: Mapping[str, FieldInfo]) -> dict[str, _Given]:
+    given = {}
+    for key, value in _flat(flags):
+        _check_name(key, "flag", leaves)
+        if value is not None:
+            given[key] = _Given(value, "flag", "flag")
+    return given
+
+
+def _final(
+    key: str, given: _Given, field: FieldInfo, file: Path | None, environ: Mapping[str, str]
+) -> object:
+    value = given.value
+    if given.kind == "file":
+        value = _filled(key, value, given.origin, environ)
+    if _is_path(field) and isinstance(value, str | Path):
+        value = Path(value).expanduser()
+        if file is not None and file.parent != Path.cwd() and given.kind in {"file", "default"}:
+            value = file.parent / value
+    return value
+
+
+def _filled(key: str, value: object, origin: str, environ: Mapping[str, str]) -> object:
+    if isinstance(value, list):
+        return [_filled(key, item, origin, environ) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def one(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        if match[0] == "$${":
+            return "${"
+        if name is None:
+            reason = "has a ${ that is neither ${NAME} nor ${NAME:-default}"
+            raise ConfigurationError("INVALID_CONFIG", f"Setting {key!r} ({origin}) {reason}")
+        if default is not None:
+            return environ.get(name) or str(default)
+        if name not in environ:
+            raise ConfigurationError(
+                "ENVIRONMENT_ERROR",
+                f"Setting {key!r} ({origin}) needs the environment variable {name!r}, which is not set",
+                hint=f"set {name}, or write ${{{name}:-a default}}",
+            )
+        return environ[name]
+
+    return _REFERENCE.sub(one, value)
+
+
+def _is_path(field: FieldInfo) -> bool:
+    return Path in (field.annotation, *get_args(field.annotation))
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is tuple
+
+
+def _nested(values: Mapping[str, object]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        at = tree
+        for section in sections:
+            at = at.setdefault(section, {})
+        at[name] = value
+    return tree
+
+
+def _refusal(
+    error: ModelError,
+    values: Mapping[str, object],
+    given: Mapping[str, _Given],
+    leaves: Mapping[str, FieldInfo],
+) -> ConfigurationError:
+    problems = error.errors(include_url=False, include_input=False)
+    location = [str(part) for part in problems[0]["loc"]]
+    starts = [".".join(location[:length]) for length in range(len(location), 0, -1)]
+    key = next((start for start in starts if start in leaves), "")
+    reason = problems[0]["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    if key:
+        shown = _HIDDEN if leaves[key].annotation is SecretStr else repr(_shown_value(values[key]))
+        message = f"Setting {key!r} is {shown}, but {reason} ({given[key].origin})"
+    else:
+        message = f"Settings in {'.'.join(location)!r} do not fit together: {reason}"
+    more = f"{len(problems) - 1} more settings are wrong" if len(problems) > 1 else None
+    return ConfigurationError("INVALID_CONFIG", message, hint=more, path=key or None)
+
+
+def _shown_value(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return _HIDDEN
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,185 @@
+"""One entry of the log, read strictly, and the Merkle tree over all of them.
+
+`read_entry` turns the bytes of a leaf into its members, or says what is wrong with them.
+`Tree` is the RFC 6962 / RFC 9162 SHA-256 tree, kept as the roots along its right edge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+LONGEST_ENTRY = 2048
+"""The most bytes that an entry may have."""
+
+EVENTS = ("runtime.attached", "runtime.detached", "session.opened", "session.closed")
+
+Members: TypeAlias = Mapping[str, str | int]
+
+
+class EntryError(ValueError):
+    """The bytes are not an entry; the message says why."""
+
+
+def read_entry(body: bytes) -> Members:
+    """Return the members of an entry.
+
+    The bytes must be one canonical JSON object (RFC 8785) with exactly the members of its kind.
+    Raises EntryError otherwise.
+    """
+    if len(body) > LONGEST_ENTRY:
+        raise EntryError(_said(f"has {len(body)} bytes, more than {LONGEST_ENTRY}"))
+    members = read_canonical(body)
+    if not isinstance(members, dict):
+        raise EntryError(_said("is not a JSON object"))
+    kind = members.get("kind")
+    rules = _KINDS.get(kind) if isinstance(kind, str) else None
+    if rules is None:
+        raise EntryError(_said(f"is of unknown kind {kind!r}"))
+    if members.keys() != rules.keys():
+        odd = ", ".join(sorted(members.keys() ^ rules.keys()))
+        raise EntryError(_said(f"of kind {kind!r} lacks, or has too much: {odd}"))
+    for name, fits in rules.items():
+        if not fits(members[name]):
+            raise EntryError(_said(f"has an impossible {name!r}: {members[name]!r}"))
+    if kind == "outcome" and (members["code"] == "") != (members["status"] == "SUCCESS"):
+        raise EntryError(_said("has a code that contradicts its status"))
+    return members
+
+
+def read_canonical(body: bytes) -> object:
+    """Return the JSON value of `body` if these are its canonical bytes; EntryError otherwise.
+
+    Members sorted, no blanks, one spelling for each string and integer.
+    Floats are told by their type later: no value that the log or its export holds is one.
+    """
+    try:
+        value: object = _DECODER.decode(body.decode("utf-8"))
+        again = _ENCODER.encode(value).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise EntryError(_said("is not JSON")) from error
+    if again != body:
+        raise EntryError(_said("is not in canonical form"))
+    return value
+
+
+def leaf_hash(body: bytes) -> bytes:
+    """Return the hash of a leaf: SHA-256 over 0x00 and the bytes of the entry."""
+    return hashlib.sha256(b"\x00" + body).digest()
+
+
+class Tree:
+    """A growing Merkle tree, held as the roots of its full subtrees, largest first."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.size = 0
+        self._roots: list[bytes] = []
+
+    def append(self, leaf: bytes) -> None:
+        """Add one leaf hash at the right."""
+        rest = self.size
+        while rest & 1:
+            leaf = hashlib.sha256(b"\x01" + self._roots.pop() + leaf).digest()
+            rest >>= 1
+        self._roots.append(leaf)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return the root of all leaves so far."""
+        if not self._roots:
+            return hashlib.sha256().digest()
+        right = self._roots[-1]
+        for left in reversed(self._roots[:-1]):
+            right = hashlib.sha256(b"\x01" + left + right).digest()
+        return right
+
+    def frontier(self) -> bytes:
+        """Return the roots along the right edge, largest first, 32 bytes each."""
+        return b"".join(self._roots)
+
+    def copy(self) -> Tree:
+        """Return a tree that goes on from here by itself."""
+        other = Tree()
+        other.size = self.size
+        other._roots = list(self._roots)  # noqa: SLF001 - its own kind
+        return other
+
+
+_DECODER = json.JSONDecoder()
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_INT64 = 2**63
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _count(value: object) -> bool:
+    return type(value) is int and 0 <= value < _INT64
+
+
+def _from_one(value: object) -> bool:
+    return type(value) is int and 1 <= value < _INT64
+
+
+def _digest(value: object) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def _digest_or_empty(value: object) -> bool:
+    return value == "" or _digest(value)
+
+
+def _one_of(*choices: str) -> Callable[[object], bool]:
+    known = frozenset(choices)
+    return lambda value: isinstance(value, str) and value in known
+
+
+def _format_one(value: object) -> bool:
+    return type(value) is int and value == 1
+
+
+_EVERY: dict[str, Callable[[object], bool]] = {"kind": _name, "time": _count, "v": _format_one}
+_KINDS: dict[str, dict[str, Callable[[object], bool]]] = {
+    "start": _EVERY
+    | {"epoch": _from_one, "host": _text, "log": _name, "software": _text, "sqlite": _from_one},
+    "stop": _EVERY | {"epoch": _from_one},
+    "intent": _EVERY
+    | {
+        "arguments": _digest,
+        "call": _text,
+        "contract": _digest,
+        "correlation": _text,
+        "invocation": _name,
+        "principal": _text,
+        "session": _text,
+        "tenant": _text,
+        "tool": _text,
+        "version": _text,
+    },
+    "outcome": _EVERY
+    | {
+        "attempts": _count,
+        "code": _text,
+        "intent": _count,
+        "invocation": _name,
+        "ran": _one_of("yes", "no", "unknown"),
+        "result": _digest_or_empty,
+        "runtime": _text,
+        "status": _one_of("SUCCESS", "ERROR"),
+    },
+    "event": _EVERY | {"event": _one_of(*EVENTS), "note": _text, "subject": _text},
+}
+
+
+def _said(what: str) -> str:
+    return f"the entry {what}"

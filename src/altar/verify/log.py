@@ -1,0 +1,362 @@
+"""The checks over a whole log, whatever file it was read from.
+
+`LogCheck` is fed the entries in order, and takes the checkpoints from an iterator as it reaches their sizes.
+It checks each entry, the order of starts and stops, that an intent has at most one outcome, and that every signed
+checkpoint states the root which the entries give.
+What is wrong goes into `Findings`; what was counted and proved is read from the attributes afterwards.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from altar.verify.entries import EntryError, Members, Tree, leaf_hash, read_entry
+from altar.verify.notes import Checkpoint, Key, NoteError, open_note
+from altar.verify.report import Findings
+
+NO_INTENT = -1
+OPEN = -2
+UNKNOWN = -3
+
+_TELL_EVERY = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One stored entry: its number, its bytes, the leaf hash stored beside it, and where it stands."""
+
+    seq: int
+    body: bytes
+    leaf: bytes
+    where: str
+    page: int | None
+    offset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """One stored checkpoint: the size it is filed under, the note, the frontier if there is one, and where it stands."""
+
+    size: int
+    note: bytes
+    frontier: bytes | None
+    where: str
+    page: int | None
+    offset: int | None
+
+
+class LogCheck:
+    """Checks a log entry by entry; see `add` and `finish`.
+
+    `most` is an upper bound on the number of entries that the file can hold: a greater number is damage, not a gap.
+    `since` is a checkpoint obtained elsewhere, already found to be signed by the same key, or None.
+    """
+
+    def __init__(
+        self,
+        findings: Findings,
+        *,
+        key: Key,
+        checkpoints: Iterator[CheckpointRow],
+        most: int,
+        since: Checkpoint | None,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        """Start before the first entry."""
+        self.origin: str | None = None
+        self.entries = 0
+        self.intents = 0
+        self.outcomes = 0
+        self.open: dict[int, str] = {}
+        self.sqlite_versions: set[int] = set()
+        self.verified_size = 0
+        self.verified_time: int | None = None
+        self.since_proved = False
+        # For each entry: NO_INTENT, OPEN, UNKNOWN (it could not be read), or the number of the intent's outcome.
+        self.outcome_of = array("q")
+        self._findings = findings
+        self._key = key
+        self._most = most
+        self._since = since
+        self._progress = progress
+        self._life = _Life(findings)
+        self._unreadable = 0
+        self._time: int | None = None
+        self._tree = Tree()  # over the entries as they are
+        self._stored: Tree | None = None  # over the stored leaf hashes, once these differ
+        self._whole = True  # no entry was missing so far
+        self._checkpoints = checkpoints
+        self._next: CheckpointRow | None = None
+        self._newest = -1
+        self._contradicted: list[CheckpointRow] = []
+        self._explained = True
+        self._advance()
+        self._reach()
+
+    def add(self, row: EntryRow) -> None:
+        """Take the next entry; numbers must go up, and a gap is a finding."""
+        expected = len(self.outcome_of)
+        if not expected <= row.seq <= self._most:
+            self._findings.add(
+                row.where,
+                f"its number does not follow: {expected} was expected",
+                page=row.page,
+                offset=row.offset,
+            )
+            return
+        if row.seq > expected:
+            self._miss(expected, row.seq)
+        self.entries += 1
+        self._check_entry(row)
+        self._reach()
+        if self._progress is not None and self.entries % _TELL_EVERY == 0:
+            self._progress(self.entries)
+
+    def finish(self) -> None:
+        """Check what only the end can show: checkpoints beyond it, intents left open, the checkpoint from elsewhere."""
+        size = len(self.outcome_of)
+        beyond = 0
+        while self._next is not None:
+            if not beyond:
+                self._findings.add(
+                    self._next.where,
+                    f"covers {self._next.size} entries, but only {size} are there: the end of the log is missing",
+                    page=self._next.page,
+                    offset=self._next.offset,
+                )
+            beyond += 1
+            self._advance()
+        self._tell_contradicted()
+        self._check_open()
+        if self.verified_size == 0:
+            self._findings.add("log", "no signed checkpoint covers any entry: nothing is proved")
+        elif self._life.stopped and self.verified_size < size and not self._unreadable:
+            self._findings.add(
+                "log",
+                f"was stopped in order, but its last {size - self.verified_size} entries are not signed",
+            )
+        if self._since is not None:
+            self._check_since(self._since, size)
+
+    def _check_entry(self, row: EntryRow) -> None:
+        """Check one entry by itself and against those before it."""
+        leaf = leaf_hash(row.body)
+        if leaf != row.leaf:
+            self._findings.add(
+                row.where,
+                "its bytes do not give the leaf hash stored beside them",
+                seq=row.seq,
+                page=row.page,
+                offset=row.offset,
+            )
+            if self._stored is None:
+                self._stored = self._tree.copy()
+        self._tree.append(leaf)
+        if self._stored is not None:
+            self._stored.append(row.leaf)
+        self.outcome_of.append(NO_INTENT)
+        try:
+            entry = read_entry(row.body)
+        except EntryError as error:
+            self._findings.add(row.where, str(error), seq=row.seq, page=row.page, offset=row.offset)
+            self._unreadable += 1
+            self.outcome_of[-1] = UNKNOWN
+            self._life.forget()
+            return
+        self._time = int(entry["time"])
+        wrong = self._life.follow(entry, row.seq) or self._follow(entry, row.seq, sound=leaf == row.leaf)
+        if wrong:
+            self._findings.add(row.where, wrong, seq=row.seq, page=row.page, offset=row.offset)
+
+    def _follow(self, entry: Members, seq: int, *, sound: bool) -> str | None:
+        """Take an entry into account; return what contradicts the entries before it, or None."""
+        if entry["kind"] == "start":
+            self.sqlite_versions.add(int(entry["sqlite"]))
+            if self.origin is None and sound:
+                self.origin = str(entry["log"])
+            if entry["log"] != self.origin and self.origin is not None:
+                return f"the start belongs to log {entry['log']!r}, not to {self.origin!r}"
+        elif entry["kind"] == "intent":
+            self.intents += 1
+            self.outcome_of[seq] = OPEN
+            self.open[seq] = str(entry["invocation"])
+        elif entry["kind"] == "outcome":
+            self.outcomes += 1
+            return self._close(int(entry["intent"]), str(entry["invocation"]), seq)
+        return None
+
+    def _close(self, intent: int, invocation: str, seq: int) -> str | None:
+        """Note the outcome `seq` of `intent`; return what is wrong with it, or None."""
+        if intent >= seq:
+            return f"the outcome names intent {intent}, which is not before it"
+        state = self.outcome_of[intent]
+        if state == UNKNOWN:
+            return None
+        if state == NO_INTENT:
+            return f"the outcome names entry {intent}, which is not an intent"
+        if state >= 0:
+            return f"a second outcome for intent {intent}; the first is entry {state}"
+        self.outcome_of[intent] = seq
+        if self.open.pop(intent) != invocation:
+            return f"the outcome and its intent {intent} name different invocations"
+        return None
+
+    def _miss(self, first: int, after: int) -> None:
+        """Note that the entries from `first` to `after` - 1 are not there."""
+        name = f"entry {first}" if after == first + 1 else f"entries {first}–{after - 1}"
+        self._findings.add(name, "missing", seq=first if after == first + 1 else None)
+        self._unreadable += after - first
+        self.outcome_of.extend([UNKNOWN] * (after - first))
+        self._whole = False
+        self._life.forget()
+
+    def _reach(self) -> None:
+        """Compare every checkpoint whose size has been reached."""
+        size = len(self.outcome_of)
+        if self._since is not None and self._since.size == size and self._whole:
+            self.since_proved = self._tree.root() == self._since.root
+        while self._next is not None and self._next.size <= size:
+            row = self._next
+            signed = self._read_checkpoint(row)
+            if signed is not None and row.size == size and self._whole:
+                self._compare(row, signed)
+            elif signed is not None:
+                self._contradicted.append(row)
+                self._explained = False
+            self._advance()
+
+    def _read_checkpoint(self, row: CheckpointRow) -> Checkpoint | None:
+        """Return what the checkpoint states if its signature and its words are right; else a finding and None."""
+        try:
+            signed = open_note(row.note, self._key)
+        except NoteError as error:
+            self._findings.add(row.where, str(error), page=row.page, offset=row.offset)
+            return None
+        if self.origin is None:
+            self.origin = signed.origin
+        if signed.size != row.size:
+            wrong = f"is filed under size {row.size}, but was signed for {signed.size}"
+        elif signed.origin != self.origin:
+            wrong = f"was signed for log {signed.origin!r}, not for {self.origin!r}"
+        else:
+            return signed
+        self._findings.add(row.where, wrong, page=row.page, offset=row.offset)
+        return None
+
+    def _compare(self, row: CheckpointRow, signed: Checkpoint) -> None:
+        """Hold a signed root and its frontier against the entries."""
+        if self._tree.root() == signed.root:
+            self.verified_size = row.size
+            self.verified_time = self._time
+            fits = row.frontier is None or row.frontier == self._tree.frontier()
+        else:
+            explained = self._stored is not None and self._stored.root() == signed.root
+            self._explained = self._explained and explained
+            self._contradicted.append(row)
+            fits = not explained or self._stored is None or row.frontier in {None, self._stored.frontier()}
+        if not fits:
+            self._findings.add(
+                row.where, "its frontier does not belong to its entries", page=row.page, offset=row.offset
+            )
+
+    def _tell_contradicted(self) -> None:
+        """Sum up the checkpoints that the entries do not bear out, in one finding."""
+        if not self._contradicted:
+            return
+        first = self._contradicted[0]
+        more = len(self._contradicted) - 1
+        who = (
+            f"this and {more} more signed checkpoints, up to {self._contradicted[-1].where},"
+            if more
+            else "this signed checkpoint"
+        )
+        if not self._whole:
+            what = f"{who} cannot be borne out while entries before are missing"
+        elif self._explained:
+            what = f"{who} fits the stored leaf hashes, not the entries: these were changed after signing"
+        else:
+            what = f"{who} states another root: something in entries {self.verified_size}–{first.size - 1} was changed"
+        self._findings.add(first.where, what, page=first.page, offset=first.offset)
+
+    def _check_open(self) -> None:
+        """An intent may stay open only in a run that has not ended, and only as its newest part."""
+        if self._unreadable:
+            return  # its outcome may be what cannot be read, and that is a finding already
+        for seq in self.open:
+            if self._life.stopped:
+                self._findings.add(
+                    f"entry {seq}",
+                    "an intent without outcome, although the log was stopped in order",
+                    seq=seq,
+                )
+            elif seq < self._life.newest_start:
+                self._findings.add(
+                    f"entry {seq}", "an intent without outcome from before the newest start", seq=seq
+                )
+
+    def _check_since(self, since: Checkpoint, size: int) -> None:
+        """The log must go on from the checkpoint obtained elsewhere."""
+        if since.origin != self.origin:
+            self._findings.add(
+                "since", f"the checkpoint obtained elsewhere is for log {since.origin!r}, not {self.origin!r}"
+            )
+        elif since.size > size:
+            self._findings.add(
+                "since",
+                f"rollback: a checkpoint over {since.size} entries was seen elsewhere, and only {size} are there",
+            )
+        elif not self.since_proved and self._whole:
+            self._findings.add(
+                "since",
+                f"fork: a checkpoint seen elsewhere has another root for the first {since.size} entries",
+            )
+        elif not self.since_proved:
+            self._findings.add(
+                "since", "the checkpoint obtained elsewhere cannot be compared while entries are missing"
+            )
+
+    def _advance(self) -> None:
+        """Take the next checkpoint whose size goes up; another one is a finding."""
+        for row in self._checkpoints:
+            if row.size <= self._newest:
+                self._findings.add(
+                    row.where, "checkpoints are not in ascending order", page=row.page, offset=row.offset
+                )
+                continue
+            self._newest = row.size
+            self._next = row
+            return
+        self._next = None
+
+
+class _Life:
+    """The starts and stops of a log: epochs go up by one, and nothing is written between a stop and the next start."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.stopped = False
+        self.newest_start = -1
+        self._running: bool | None = False
+        self._epoch: int | None = 0
+
+    def follow(self, entry: Members, seq: int) -> str | None:
+        """Take an entry into account; return what is wrong with its place, or None."""
+        kind, wrong = entry["kind"], None
+        if kind == "start":
+            if self._epoch is not None and entry["epoch"] != self._epoch + 1:
+                wrong = f"the start opens epoch {entry['epoch']}, and {self._epoch + 1} was due"
+            self._epoch, self._running, self.newest_start = int(entry["epoch"]), True, seq
+        elif self._running is False:
+            wrong = "nothing but a start may come first or follow a stop"
+        elif kind == "stop":
+            if self._epoch is not None and entry["epoch"] != self._epoch:
+                wrong = f"the stop ends epoch {entry['epoch']}, and epoch {self._epoch} is running"
+            self._running = False
+        self.stopped = kind == "stop"
+        return wrong
+
+    def forget(self) -> None:
+        """Entries could not be read: the next one may be anything."""
+        self._running = self._epoch = None
+        self.stopped = False

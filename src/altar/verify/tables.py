@@ -1,0 +1,185 @@
+"""The b-trees of the three tables: every page visited once, every key in its order.
+
+`walk` yields the pages of one table in the order of their keys, and notes whatever does not fit together.
+`Visit` is one page with what it holds, and `describe` says that in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from altar.verify.report import Findings
+from altar.verify.sqlite_pages import LOCK_PAGE, Page, Pages, parse_page
+
+KEY_WORDS = {
+    "sqlite_schema": "rows",
+    "entries": "entries",
+    "outcomes": "intents",
+    "checkpoints": "checkpoints",
+}
+"""What the keys of each table count."""
+
+_DEEPEST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One page of a table; its keys lie above `low` and up to `high` (None: no bound)."""
+
+    table: str
+    number: int
+    data: bytes
+    page: Page
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Descend:
+    """Still to do: visit page `number`, which `parent` points to."""
+
+    number: int
+    parent: int
+    low: int | None
+    high: int | None
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Separate:
+    """Still to do: the largest key so far must be `key`, says a cell of `visit`."""
+
+    visit: Visit
+    key: int
+    at: int
+
+
+class Claims:
+    """Which page points to which; every page but the first belongs to exactly one other."""
+
+    def __init__(self, findings: Findings) -> None:
+        """Start with page 1, which belongs to nobody."""
+        self._findings = findings
+        self._parent = {1: 0}
+
+    def claim(self, number: int, parent: int, count: int) -> bool:
+        """Note that `parent` points to page `number` of `count`; False, with findings, if it may not."""
+        if not 2 <= number <= count or number == LOCK_PAGE:
+            self._findings.add(
+                f"page {parent}: pointers",
+                f"leads to page {number}, which the file does not have",
+                page=parent,
+            )
+            return False
+        if number in self._parent:
+            for page in (self._parent[number], parent):
+                self._findings.add(
+                    f"page {page}: pointers",
+                    f"leads to page {number}, and so does another pointer",
+                    page=page,
+                )
+            return False
+        self._parent[number] = parent
+        return True
+
+    def tell_unclaimed(self, count: int) -> None:
+        """Note the pages up to `count` that nothing points to."""
+        first = 1
+        for number in sorted({*self._parent, count + 1} | ({LOCK_PAGE} if count >= LOCK_PAGE else set())):
+            if number > first:
+                name = f"page {first}" if number == first + 1 else f"pages {first}–{number - 1}"
+                self._findings.add(name, "belongs to no table", page=first)
+            first = number + 1
+
+
+def walk(pages: Pages, table: str, root: int, claims: Claims, findings: Findings) -> Iterator[Visit]:
+    """Yield the pages of the table whose tree begins at page `root`, interior pages before what is below them."""
+    todo: list[_Descend | _Separate] = [_Descend(root, 1, None, None, 0)]
+    largest: int | None = None
+    sound = True  # the newest leaf could be read
+    leaf_depth = -1
+    while todo:
+        step = todo.pop()
+        if isinstance(step, _Separate):
+            if sound and step.key != largest:
+                findings.add(
+                    describe(step.visit),
+                    f"separates at {step.key}, but the largest key before is {largest}",
+                    page=step.visit.number,
+                    offset=pages.offset(step.visit.number, step.at),
+                )
+            continue
+        visit = _visit(pages, table, step, claims, findings)
+        if visit is None:
+            sound = False
+            continue
+        yield visit
+        if visit.page.kind == "interior":
+            todo.extend(reversed(_below(visit, step)))
+            continue
+        largest, sound = _check_order(visit, largest, pages, findings), None not in visit.page.cells
+        if leaf_depth not in {-1, step.depth}:
+            findings.add(describe(visit), "does not lie as deep as the other leaves", page=visit.number)
+        leaf_depth = step.depth
+
+
+def describe(visit: Visit) -> str:
+    """Say which page this is and what it holds: "page 12: entries leaf, entries 40–57"."""
+    number, page = visit.number, visit.page
+    kind = "page" if page.kind == "none" else page.kind
+    first = 0 if visit.low is None else visit.low + 1
+    last = visit.high
+    if last is None and page.kind == "leaf" and page.cells and page.cells[-1] is not None:
+        last = page.cells[-1].key
+    keys = f"{first} and later" if last is None or last < first else f"{first}–{last}"
+    return f"page {number}: {visit.table} {kind}, {KEY_WORDS[visit.table]} {keys}"
+
+
+def _visit(pages: Pages, table: str, step: _Descend, claims: Claims, findings: Findings) -> Visit | None:
+    """Read and take apart one page; None, with findings, if there is nothing to go on with."""
+    if not claims.claim(step.number, step.parent, pages.count):
+        return None
+    data = pages.read(step.number)
+    if data is None:
+        findings.add(
+            f"page {step.number}", "is not in the file", page=step.number, offset=pages.offset(step.number)
+        )
+        return None
+    visit = Visit(table, step.number, data, parse_page(data), step.low, step.high)
+    for what, at in visit.page.defects:
+        findings.add(describe(visit), what, page=step.number, offset=pages.offset(step.number, at))
+    if step.depth > _DEEPEST:
+        findings.add(describe(visit), "lies deeper than any tree can be", page=step.number)
+        return None
+    return None if visit.page.kind == "none" else visit
+
+
+def _below(visit: Visit, step: _Descend) -> list[_Descend | _Separate]:
+    """List what is to be done below an interior page, in order."""
+    todo: list[_Descend | _Separate] = []
+    low = visit.low
+    for cell in visit.page.cells:
+        if cell is not None:
+            todo.append(_Descend(cell.child, visit.number, low, cell.key, step.depth + 1))
+            todo.append(_Separate(visit, cell.key, cell.start))
+            low = cell.key
+    todo.append(_Descend(visit.page.right, visit.number, low, visit.high, step.depth + 1))
+    return todo
+
+
+def _check_order(visit: Visit, largest: int | None, pages: Pages, findings: Findings) -> int | None:
+    """Keys go up within the leaf, and from the leaf before; return the last one."""
+    for cell in visit.page.cells:
+        if cell is None:
+            continue
+        if largest is not None and cell.key <= largest:
+            findings.add(
+                describe(visit),
+                f"key {cell.key} comes after {largest}",
+                page=visit.number,
+                offset=pages.offset(visit.number, cell.start),
+            )
+            return cell.key
+        largest = cell.key
+    return largest

@@ -1,0 +1,104 @@
+"""Entries, keys and ledgers for tests, and a way to commit and wait for the answer."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from altar.adm.errors import AltarError
+from altar.ledger import Event, FileSigner, Intent, Ledger, Outcome
+from altar.ledger.sqlite import Connection, connect_sqlite
+
+ORIGIN = "altar.local/host-1"
+DIGEST = "sha256:" + "5a" * 32
+TIME_MS = 1_790_000_000_000
+
+
+def intent(number: int, **changes: str) -> Intent:
+    members = {
+        "invocation": f"inv-{number}",
+        "call": f"call-{number}",
+        "tool": "get_weather",
+        "version": "1.0.0",
+        "contract": DIGEST,
+        "arguments": DIGEST,
+        "principal": "alice",
+        "tenant": "acme",
+        "session": "s-1",
+        "correlation": "c-1",
+    }
+    return Intent(**(members | changes))
+
+
+def outcome(number: int, seq: int) -> Outcome:
+    return Outcome(
+        intent=seq,
+        invocation=f"inv-{number}",
+        status="SUCCESS",
+        code="",
+        ran="yes",
+        result=DIGEST,
+        runtime="runtime-1",
+        attempts=1,
+    )
+
+
+def signer_in(folder: Path) -> FileSigner:
+    path = folder / "audit.key"
+    return FileSigner.open(path, name=ORIGIN) if path.exists() else FileSigner.create(path, name=ORIGIN)
+
+
+def open_ledger(
+    path: Path,
+    signer: FileSigner,
+    *,
+    failures: list[AltarError] | None = None,
+    deliver: Callable[[Callable[[], None]], None] | None = None,
+    connect: Callable[[str], Connection] = connect_sqlite,
+    origin: str = ORIGIN,
+    checkpoint_every: timedelta = timedelta(hours=1),
+) -> Ledger:
+    return Ledger.open(
+        path,
+        signer=signer,
+        origin=origin,
+        host="host-1",
+        software="altar 0.1.0",
+        wall_ms=lambda: TIME_MS,
+        on_failure=(failures if failures is not None else []).append,
+        deliver=deliver,
+        connect=connect,
+        checkpoint_every=checkpoint_every,
+    )
+
+
+def commit(ledger: Ledger, *entries: Intent | Outcome | Event) -> tuple[int, AltarError | None]:
+    """Commit and wait for the answer."""
+    answered = threading.Event()
+    answers: list[tuple[int, AltarError | None]] = []
+
+    def then(first: int, error: AltarError | None) -> None:
+        answers.append((first, error))
+        answered.set()
+
+    ledger.commit(entries, then)
+    assert answered.wait(30)
+    return answers[0]
+
+
+def entries_in(path: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(body) for (body,) in rows(path, "SELECT body FROM entries ORDER BY seq")]
+
+
+def rows(path: Path, sql: str) -> list[Sequence[Any]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()

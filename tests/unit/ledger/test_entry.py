@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import string
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from altar.adm.canonical import canonical
+from altar.adm.errors import ValidationError
+from altar.ledger import Event, Intent, Outcome
+from altar.ledger.entry import MAX_ENTRY_BYTES, Start, Stop, entry_members
+from tests.unit.ledger.samples import DIGEST, TIME_MS, intent, outcome
+
+text = st.text(max_size=24)
+times = st.integers(0, 2**53)
+
+
+@given(st.lists(text, min_size=8, max_size=8), times)
+def test_an_intent_is_canonical_json(values: list[str], time_ms: int) -> None:
+    names = ("invocation", "call", "tool", "version", "principal", "tenant", "session", "correlation")
+    members = dict(zip(names, values, strict=True))
+
+    body = intent(1, **members).encode(time_ms)
+
+    expected = members | {"arguments": DIGEST, "contract": DIGEST, "kind": "intent", "time": time_ms, "v": 1}
+    assert canonical(expected) == body
+
+
+@given(text, text, text, st.integers(0, 2**40), times, st.integers(0, 99))
+def test_an_outcome_is_canonical_json(
+    invocation: str, code: str, runtime: str, seq: int, time_ms: int, attempts: int
+) -> None:
+    body = Outcome(
+        intent=seq,
+        invocation=invocation,
+        status="ERROR",
+        code=code,
+        ran="unknown",
+        result="",
+        runtime=runtime,
+        attempts=attempts,
+    ).encode(time_ms)
+
+    expected = {
+        "attempts": attempts,
+        "code": code,
+        "intent": seq,
+        "invocation": invocation,
+        "kind": "outcome",
+        "ran": "unknown",
+        "result": "",
+        "runtime": runtime,
+        "status": "ERROR",
+        "time": time_ms,
+        "v": 1,
+    }
+    assert canonical(expected) == body
+
+
+@given(text, text, times)
+def test_events_starts_and_stops_are_canonical_json(subject: str, note: str, time_ms: int) -> None:
+    event = Event(event="session.opened", subject=subject, note=note).encode(time_ms)
+    start = Start(epoch=3, host=subject, log=note, software="altar 0.1.0", sqlite=3_040_001).encode(time_ms)
+    stop = Stop(epoch=3).encode(time_ms)
+
+    common = {"time": time_ms, "v": 1}
+    assert (
+        canonical(common | {"kind": "event", "event": "session.opened", "subject": subject, "note": note})
+        == event
+    )
+    began = {
+        "kind": "start",
+        "epoch": 3,
+        "host": subject,
+        "log": note,
+        "software": "altar 0.1.0",
+        "sqlite": 3_040_001,
+    }
+    assert canonical(common | began) == start
+    assert canonical(common | {"kind": "stop", "epoch": 3}) == stop
+
+
+@given(st.text(st.sampled_from(string.printable + "\x00\x1f\u00e9\u2028\U0001f600"), max_size=400))
+def test_whatever_is_accepted_fits_and_whatever_is_refused_does_not(principal: str) -> None:
+    try:
+        size = len(intent(1, principal=principal).encode(2**53))
+    except ValidationError:
+        whole = canonical({**orjson.loads(intent(1).encode(2**53)), "principal": principal})
+        assert len(whole) > MAX_ENTRY_BYTES
+    else:
+        assert size <= MAX_ENTRY_BYTES
+
+
+def test_the_worst_text_of_unchecked_length_still_fits() -> None:
+    names = ("invocation", "call", "tool", "version", "principal", "tenant", "session", "correlation")
+    shares = dict.fromkeys(names, "\x00" * 33) | {"principal": "\x00" * (270 - 7 * 33)}
+
+    assert len(intent(1, **shares).encode(2**53)) <= MAX_ENTRY_BYTES
+
+
+def test_an_overlong_name_is_refused_and_named() -> None:
+    with pytest.raises(ValidationError) as caught:
+        intent(1, principal="a" * 3000)
+
+    assert "MALFORMED_REQUEST" == caught.value.code
+    assert "The intent does not fit in the log: 3490 bytes where 2048 are the limit" == caught.value.message
+    assert "shorten 'principal': it has 3000 characters" == caught.value.hint
+
+
+def test_text_that_utf8_cannot_hold_is_refused() -> None:
+    with pytest.raises(ValidationError, match="cannot be written as UTF-8"):
+        intent(1, principal="\ud800")
+    with pytest.raises(ValidationError, match="cannot be written as UTF-8"):
+        Event(event="runtime.attached", subject="\ud800")
+
+
+def test_what_is_no_digest_is_refused() -> None:
+    with pytest.raises(ValidationError, match="The contract digest of an intent must be"):
+        intent(1, contract="sha256:beef")
+    with pytest.raises(ValidationError, match="The result digest of an outcome must be"):
+        Outcome(
+            intent=1, invocation="i", status="SUCCESS", code="", ran="yes", result="x", runtime="", attempts=1
+        )
+
+
+def test_an_outcome_needs_whole_numbers() -> None:
+    with pytest.raises(ValidationError, match="whole numbers"):
+        Outcome(
+            intent=1, invocation="i", status="SUCCESS", code="", ran="yes", result="", runtime="", attempts=-1
+        )
+    with pytest.raises(ValidationError, match="whole numbers"):
+        Outcome(
+            intent=1,
+            invocation="i",
+            status="SUCCESS",
+            code="",
+            ran="yes",
+            result="",
+            runtime="",
+            attempts=True,
+        )
+
+
+def test_what_is_not_text_is_refused() -> None:
+    with pytest.raises(TypeError):
+        intent(1, session=None)  # type: ignore[arg-type]  # the mistake under test
+
+
+def test_a_relative_position_is_replaced_when_the_outcome_is_written() -> None:
+    assert 41 == entry_members(outcome(1, -1).encode(TIME_MS, intent=41))["intent"]
+
+
+def test_members_are_read_from_objects_only() -> None:
+    with pytest.raises(ValueError, match="an entry is a JSON object"):
+        entry_members(b"[]")
+
+
+def test_an_intent_is_a_value() -> None:
+    assert intent(1) == intent(1)
+    assert isinstance(hash(intent(1)), int)
+    assert Intent is type(intent(1))
