@@ -1,9 +1,11 @@
 """Run the same benches on this tree and on another commit, in one run, and print the ratios.
 
-``python scripts/bench_against.py <rev> [--rounds 3] [--only local|grid] [--quick] [--json OUT]``
+``python scripts/bench_against.py <rev> [--rounds 5] [--only local|grid] [--quick] [--json OUT]``
 The bench program is this tree's for both sides; only the package under ``src`` differs.
-Rounds alternate between the two, so that a noisy machine is noisy for both; the medians are compared.
+Rounds alternate between the two, so that a noisy machine is noisy for both.
+Two ratios are printed: of the medians, and of the best rounds.
 Exit status: 0, or 1 when a latency is more than 1.10 times that of ``<rev>``: that blocks a release.
+Both ratios must say so, since noise slows some rounds and a slower program slows all.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeAlias
@@ -29,32 +31,36 @@ Round: TypeAlias = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One bench on both sides: the medians in the bench's own unit."""
+    """One bench on both sides: the figures of all rounds in the bench's own unit."""
 
     name: str
     kind: str
     unit: str
-    before: float
-    after: float
+    before: tuple[float, ...]
+    after: tuple[float, ...]
 
     @property
     def ratio(self) -> float:
-        """Return this tree's figure over the other commit's."""
-        return self.after / self.before if self.before else float("inf")
+        """Return this tree's median over the other commit's."""
+        return _over(median(self.after), median(self.before))
+
+    @property
+    def best(self) -> float:
+        """Return the same for the best round of each side: the largest throughput, the least of all else."""
+        better = max if self.kind == "throughput" else min
+        return _over(better(self.after), better(self.before))
 
     @property
     def blocks(self) -> bool:
-        """Say whether this figure forbids a release: latency above the ceiling."""
-        return self.kind == "latency" and self.ratio > CEILING
+        """Say whether this figure forbids a release: latency above the ceiling, however one looks at it."""
+        return self.kind == "latency" and min(self.ratio, self.best) > CEILING
 
 
 def main() -> int:
     """Measure both sides in turn, print the table, answer whether a release is blocked."""
     arguments = _arguments()
-    passed_on = [
-        *(["--only", arguments.only] if arguments.only else []),
-        *(["--quick"] if arguments.quick else []),
-    ]
+    passed_on = ["--quick"] if arguments.quick else ["--rounds", "1"]
+    passed_on += ["--only", arguments.only] if arguments.only else []
     before: list[Round] = []
     after: list[Round] = []
     with tempfile.TemporaryDirectory() as scratch, worktree(arguments.revision, Path(scratch)) as other:
@@ -97,8 +103,8 @@ def compare(before: list[Round], after: list[Round]) -> list[Ratio]:
             name=name,
             kind=after[0][name]["kind"],
             unit=after[0][name]["unit"],
-            before=median(side[name]["median"] for side in before),
-            after=median(side[name]["median"] for side in after),
+            before=tuple(side[name]["median"] for side in before),
+            after=tuple(side[name]["median"] for side in after),
         )
         for name in names
     ]
@@ -106,18 +112,21 @@ def compare(before: list[Round], after: list[Round]) -> list[Ratio]:
 
 def table(rows: list[Ratio], revision: str) -> str:
     """Lay the rows out for people."""
-    lines = [f"{'bench':<44} {'kind':<10} {revision[:12]:>12} {'this tree':>12} {'ratio':>6}"]
+    width = max([5, *(len(row.name) for row in rows)])
+    lines = [
+        f"{'bench':<{width}} {'kind':<10} {revision[:12]:>12} {'this tree':>12} {'ratio':>6} {'best':>6} unit"
+    ]
     for row in rows:
         mark = f"  blocks a release: over {CEILING:.2f}" if row.blocks else ""
-        values = f"{row.before:>12.4g} {row.after:>12.4g} {row.ratio:>6.2f}"
-        lines.append(f"{row.name:<44} {row.kind:<10} {values} {row.unit}{mark}")
+        figures = f"{median(row.before):>12.4g} {median(row.after):>12.4g} {row.ratio:>6.2f} {row.best:>6.2f}"
+        lines.append(f"{row.name:<{width}} {row.kind:<10} {figures} {row.unit}{mark}")
     return "\n".join(lines)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare the benches of this tree with those of a commit.")
     parser.add_argument("revision", help="the commit to compare with")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured")
     parser.add_argument("--only", choices=["local", "grid"])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path, help="write the rows here as well")
@@ -125,8 +134,11 @@ def _arguments() -> argparse.Namespace:
 
 
 def _as_json(row: Ratio) -> dict[str, Any]:
-    figures = {"before": row.before, "after": row.after, "ratio": row.ratio}
-    return {"name": row.name, "kind": row.kind, "unit": row.unit, "blocks": row.blocks} | figures
+    return asdict(row) | {"ratio": row.ratio, "best": row.best, "blocks": row.blocks}
+
+
+def _over(after: float, before: float) -> float:
+    return after / before if before else float("inf")
 
 
 if __name__ == "__main__":

@@ -91,9 +91,9 @@ def session(
 
     This is the one place in the library that reads settings, and only for what the caller did not pass.
     """
-    from datetime import timedelta  # noqa: PLC0415 - `import altar` loads nothing that not everybody needs
+    from datetime import timedelta
 
-    from altar.later.session import Options, Session  # noqa: PLC0415 - the same
+    from altar.later.session import Options, Session
 
     def seconds(value: float | timedelta | None) -> timedelta | None:
         return timedelta(seconds=value) if isinstance(value, (int, float)) else value
@@ -104,10 +104,10 @@ def session(
 
 def _settled(options: Options, *, source: str | None, profile: str | None) -> Options:
     """The options, with what the caller did not say taken from the settings."""
-    from dataclasses import replace  # noqa: PLC0415 - `import altar` loads nothing that not everybody needs
-    from datetime import timedelta  # noqa: PLC0415 - the same
+    from dataclasses import replace
+    from datetime import timedelta
 
-    from altar.settings import Settings  # noqa: PLC0415 - the same
+    from altar.settings import Settings
 
     settings = Settings.load(profile=profile, source=source)
     tls = settings.tls
@@ -119,7 +119,7 @@ def _settled(options: Options, *, source: str | None, profile: str | None) -> Op
     )
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name, of whatever type it is
+def __getattr__(name: str) -> Any:
     for module, names in _HOME.items():
         if name in names:
             value = getattr(import_module(module), name)

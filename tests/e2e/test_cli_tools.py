@@ -21,7 +21,9 @@ import altar
 
 
 @altar.tool(read_only=True)
-def get_weather(city: str, unit: Literal["c", "f"] = "c", days: int = 1, tags: list[str] | None = None) -> dict[str, object]:
+def get_weather(
+    city: str, unit: Literal["c", "f"] = "c", days: int = 1, tags: list[str] | None = None
+) -> dict[str, object]:
     """The weather of a city.
 
     More about it.
@@ -121,7 +123,7 @@ def test_call_prints_the_result_as_json(shop: Path) -> None:
     shown = altar("call", "get_weather", "city=Øslo", "days=3", 'tags=["a"]', "--tools", "shop", at=shop)
 
     assert (shown.code, shown.err) == (0, "")
-    assert shown.out == '{"city": "Øslo", "unit": "c", "days": 3, "tags": ["a"]}\n'
+    assert shown.out == '{"city": "Øslo", "days": 3, "tags": ["a"], "unit": "c"}\n'
 
 
 def test_call_takes_the_modules_from_the_settings(shop: Path) -> None:

@@ -27,17 +27,24 @@ class Tally:
 def flip_and_verify(path: Path, vkey: str, rng: random.Random, times: int) -> Tally:
     """Change `times` random bytes of the file, one at a time, each by a random pattern of bits."""
     size = path.stat().st_size
-    return _flip(path, vkey, ((rng.randrange(size), rng.randrange(1, 256)) for _ in range(times)), skip_unused=0)
+    return _flip(
+        path, vkey, ((rng.randrange(size), rng.randrange(1, 256)) for _ in range(times)), skip_unused=0
+    )
 
 
 def flip_every_byte(path: Path, vkey: str, rng: random.Random, *, skip_unused: int = 16) -> Tally:
-    """Change each byte of the file by one bit; of the unused bytes, only verify every `skip_unused`-th change."""
+    """Change each byte of the file by one bit; of the unused ones, verify each `skip_unused`-th."""
     flips = ((offset, 1 << rng.randrange(8)) for offset in range(path.stat().st_size))
     return _flip(path, vkey, flips, skip_unused=skip_unused)
 
 
+def flip_these(path: Path, vkey: str, flips: Iterable[tuple[int, int]]) -> Tally:
+    """Change the given (offset, bits) one at a time."""
+    return _flip(path, vkey, flips, skip_unused=0)
+
+
 def names(report: Report, location: Location) -> bool:
-    """Whether a finding names the entry, the page with what it holds, or the line that the location is about."""
+    """Whether a finding names the entry, the page or the line that the location is about."""
     line = re.match(r"line \d+\b", location.text)
     for finding in report.findings:
         if location.seq is not None and finding.seq == location.seq:

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, cast
 
 import apsw
@@ -55,7 +56,7 @@ class RecordingDisk(apsw.VFS):
 
 class _RecordingFile(apsw.VFSFile):
     def __init__(self, disk: RecordingDisk, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-        super().__init__("unix", name, flags)  # type: ignore[arg-type]  # the stub leaves out None
+        super().__init__("unix", name, flags)
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         self._name = Path(path).name if path else ""
         self._disk = disk
@@ -92,14 +93,17 @@ class _File:
 
 
 def surviving_files(
-    operations: Sequence[Operation], *, chance: random.Random | None = None
+    operations: Sequence[Operation],
+    *,
+    before: Mapping[str, bytes] = MappingProxyType({}),
+    chance: random.Random | None = None,
 ) -> dict[str, bytes]:
-    """Tell what the files hold when the power fails right after `operations`.
+    """Tell what the files hold when the power fails right after `operations` on the files `before`.
 
     Without `chance` everything since the last sync of each file is lost.
     With it, each unsynced sector, truncation and deletion survives or not by chance.
     """
-    files: dict[str, _File] = {}
+    files = {name: _File(durable=content) for name, content in before.items()}
     for operation in operations:
         if operation.kind == "note":
             continue

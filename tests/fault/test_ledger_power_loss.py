@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from altar.adm.errors import AltarError
 from altar.ledger import Event, FileSigner, Intent, Ledger, Outcome
 from altar.ledger.log import leaf_hash, parse_note, tree_root
+from altar.verify import verify
 from tests.fault.recording_vfs import Operation, RecordingDisk, surviving_files
 from tests.unit.ledger.samples import commit, entries_in, intent, open_ledger, outcome, rows, signer_in
 
@@ -54,6 +57,20 @@ def test_it_survives_also_when_some_unsynced_sectors_reached_the_disk(
         assert missing_after_recovery(tmp_path, files, acknowledged, signer) == []
 
 
+def test_the_power_may_fail_again_during_the_recovery(tmp_path: Path, disk: RecordingDisk) -> None:
+    signer = signer_in(tmp_path)
+    work_on(tmp_path, disk, signer)
+    chance = random.Random(7)
+    first_cuts = survivors_at_every_moment(disk.operations, chance=chance)[::20]
+
+    for before, acknowledged in first_cuts:
+        disk.operations.clear()
+        path = restored(tmp_path / "again", before) / "ledger.db"
+        open_ledger(path, signer, connect=disk.connect).close()
+        for files, _ in survivors_at_every_moment(disk.operations, before=before, chance=chance)[::3]:
+            assert missing_after_recovery(tmp_path, files, acknowledged, signer) == []
+
+
 def test_a_disk_that_only_pretends_to_sync_would_be_found_out(tmp_path: Path, disk: RecordingDisk) -> None:
     signer = signer_in(tmp_path)
     work_on(tmp_path, disk, signer)
@@ -88,8 +105,25 @@ def test_after_a_failed_sync_everything_is_refused_and_nothing_acknowledged_is_l
     assert_every_intent_has_one_outcome(tmp_path / "ledger.db")
 
 
+def test_a_sync_that_fails_at_the_stop_is_told_and_costs_nothing_acknowledged(
+    tmp_path: Path, disk: RecordingDisk
+) -> None:
+    signer = signer_in(tmp_path)
+    failures: list[AltarError] = []
+    ledger = open_ledger(tmp_path / "ledger.db", signer, connect=disk.connect, failures=failures)
+    first, _ = commit(ledger, intent(1))
+    disk.syncs_left = 0
+
+    ledger.close()
+
+    assert ["LOG_UNAVAILABLE"] == [failure.code for failure in failures]
+    open_ledger(tmp_path / "ledger.db", signer).close()
+    assert "inv-1" == entries_in(tmp_path / "ledger.db")[first]["invocation"]
+    assert_every_intent_has_one_outcome(tmp_path / "ledger.db")
+
+
 def work_on(folder: Path, disk: RecordingDisk, signer: FileSigner) -> None:
-    """Run a ledger through calls, crowds of commits, a stop and a second start; acknowledgements are noted."""
+    """Run a ledger through calls, crowds of commits, stops and starts; acknowledgements are noted."""
     number = 0
     for crowd in (1, 5, 2):
         ledger = open_ledger(folder / "ledger.db", signer, connect=disk.connect)
@@ -107,7 +141,7 @@ def work_on(folder: Path, disk: RecordingDisk, signer: FileSigner) -> None:
 def commit_together(
     ledger: Ledger, disk: RecordingDisk, batches: Sequence[Sequence[Intent | Outcome | Event]]
 ) -> list[int]:
-    """Commit from one thread without waiting in between, note each acknowledgement as it comes, wait for all."""
+    """Commit without waiting in between, note each acknowledgement as it comes, wait for all."""
     seqs: list[int] = [-1] * len(batches)
     left = threading.Semaphore(0)
 
@@ -119,19 +153,22 @@ def commit_together(
         left.release()
 
     for place, batch in enumerate(batches):
-        ledger.commit(batch, lambda first, error, place=place: acknowledge(place, first, error))  # type: ignore[misc]  # mypy cannot infer a lambda's default
+        ledger.commit(batch, partial(acknowledge, place))
     for _ in batches:
         assert left.acquire(timeout=30)
     return seqs
 
 
 def survivors_at_every_moment(
-    operations: Sequence[Operation], *, chance: random.Random | None
+    operations: Sequence[Operation],
+    *,
+    before: Mapping[str, bytes] = MappingProxyType({}),
+    chance: random.Random | None,
 ) -> list[tuple[dict[str, bytes], list[Acknowledged]]]:
-    """Give each different state of the disk with all that had been acknowledged when it last could be found."""
+    """Give each different state of the disk, with all that was acknowledged when it could last be found."""
     moments: dict[tuple[tuple[str, bytes], ...], list[Acknowledged]] = {}
     for end in range(len(operations) + 1):
-        files = surviving_files(operations[:end], chance=chance)
+        files = surviving_files(operations[:end], before=before, chance=chance)
         acknowledged = [operation.note for operation in operations[:end] if operation.kind == "note"]
         moments[tuple(sorted(files.items()))] = acknowledged  # type: ignore[assignment]  # notes are what work_on noted
     return [(dict(files), acknowledged) for files, acknowledged in moments.items()]
@@ -140,22 +177,28 @@ def survivors_at_every_moment(
 def missing_after_recovery(
     folder: Path, files: dict[str, bytes], acknowledged: Sequence[Acknowledged], signer: FileSigner
 ) -> list[int]:
-    """Put the files on a real disk, let a ledger recover and stop, check the log, give what is not there."""
-    place = folder / "survived"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    for name, content in files.items():
-        (place / name).write_bytes(content)
-    path = place / "ledger.db"
+    """Put the files on a real disk, let a ledger recover and stop, check the log, tell what is missing."""
+    path = restored(folder / "survived", files) / "ledger.db"
     open_ledger(path, signer).close()
     assert_every_intent_has_one_outcome(path)
     assert_the_tree_is_signed(path)
+    report = verify(path, vkey=signer.vkey)
+    assert (True, ()) == (report.ok, report.findings)
     found = entries_in(path)
     return [
         seq
         for seq, invocation in acknowledged
         if seq >= len(found) or found[seq].get("invocation", "").encode() != invocation
     ]
+
+
+def restored(place: Path, files: Mapping[str, bytes]) -> Path:
+    """Make a folder that holds these files and nothing else."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    return place
 
 
 def assert_every_intent_has_one_outcome(path: Path) -> None:

@@ -3,7 +3,8 @@
 In: ADM documents, or the parts themselves.
 Out: immutable values and their ADM documents.
 The ids of an envelope (invocation, correlation, session) are no part of a call; they travel beside it.
-A failed call is a value too: `status` is ERROR and `error` says why; `unwrap` raises for those who prefer that.
+A failed call is a value too: `status` is ERROR and `error` says why.
+`unwrap` raises for those who prefer that.
 """
 
 from __future__ import annotations

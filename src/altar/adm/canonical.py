@@ -13,15 +13,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NoReturn, TypeAlias
 
 import orjson
 
-from altar.adm.defect import Defect, Kind, pointer
+from altar.adm.defect import Defect, Kind, pointer, quoted
 from altar.adm.errors import AltarError, error_of
 
-JsonValue: TypeAlias = "None | bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 """Any JSON value; objects are dicts, arrays are lists or tuples."""
 
 MAX_BYTES: Final = 4 * 1024 * 1024
@@ -37,9 +38,9 @@ INT64_MAX: Final = 2**63 - 1
 def parse(text: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> JsonValue:
     """Return the value that a JSON text (RFC 8259) stands for.
 
-    An integer literal within int64 is read exactly; one beyond it becomes a float only where that float is
-    written with the very same digits, and stays an exact int otherwise, which no INTEGER and no canonical form
-    will take.
+    An integer literal within int64 is read exactly.
+    One beyond it becomes a float only where that float is written with the very same digits.
+    Otherwise it stays an exact int, which no INTEGER and no canonical form will take.
     Raises MESSAGE_TOO_LARGE beyond `max_bytes`, and MALFORMED_REQUEST for anything that is not strict JSON.
     """
     data = _utf8(text)
@@ -69,9 +70,9 @@ def parse(text: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
 def canonical(value: JsonValue, *, max_depth: int = MAX_DEPTH) -> bytes:
     """Return the canonical bytes of a value: RFC 8785, with integers within int64 written exactly.
 
-    Integral floats are written as integers, tuples as arrays.
-    Raises SERIALIZATION_ERROR, with the JSON Pointer of the place, for NaN, infinities, integers beyond int64,
-    keys that are not text, lone surrogates, nesting deeper than `max_depth` and values that are not JSON.
+    Integral floats are written as integers, with the digits of RFC 8785, tuples as arrays.
+    Raises SERIALIZATION_ERROR, with the JSON Pointer of the place, for NaN, infinities, integers beyond
+    int64, keys that are not text, lone surrogates, nesting deeper than `max_depth`, and what is not JSON.
     """
     if _is_plain(value, max_depth):
         try:
@@ -105,6 +106,28 @@ def parse_canonical(data: bytes, *, max_depth: int = MAX_DEPTH) -> JsonValue:
             "SERIALIZATION_ERROR", "The bytes are not canonical JSON", detail=error.message
         ) from None
     raise error_of("SERIALIZATION_ERROR", "The bytes are JSON, but not in canonical form")
+
+
+def is_within_depth(value: object, max_depth: int = MAX_DEPTH) -> bool:
+    """Tell whether a value is nested at most `max_depth` levels deep; one that holds itself never is."""
+    if isinstance(value, dict):
+        items: Iterable[object] = value.values()
+    elif isinstance(value, list | tuple):
+        items = value
+    else:
+        return True
+    if max_depth <= 0:
+        return False
+    return all(
+        is_within_depth(item, max_depth - 1) for item in items if isinstance(item, dict | list | tuple)
+    )
+
+
+def depth_of(value: object) -> int:
+    """Return how many levels deep a finite value is nested; 0 for one that is neither array nor object."""
+    if isinstance(value, dict):
+        return 1 + max(map(depth_of, value.values()), default=0)
+    return 1 + max(map(depth_of, value), default=0) if isinstance(value, list | tuple) else 0
 
 
 def digest(data: bytes) -> str:
@@ -162,9 +185,8 @@ def _malformed(reason: str) -> AltarError:
 def _members(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _NotStrictError(f"the member {twice!r} is given more than once")
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise _NotStrictError(f"the member {quoted(twice)} is given more than once")
     return members
 
 

@@ -8,7 +8,10 @@ Errors for people and the verdicts of the conformance cases are both made from t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+MAX_QUOTED: Final = 60
+"""A quoted value is cut after this many characters."""
 
 Kind = Literal[
     "PARSE",
@@ -50,3 +53,17 @@ class Defect:
 def pointer(*steps: str | int) -> str:
     """Return the JSON Pointer (RFC 6901) that leads through these members and indexes."""
     return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps)
+
+
+def quoted(value: object) -> str:
+    """Return a JSON value as a message quotes it: short, and arrays and objects by their kind only."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return repr(value) if len(value) <= MAX_QUOTED else f"{value[:MAX_QUOTED]!r}…"
+    if isinstance(value, int | float):
+        is_huge = isinstance(value, int) and value.bit_length() > MAX_QUOTED * 3
+        return "a huge number" if is_huge else repr(value)
+    if isinstance(value, list | tuple):
+        return "an array"
+    return "an object" if isinstance(value, dict) else "what is not JSON"

@@ -14,7 +14,7 @@ The codes are those of `spec/errors.toml`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from altar.adm.codes import CODES, Category, Ran
 
@@ -36,6 +36,9 @@ __all__ = [
     "error_of",
 ]
 
+MAX_MESSAGE: Final = 500
+"""The message of a found defect is cut after this many characters."""
+
 
 class AltarError(Exception):
     """Any error of ALTAR; `code` is a key of `CODES`, and `str(error)` is the message.
@@ -48,7 +51,7 @@ class AltarError(Exception):
 
     category: ClassVar[Category | None] = None
 
-    def __init__(  # noqa: PLR0913 - every part of an error is optional and named
+    def __init__(
         self,
         code: str,
         message: str,
@@ -92,7 +95,9 @@ class AltarError(Exception):
     ) -> Self:
         """Return the error for what a check found: the first defect in words, and how many more."""
         first, more = defects[0], len(defects) - 1
-        message = first.message if not more else f"{first.message} (and {more} more)"
+        message = first.message
+        message = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"
+        message = f"{message} (and {more} more)" if more else message
         return cls(code, message, hint=hint, path=first.path, ran=ran, defects=defects)
 
 
@@ -130,7 +135,7 @@ class DeclarationError(ConfigurationError):
     """This function, schema or manifest cannot be declared; the usual code is INVALID_DECLARATION."""
 
 
-def error_of(  # noqa: PLR0913 - the same parts as AltarError
+def error_of(
     code: str,
     message: str,
     *,

@@ -10,17 +10,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from altar.adm.canonical import INT64_MAX, INT64_MIN, canonical
-from altar.adm.defect import Defect, Kind, pointer
+from altar.adm.canonical import INT64_MAX, INT64_MIN, canonical, is_within_depth
+from altar.adm.defect import Defect, Kind, pointer, quoted
 from altar.adm.errors import AltarError
 
 if TYPE_CHECKING:
     import jsonschema_rs
 
-MAX_QUOTED: Final = 60
-"""A quoted value is cut after this many characters."""
+MAX_EXPLAINED: Final = 400
+"""What is said about several alternatives is cut after this many characters."""
+
+MAX_FINDINGS: Final = 100
+"""So many errors of one value are looked at; the first of them makes the message."""
+
+_MAX_NAME: Final = 64
+_MAX_NAMES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ def findings(
     `document` is what the validator was compiled from; near misses of its names are suggested.
     """
     try:
-        errors = list(validator.iter_errors(value))
+        errors = list(islice(validator.iter_errors(value), MAX_FINDINGS)) if is_within_depth(value) else []
     except (ValueError, RecursionError):
         errors = []
     if not errors or any(error.instance is None for error in errors):
@@ -80,7 +87,10 @@ def _with_near_miss(defect: Defect, document: Mapping[str, Any]) -> Defect:
     name = (defect.path or "").removeprefix("/")
     if defect.category != "UNKNOWN_FIELD" or "/" in name:
         return defect
-    near = difflib.get_close_matches(name, list(document.get("properties", ())), n=1)
+    known = list(document.get("properties", ()))
+    if len(name) > _MAX_NAME or len(known) > _MAX_NAMES:
+        return defect  # comparing takes time
+    near = difflib.get_close_matches(name, known, n=1)
     return replace(defect, message=f"{defect.message}; did you mean `{near[0]}`?") if near else defect
 
 
@@ -125,12 +135,14 @@ def _alternatives(
     if meant:
         leading = [item for branch in meant for item in branch[:1]]
         first = [defect.message for item in leading for defect in _defects(item, wording)]
-        message = f"{wording.subject(path)} fits none of {len(branches)} forms: {'; or '.join(first)}"
+        text = "; or ".join(first)
+        text = text if len(text) <= MAX_EXPLAINED else f"{text[:MAX_EXPLAINED]}…"
+        message = f"{wording.subject(path)} fits none of {len(branches)} forms: {text}"
         return [Defect(pointer(*path), "TYPE", message)]
     types = [name for branch in branches for item in branch for name in getattr(item.kind, "types", ())]
     options = [text for branch in branches for item in branch for text in _options(item, path)]
     wanted = _either([*(_WITH_ARTICLE.get(name, name) for name in dict.fromkeys(types)), *options])
-    phrase = f"must be {wanted}, not {_type_of(error.instance)}"
+    phrase = f"must be {wanted}, not {_type_of(error.instance, wording)}"
     if options:
         phrase = f"{_is(error, wording)} but must be {wanted}" if wording.quote else f"must be {wanted}"
     return [Defect(pointer(*path), "ENUM" if options else "TYPE", f"{wording.subject(path)} {phrase}")]
@@ -145,23 +157,23 @@ def _options(error: jsonschema_rs.ValidationError, path: list[str | int]) -> lis
         return []
     parts = error.kind.as_dict()
     if error.kind.name == "enum":
-        return [_quoted(option) for option in parts["options"]]
-    return [_quoted(parts["expected_value"])] if error.kind.name == "const" else []
+        return [quoted(option) for option in parts["options"]]
+    return [quoted(parts["expected_value"])] if error.kind.name == "const" else []
 
 
 _Write = Callable[["jsonschema_rs.ValidationError", Wording], str]
 
 
-def _type(error: jsonschema_rs.ValidationError, _: Wording) -> str:
+def _type(error: jsonschema_rs.ValidationError, wording: Wording) -> str:
     names: list[str] = error.kind.types  # type: ignore[attr-defined]  # by its name
     wanted = _either([_WITH_ARTICLE.get(name, name) for name in names])
-    return f"must be {wanted}, not {_type_of(error.instance)}"
+    return f"must be {wanted}, not {_type_of(error.instance, wording)}"
 
 
 def _enum(error: jsonschema_rs.ValidationError, wording: Wording) -> str:
     parts = error.kind.as_dict()
     options = parts.get("options", [parts.get("expected_value")])
-    wanted = ", ".join(_quoted(option) for option in options)
+    wanted = ", ".join(quoted(option) for option in options)
     phrase = f"must be one of {wanted}" if len(options) > 1 else f"must be {wanted}"
     return f"{_is(error, wording)} but {phrase}" if wording.quote else phrase
 
@@ -201,7 +213,7 @@ def _fixed(text: str) -> _Write:
 
 
 def _is(error: jsonschema_rs.ValidationError, _: Wording) -> str:
-    return f"is {_quoted(error.instance)}"
+    return f"is {quoted(error.instance)}"
 
 
 _OTHER: Final[tuple[Kind, _Write]] = ("KEYWORD", lambda error, _: f"breaks the rule `{error.kind.name}`")
@@ -241,23 +253,19 @@ _WITH_ARTICLE: Final[Mapping[str, str]] = {
 }
 
 
-def _type_of(value: object) -> str:
+def _type_of(value: object, wording: Wording) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "a boolean"
     if isinstance(value, int | float):
         fraction = isinstance(value, float) and not value.is_integer()
-        return f"the fraction {value!r}" if fraction else "a number"
+        if fraction:
+            return f"the fraction {value!r}" if wording.quote else "a fraction"
+        return "a number"
     if isinstance(value, str):
         return "a string"
     return "an array" if isinstance(value, list | tuple) else "an object"
-
-
-def _quoted(value: object) -> str:
-    words = [word for held, word in ((True, "true"), (False, "false"), (None, "null")) if value is held]
-    text = words[0] if words else repr(value)
-    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
 
 
 def _either(words: list[str]) -> str:

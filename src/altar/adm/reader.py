@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from altar.adm.canonical import INT64_MAX
-from altar.adm.defect import Defect, Kind, pointer
+from altar.adm.defect import Defect, Kind, pointer, quoted
 
 Mode = Literal["strict", "lenient"]
 
@@ -62,7 +62,7 @@ class Members:
             self.members = document
         else:
             kind: Kind = "NULL" if document is None else "TYPE"
-            self.found.append(Defect(path, kind, f"{what} must be an object, not {document!r}"))
+            self.found.append(Defect(path, kind, f"{what} must be an object, not {quoted(document)}"))
 
     @property
     def readable(self) -> bool:
@@ -88,7 +88,7 @@ class Members:
             return None
         fits = isinstance(held, Mapping) if kind is dict else isinstance(held, kind)
         if not fits or (kind is int and isinstance(held, bool)):
-            self.say("TYPE", f"`{name}` must be {_KINDS[kind]}, not {held!r}", name)
+            self.say("TYPE", f"`{name}` must be {_KINDS[kind]}, not {quoted(held)}", name)
             return None
         return held
 
@@ -109,15 +109,17 @@ class Members:
         """Return the name of a function: a letter or underscore, then up to 63 letters, digits, _ and -."""
         held: str | None = self.get(name, str, required=True)
         if held is not None and not NAME.fullmatch(held):
-            self.say("PATTERN", f"The name {held!r} is not {NAME_RULE}", name)
+            self.say("PATTERN", f"The name {quoted(held)} is not {NAME_RULE}", name)
             return None
         return held
 
-    def matching(self, name: str, rule: re.Pattern[str], wanted: str, *, required: bool = False) -> str | None:
+    def matching(
+        self, name: str, rule: re.Pattern[str], wanted: str, *, required: bool = False
+    ) -> str | None:
         """Return a text member that matches `rule` as a whole; `wanted` says in words what that is."""
         held: str | None = self.get(name, str, required=required)
         if held is not None and not rule.fullmatch(held):
-            self.say("PATTERN", f"`{name}` is {held!r}, not {wanted}", name)
+            self.say("PATTERN", f"`{name}` is {quoted(held)}, not {wanted}", name)
             return None
         return held
 
@@ -131,14 +133,17 @@ class Members:
     def function_names(self, name: str) -> tuple[str, ...]:
         """Return a list of names of functions that differ; empty when absent."""
         held = self.get(name, list) or []
+        seen: set[str] = set()
         for index, item in enumerate(held):
             if not isinstance(item, str):
                 kind: Kind = "NULL" if item is None else "TYPE"
-                self.say(kind, f"`{name}` holds {item!r}, which is not text", name, index)
+                self.say(kind, f"`{name}` holds {quoted(item)}, which is not text", name, index)
             elif not NAME.fullmatch(item):
-                self.say("PATTERN", f"The name {item!r} is not {NAME_RULE}", name, index)
-            elif item in held[:index]:
-                self.say("DUPLICATE", f"`{name}` holds {item!r} more than once", name, index)
+                self.say("PATTERN", f"The name {quoted(item)} is not {NAME_RULE}", name, index)
+            elif item in seen:
+                self.say("DUPLICATE", f"`{name}` holds {quoted(item)} more than once", name, index)
+            else:
+                seen.add(item)
         return tuple(item for item in held if isinstance(item, str))
 
     def call_id(self) -> str | None:
@@ -156,7 +161,7 @@ class Members:
         """Return a text member that is one of `choices`."""
         held: str | None = self.get(name, str, required=required)
         if held is not None and held not in choices:
-            self.say("ENUM", f"`{name}` is {held!r} but must be one of {', '.join(choices)}", name)
+            self.say("ENUM", f"`{name}` is {quoted(held)} but must be one of {', '.join(choices)}", name)
             return None
         return held
 
@@ -176,7 +181,9 @@ class Members:
                 self.say("LENGTH", f"`{name}` has an empty key", name, key)
             elif not isinstance(value, str):
                 kind: Kind = "NULL" if value is None else "TYPE"
-                self.say(kind, f"`{name}` maps {key!r} to {value!r}, which is not text", name, key)
+                self.say(
+                    kind, f"`{name}` maps {quoted(key)} to {quoted(value)}, which is not text", name, key
+                )
         return dict(held)
 
     def extensions(self) -> dict[str, Any]:
@@ -185,5 +192,5 @@ class Members:
         if self.mode == "strict":
             for name in rest:
                 if not is_extension(name):
-                    self.say("UNKNOWN_FIELD", f"{self.what} has no member {name!r}", name)
+                    self.say("UNKNOWN_FIELD", f"{self.what} has no member {quoted(name)}", name)
         return rest

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
-from altar.adm.canonical import INT64_MAX, INT64_MIN, canonical
+from altar.adm.canonical import INT64_MAX, INT64_MIN, canonical, depth_of, is_within_depth
 from altar.adm.defect import Defect, Kind, pointer
 from altar.adm.errors import AltarError, DeclarationError, ValidationError
 from altar.adm.findings import PLAIN, Wording, findings
@@ -30,6 +30,7 @@ from altar.adm.vocabulary import (
     Spelling,
     Version,
     defects_of,
+    fan_out,
     respell,
     subschemas,
 )
@@ -44,12 +45,13 @@ _JSON_DEPTH: Final = 200
 class Schema:
     """A sound schema; immutable, and equal to every schema with the same canonical document."""
 
-    __slots__ = ("_bytes", "_document", "_is_valid", "_validator")
+    __slots__ = ("_bytes", "_document", "_is_valid", "_recurses", "_validator")
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Compile a sound JSON Schema document; use `from_json_schema` or `from_adm` for one from outside."""
         self._document = dict(document)
         self._bytes = canonical(self._document, max_depth=_JSON_DEPTH)
+        self._recurses = b'"$ref"' in self._bytes or b'"$dynamicRef"' in self._bytes
         self._validator = _compile(self._document)
         self._is_valid = self._validator.is_valid
 
@@ -102,7 +104,9 @@ class Schema:
             raise ValidationError.from_defects(code, [defect.under(at) for defect in found])
 
     def accepts(self, value: object) -> bool:
-        """Tell whether `value` fits; a value that is not JSON does not."""
+        """Tell whether `value` fits; a value that is not JSON, or nested beyond 64 levels, need not."""
+        if self._recurses and not is_within_depth(value):
+            return False  # the engine would follow the value down until the stack of the process ends
         try:
             return self._is_valid(value)
         except (ValueError, RecursionError):
@@ -112,6 +116,8 @@ class Schema:
         """Return everything that is wrong with `value`; nothing if it fits."""
         if self.accepts(value):
             return []
+        if self._recurses and is_within_depth(value) and self._is_hard_to_explain(value):
+            return [Defect("", "TYPE", f"{wording.root} does not fit the schema at some place deep inside")]
         return findings(self._validator, value, wording, document=self._document)
 
     def __eq__(self, other: object) -> bool:
@@ -129,6 +135,10 @@ class Schema:
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle by document, and compile again."""
         return (Schema, (self._document,))
+
+    def _is_hard_to_explain(self, value: object) -> bool:
+        """Tell whether alternatives that refer to themselves would multiply with every level of `value`."""
+        return bool(fan_out(self._document) ** depth_of(value) > _MAX_ALTERNATIVES)
 
     @classmethod
     def _read(cls, doc: Mapping[str, Any], spelling: Spelling, version: Version, mode: Mode) -> Self:
@@ -169,12 +179,13 @@ def read_schema(
     return (None, found) if found else (schema, [])
 
 
+_MAX_ALTERNATIVES: Final = 64
 _SAYS_WHAT_ELSE: Final = frozenset({"additionalProperties", "unevaluatedProperties", "patternProperties"})
 _COMBINES: Final = frozenset({"allOf", "anyOf", "oneOf", "$ref", "$dynamicRef", "if", "dependentSchemas"})
 
 
 def _compile(document: dict[str, Any]) -> jsonschema_rs.Validator:
-    import jsonschema_rs  # noqa: PLC0415 - heavy; comes with the first declaration
+    import jsonschema_rs  # heavy: it comes with the first declaration
 
     try:
         return jsonschema_rs.Draft202012Validator(
@@ -234,7 +245,7 @@ def _wrong_defaults(schema: Schema) -> list[Defect]:
     places = [(path, node["default"]) for path, node in subschemas(document) if "default" in node]
     if not places:
         return []
-    import jsonschema_rs  # noqa: PLC0415 - heavy; loaded already by the schema itself
+    import jsonschema_rs
 
     validators = jsonschema_rs.validator_map_for(
         _with_int64(document), pattern_options=jsonschema_rs.RegexOptions(), offline=True

@@ -23,7 +23,9 @@ def signature_of(name: str, parameters: Mapping[str, Any]) -> str:
     properties: Mapping[str, Any] = parameters.get("properties", {})
     required = set(parameters.get("required", ()))
     order = sorted(properties, key=lambda parameter: parameter not in required)
-    written = [_parameter(parameter, properties[parameter], parameter in required, parameters) for parameter in order]
+    written = [
+        _parameter(parameter, properties[parameter], parameter in required, parameters) for parameter in order
+    ]
     if parameters.get("additionalProperties", not properties and "properties" not in parameters):
         written.append("…")
     return f"{name}({', '.join(written)})"

@@ -1,4 +1,4 @@
-"""The words of a schema: which keywords there are, what each may hold, and what is wrong with a schema document.
+"""The words of a schema: which keywords there are, what each may hold, and what a document gets wrong.
 
 In: a schema document as ADM writes it (upper-case type names) or as JSON Schema does (lower-case).
 Out: the defects of the document, and the same document in the other spelling.
@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 from altar.adm.canonical import JsonValue, canonical
-from altar.adm.defect import Defect, pointer
+from altar.adm.defect import Defect, pointer, quoted
 from altar.adm.reader import is_extension
 
 Spelling = Literal["adm", "json_schema"]
@@ -42,6 +42,11 @@ NAMED: Final = frozenset("properties patternProperties dependentSchemas $defs de
 """Keywords that hold schemas by name."""
 
 _SAME_PLACE: Final = frozenset("allOf anyOf oneOf not if then else dependentSchemas".split())
+
+_INTO: Final = {
+    "array": frozenset("items prefixItems contains unevaluatedItems".split()),
+    "object": frozenset("properties patternProperties additionalProperties unevaluatedProperties".split()),
+}
 
 _FOR_TYPES: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(
@@ -84,9 +89,7 @@ def defects_of(document: object, *, spelling: Spelling, version: Version = "1.1"
     The paths lead from the root of the schema.
     """
     found: list[Defect] = []
-    nodes = 0
-    for path, node, depth in _nodes(document):
-        nodes += 1
+    for nodes, (path, node, depth) in enumerate(_nodes(document), start=1):
         if depth > MAX_SCHEMA_DEPTH or nodes > MAX_SCHEMA_NODES:
             limit = f"{MAX_SCHEMA_DEPTH} levels deep and {MAX_SCHEMA_NODES} subschemas in all"
             found.append(Defect(path, "RANGE", f"The schema is larger than {limit}"))
@@ -126,6 +129,15 @@ def subschemas(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
     for path, node, _ in _nodes(document):
         if isinstance(node, Mapping):
             yield path, node
+
+
+def fan_out(document: Mapping[str, Any]) -> int:
+    """Return how many subschemas of a sound document at most look into the same array or object.
+
+    With more than one, explaining a defect below takes time that grows with each level of nesting.
+    """
+    graph = _Graph(document)
+    return max(graph.lookers(path, kind) for path in graph.nodes for kind in ("array", "object"))
 
 
 def _nodes(document: object) -> Iterator[tuple[str, object, int]]:
@@ -168,11 +180,11 @@ class _Node:
         if node is None:
             return [Defect(self.path, "NULL", "A schema cannot be null")]
         if not isinstance(node, Mapping):
-            return [Defect(self.path, "TYPE", f"A schema must be an object, not {node!r}")]
+            return [Defect(self.path, "TYPE", f"A schema must be an object, not {quoted(node)}")]
         self._type(node)
         for name, held in node.items():
             if not isinstance(name, str):
-                self._say((), "TYPE", f"The key {name!r} of a schema is not text")
+                self._say((), "TYPE", f"The key {quoted(name)} of a schema is not text")
             else:
                 self._member(name, held)
         if self.version == "1.0" and self.types == ("ARRAY",) and "items" not in node:
@@ -198,16 +210,19 @@ class _Node:
         names = held if isinstance(held, list) and self.version != "1.0" else [held]
         if isinstance(held, list) and not held:
             self._say(("type",), "LENGTH", "The list of types is empty")
+        seen: set[str] = set()
         for index, name in enumerate(names):
             steps = ("type", index) if names is held else ("type",)
             if name is None:
                 self._say(steps, "NULL", "`type` cannot be null")
             elif not isinstance(name, str):
-                self._say(steps, "TYPE", f"`type` must be text, not {name!r}")
+                self._say(steps, "TYPE", f"`type` must be text, not {quoted(name)}")
             elif name not in known:
-                self._say(steps, "ENUM", f"The type {name!r} is none of {', '.join(known)}")
-            elif name in names[:index]:
-                self._say(steps, "DUPLICATE", f"The type {name!r} is given more than once")
+                self._say(steps, "ENUM", f"The type {quoted(name)} is none of {', '.join(known)}")
+            elif name in seen:
+                self._say(steps, "DUPLICATE", f"The type {quoted(name)} is given more than once")
+            if isinstance(name, str):
+                seen.add(name)
         if not self.found:
             self.types = tuple(name.upper() for name in names)
 
@@ -220,22 +235,23 @@ class _Node:
             return
         self._fits_type(name)
         if name in _TEXT and not isinstance(held, str):
-            self._say((name,), "TYPE", f"`{name}` must be text, not {held!r}")
+            self._say((name,), "TYPE", f"`{name}` must be text, not {quoted(held)}")
         elif name in NAMED:
             self._named(name, held)
         elif name in MANY:
-            if not isinstance(held, list):
-                self._say((name,), "TYPE", f"`{name}` must be a list of schemas")
-            elif not held:
-                self._say((name,), "LENGTH", f"`{name}` must hold at least one schema")
-        elif name == "nullable" and not isinstance(held, bool):
-            self._say((name,), "TYPE", f"`nullable` must be true or false, not {held!r}")
+            self._many(name, held)
+        else:
+            self._single(name, held)
+
+    def _single(self, name: str, held: object) -> None:
+        if name == "nullable" and not isinstance(held, bool):
+            self._say((name,), "TYPE", f"`nullable` must be true or false, not {quoted(held)}")
         elif name in {"$ref", "$dynamicRef"} and not str(held).startswith("#"):
-            self._say((name,), "REFERENCE", f"The reference {held!r} leaves the document")
+            self._say((name,), "REFERENCE", f"The reference {quoted(held)} leaves the document")
         elif name == "$id" and self.path:
             self._say((name,), "KEYWORD", "`$id` is allowed only at the root of a schema")
         elif name == "$schema" and not str(held).startswith(_DIALECTS):
-            self._say((name,), "KEYWORD", f"The dialect {held!r} is not JSON Schema")
+            self._say((name,), "KEYWORD", f"The dialect {quoted(held)} is not JSON Schema")
 
     def _known(self, name: str) -> bool:
         if name in (_KEYWORDS_1_0 if self.version == "1.0" else _KEYWORDS):
@@ -255,33 +271,46 @@ class _Node:
 
     def _named(self, name: str, held: object) -> None:
         if not isinstance(held, Mapping):
-            self._say((name,), "TYPE", f"`{name}` must be an object of schemas, not {held!r}")
+            self._say((name,), "TYPE", f"`{name}` must be an object of schemas, not {quoted(held)}")
             return
         for key in held:
             if not isinstance(key, str):
-                self._say((name,), "TYPE", f"The key {key!r} of `{name}` is not text")
+                self._say((name,), "TYPE", f"The key {quoted(key)} of `{name}` is not text")
             elif not key and name == "properties":
                 self._say((name, key), "LENGTH", "The name of a property is empty")
+
+    def _many(self, name: str, held: object) -> None:
+        if not isinstance(held, list):
+            self._say((name,), "TYPE", f"`{name}` must be a list of schemas")
+        elif not held:
+            self._say((name,), "LENGTH", f"`{name}` must hold at least one schema")
 
     def _required(self, node: Mapping[str, Any]) -> None:
         names = node["required"]
         if names is None:
             return
         if not isinstance(names, list):
-            self._say(("required",), "TYPE", f"`required` must be a list of names, not {names!r}")
+            self._say(("required",), "TYPE", f"`required` must be a list of names, not {quoted(names)}")
             return
         properties = node.get("properties")
         declared = properties if isinstance(properties, Mapping) else {}
         closed = self.strict and _OPENS_REQUIRED.isdisjoint(node)
         closed = closed and ("properties" in node or self.types is not None)
+        seen: set[str] = set()
         for index, name in enumerate(names):
             steps = ("required", index)
             if not isinstance(name, str):
-                self._say(steps, "NULL" if name is None else "TYPE", f"A required name is text, not {name!r}")
-            elif name in names[:index]:
-                self._say(steps, "DUPLICATE", f"`required` names {name!r} more than once")
+                self._say(
+                    steps, "NULL" if name is None else "TYPE", f"A required name is text, not {quoted(name)}"
+                )
+            elif name in seen:
+                self._say(steps, "DUPLICATE", f"`required` names {quoted(name)} more than once")
             elif closed and name not in declared:
-                self._say(steps, "REFERENCE", f"`required` names {name!r}, which is not in `properties`")
+                self._say(
+                    steps, "REFERENCE", f"`required` names {quoted(name)}, which is not in `properties`"
+                )
+            if isinstance(name, str):
+                seen.add(name)
 
     def _enum(self, held: object) -> None:
         if any(defect.path == self.path + "/enum" for defect in self.found):
@@ -290,7 +319,7 @@ class _Node:
             self._say(("enum",), "NULL", "`enum` cannot be null; leave it out instead")
             return
         if not isinstance(held, list):
-            self._say(("enum",), "TYPE", f"`enum` must be a list of values, not {held!r}")
+            self._say(("enum",), "TYPE", f"`enum` must be a list of values, not {quoted(held)}")
             return
         if not held:
             self._say(("enum",), "LENGTH", "`enum` must hold at least one value")
@@ -298,9 +327,11 @@ class _Node:
         for index, item in enumerate(held):
             key = canonical(item)
             if key in seen:
-                self._say(("enum", index), "DUPLICATE", f"`enum` holds {item!r} more than once")
+                self._say(("enum", index), "DUPLICATE", f"`enum` holds {quoted(item)} more than once")
             elif self.types and not self._admits(item):
-                self._say(("enum", index), "TYPE", f"`enum` holds {item!r}, which is not {self._wanted()}")
+                self._say(
+                    ("enum", index), "TYPE", f"`enum` holds {quoted(item)}, which is not {self._wanted()}"
+                )
             seen.add(key)
 
     def _admits(self, item: JsonValue) -> bool:
@@ -317,7 +348,8 @@ _IS: Final[Mapping[str, Callable[[JsonValue], bool]]] = {
     "STRING": lambda item: isinstance(item, str),
     "NUMBER": lambda item: isinstance(item, int | float) and not isinstance(item, bool),
     "INTEGER": lambda item: (
-        not isinstance(item, bool) and (isinstance(item, int) or (isinstance(item, float) and item.is_integer()))
+        not isinstance(item, bool)
+        and (isinstance(item, int) or (isinstance(item, float) and item.is_integer()))
     ),
     "BOOLEAN": lambda item: isinstance(item, bool),
     "ARRAY": lambda item: isinstance(item, list | tuple),
@@ -355,6 +387,7 @@ class _Graph:
         self.places: dict[str, str] = {}
         self.costs: dict[str, int] = {}
         self.entered: set[str] = set()
+        self.looking: dict[tuple[str, str], int] = {}
         for path, node, _ in _nodes(document):
             self.places[f"#{path}"] = path
             if isinstance(node, Mapping):
@@ -379,6 +412,20 @@ class _Graph:
             total = min(total + self.cost(place), MAX_SAME_PLACE + 1)
         self.costs[path] = total
         return total
+
+    def lookers(self, path: str, kind: str) -> int:
+        """Return how many subschemas at this place look into an array, or into an object."""
+        known = self.looking.get((path, kind))
+        if known is not None or path not in self.nodes:
+            return known or 0
+        node = self.nodes[path]
+        types = node.get("type", kind)
+        own = kind in types if isinstance(types, list) else kind == types
+        total = int(own and not _INTO[kind].isdisjoint(node))
+        if own:
+            total += sum(self.lookers(place, kind) for place in self._same_place(path))
+        self.looking[path, kind] = min(total, MAX_SAME_PLACE)
+        return self.looking[path, kind]
 
     def _same_place(self, path: str) -> Iterator[str]:
         node = self.nodes[path]

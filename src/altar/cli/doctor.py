@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "doctor", "examine"]
 
 BASE = ("pydantic", "jsonschema-rs", "orjson", "griffelib", "click", "rich")
-GRID = (("grpc", "grpcio"), ("google.protobuf", "protobuf"), ("cryptography", "cryptography"))
+GRID = (("grpc", "grpcio"), ("google", "protobuf"), ("cryptography", "cryptography"))
+ADD_GRID = "`pip install 'altar-ai[grid]'` adds it"
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 """A clock before this date is wrong: ALTAR did not exist."""
 
@@ -99,12 +100,17 @@ def _packages() -> Iterator[Finding]:
         )
     else:
         yield Finding("packages", "ok", ", ".join(f"{name} {_version(name)}" for name in BASE))
-    absent = [name for module, name in GRID if util.find_spec(module.partition(".")[0]) is None]
+    absent = _absent()
     if absent:
-        hint = "`pip install 'altar-ai[grid]'` adds it; not needed for `later:`"
-        yield Finding("extra grid", "warn", f"missing: {', '.join(absent)}", hint)
+        yield Finding(
+            "extra grid", "warn", f"missing: {', '.join(absent)}", f"{ADD_GRID}; `later:` needs none"
+        )
     else:
         yield Finding("extra grid", "ok", ", ".join(f"{name} {_version(name)}" for _, name in GRID))
+
+
+def _absent() -> list[str]:
+    return [name for module, name in GRID if util.find_spec(module) is None]
 
 
 def _version(name: str) -> str | None:
@@ -165,7 +171,10 @@ def _certificates(settings: Settings, now: datetime) -> Iterator[Finding]:
             hint = "set certificate, key and authority together"
             yield Finding(check, "fail", "only a part of its three files is set", hint)
             continue
-        yield _certificate(check, files, role, now)
+        if _absent():
+            yield Finding(check, "fail", "it cannot be used without the extra grid", ADD_GRID)
+        else:
+            yield _certificate(check, files, role, now)
     if settings.source.startswith("grid:") and _files(settings.tls) is None:
         hint = "set tls.certificate, tls.key and tls.authority; `altar up` makes them"
         yield Finding(
@@ -211,9 +220,12 @@ def _reachable(settings: Settings) -> Finding:
     if not target:
         return Finding("host", "ok", f"none is needed, as the source is {settings.source}")
     files = _files(settings.tls)
-    if scheme != "grid" or files is None:
+    if scheme != "grid" or files is None or _absent():
         return Finding(
-            "host", "warn", f"{target} was not tried", "a grid source and certificates are needed for it"
+            "host",
+            "warn",
+            f"{target} was not tried",
+            "that takes a grid source, certificates and the extra grid",
         )
     return _try_host(target, files)
 

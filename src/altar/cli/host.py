@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from altar.cli.processes import announce, log_to_stderr, run_until_told, tied_op
 if TYPE_CHECKING:
     from altar import settings
     from altar.grid.tls import CertificateFiles
+    from altar.ledger.ledger import Ledger
 
 __all__ = ["certificate_files", "host"]
 
@@ -37,11 +40,12 @@ def host(
     """Serve a manifest to clients and runtimes, over mutual TLS 1.3.
 
     When it is ready it prints one line of JSON to stdout with the port it listens on; its log goes to stderr.
+    On SIGUSR1 it logs its status: sessions, runtimes, calls in flight, commits.
     """
     from altar.settings import Settings
 
-    flags = {"host.listen": listen, "host.manifest": manifest, "host.data": data}
-    settings = Settings.load(profile=profile, **flags).host
+    given = {"listen": listen, "manifest": manifest, "data": data}
+    settings = Settings.load(profile=profile, host=given).host
     log_to_stderr()
     run_until_told(lambda leave: _serve(settings, leave), tied=tied)
 
@@ -75,7 +79,10 @@ async def _serve(settings: settings.Host, leave: asyncio.Event) -> None:
     manifest = Manifest.load(settings.manifest)
     loop = asyncio.get_running_loop()
 
+    failures: list[AltarError] = []
+
     def stop(failure: AltarError) -> None:
+        failures.append(failure)
         _log.critical("ledger failed", extra={"reason": failure.message, "detail": failure.detail})
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(leave.set)
@@ -91,13 +98,18 @@ async def _serve(settings: settings.Host, leave: asyncio.Event) -> None:
         )
         serving = Host(name=settings.name, manifest=manifest, ledger=ledger, limits=limits)
         async with serve(serving, listen=settings.listen, credentials=server_credentials(files)) as port:
+            loop.add_signal_handler(signal.SIGUSR1, lambda: _log.info("status", extra=serving.status()))
             announce({"host": settings.name, "port": port, "epoch": ledger.epoch, "vkey": ledger.vkey})
             await leave.wait()
     finally:
         await asyncio.to_thread(ledger.close)
+    if failures:
+        raise failures[0]
 
 
-def _open_ledger(settings, loop, stop):  # type: ignore[no-untyped-def]
+def _open_ledger(
+    settings: settings.Host, loop: asyncio.AbstractEventLoop, stop: Callable[[AltarError], None]
+) -> Ledger:
     from altar.ledger.ledger import Ledger
     from altar.ledger.signer import FileSigner
 
@@ -111,5 +123,10 @@ def _open_ledger(settings, loop, stop):  # type: ignore[no-untyped-def]
         software=f"altar {__version__}",
         wall_ms=wall_ms,
         on_failure=stop,
-        deliver=loop.call_soon_threadsafe,
+        deliver=lambda done: _deliver(loop, done),
     )
+
+
+def _deliver(loop: asyncio.AbstractEventLoop, done: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits for this any more
+        loop.call_soon_threadsafe(done)

@@ -20,14 +20,17 @@ from altar.cli import output
 __all__ = ["COMMANDS", "cli", "main"]
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "audit": ("altar.cli.audit:audit", "List, export and verify the audit log."),
     "call": ("altar.cli.call:call", "Call one tool and print its result."),
     "config": ("altar.cli.config:config", "Show the settings and where each came from."),
     "conformance": ("altar.cli.conformance:conformance", "Judge JSON cases, one a line."),
+    "demo": ("altar.cli.demo:demo", "Run one application here, on a grid, and through a crash."),
     "host": ("altar.cli.host:host", "Serve a manifest to clients and runtimes."),
     "runtime": ("altar.cli.runtime:runtime", "Run the tools of some modules for a host."),
     "doctor": ("altar.cli.doctor:doctor", "Check that this machine is ready."),
     "manifest": ("altar.cli.manifest:manifest", "Build and check manifests of contracts."),
     "tools": ("altar.cli.tools:tools", "List the tools that modules declare."),
+    "up": ("altar.cli.up:up", "Start a whole grid on this machine."),
 }
 """Each command: where it is, and its line in `altar --help`."""
 
@@ -91,7 +94,7 @@ def _usage_error(error: click.ClickException) -> ValidationError:
     ctx = getattr(error, "ctx", None)
     if isinstance(error, click.NoSuchOption):
         message = f"There is no option {error.option_name!r}"
-        near = sorted(error.possibilities or ())
+        near = difflib.get_close_matches(error.option_name, error.possibilities or (), n=1)
         hint = f"did you mean {near[0]!r}?" if near else None
     elif isinstance(error, click.UsageError) and message.startswith("No such command") and ctx is not None:
         word = message.split("'")[1] if "'" in message else ""
@@ -99,5 +102,5 @@ def _usage_error(error: click.ClickException) -> ValidationError:
         message = f"There is no command {word!r}"
         hint = f"did you mean {near[0]!r}?" if near else None
     if hint is None and ctx is not None:
-        hint = f"`{ctx.command_path} --help` shows how it is used"
+        hint = f"`{ctx.command_path} --help` says how"
     return ValidationError("MALFORMED_REQUEST", message.rstrip("."), hint=hint)

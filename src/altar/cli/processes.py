@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -57,7 +58,8 @@ def run_until_told(start: Callable[[asyncio.Event], Coroutine[Any, Any, None]], 
             watcher.start()
         await start(leave)
 
-    asyncio.run(main())
+    import uvloop
+    uvloop.run(main())
 
 
 def wall_ms() -> int:
@@ -66,7 +68,8 @@ def wall_ms() -> int:
 
 
 def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, leave: asyncio.Event) -> None:
-    while sys.stdin.buffer.read(4096):
+    # Not through sys.stdin: its lock, held by this thread, would abort the interpreter when it ends first.
+    while os.read(0, 4096):
         pass
     loop.call_soon_threadsafe(leave.set)
 

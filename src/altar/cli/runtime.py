@@ -25,7 +25,7 @@ __all__ = ["runtime"]
 @click.option("--concurrency", type=click.IntRange(min=1), help="Calls that run at the same time.")
 @click.option("--profile", help="Profile of altar.toml.")
 @tied_option
-def runtime(  # noqa: PLR0913 - one parameter for each option
+def runtime(
     *,
     modules: tuple[str, ...],
     connect: str | None,
@@ -40,8 +40,8 @@ def runtime(  # noqa: PLR0913 - one parameter for each option
     """
     from altar.settings import Settings
 
-    flags = {"runtime.connect": connect, "runtime.runtime_id": runtime_id, "runtime.concurrency": concurrency}
-    loaded = Settings.load(profile=profile, **flags)
+    given = {"connect": connect, "runtime_id": runtime_id, "concurrency": concurrency}
+    loaded = Settings.load(profile=profile, runtime=given)
     log_to_stderr()
     load_modules(named_or_set(modules))
     run_until_told(lambda leave: _serve(loaded.runtime, leave), tied=tied)

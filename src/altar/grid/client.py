@@ -20,7 +20,7 @@ import grpc.aio
 
 from altar import __version__
 from altar._proto.altar.grid.v1 import host_pb2
-from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, TransportError
+from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError, TransportError
 from altar.grid import wire
 from altar.grid.handshake import explain_handshake_failure
 from altar.grid.tls import CertificateFiles, channel_credentials
@@ -175,7 +175,10 @@ class GridSource:
             raise await self._explain("no answer in time") from None
         except grpc.aio.AioRpcError as failed:
             await stream.close()
-            raise await self._explain(failed.details() or failed.code().name) from failed
+            raise await self._refused(failed) from failed
+        except BaseException:
+            await stream.close()
+            raise
         self.contracts.replace(contracts)
         self._stream = stream
         stream.start(self._results, self._lost)
@@ -197,6 +200,16 @@ class GridSource:
         if self._channel is not None:
             await self._channel.close()
         self._fail_all(TransportError("CONNECTION_FAILED", "The session was closed", ran="unknown"))
+
+    async def _refused(self, failed: grpc.aio.AioRpcError) -> AltarError:
+        if failed.code() is grpc.StatusCode.PERMISSION_DENIED:
+            return AuthorizationError(
+                "PERMISSION_DENIED",
+                failed.details() or "The host refused the certificate",
+                ran="no",
+                hint="use a certificate of role 'client' that this grid's authority issued",
+            )
+        return await self._explain(failed.details() or failed.code().name)
 
     async def _explain(self, details: str) -> AltarError:
         return await asyncio.to_thread(explain_handshake_failure, self._target, self._files, details)
@@ -285,6 +298,7 @@ class _Stream:
         self.max_message_bytes = wire.MAX_MESSAGE_BYTES
         self._session_id = ""
         self._tasks: list[asyncio.Task[None]] = []
+        self._writing: asyncio.Task[None]
 
     async def open(self, request: Request) -> dict[str, RemoteContract]:
         """Say hello, create the session, and give its contracts."""
@@ -309,7 +323,8 @@ class _Stream:
     def start(self, results: Results, lost: Lost) -> None:
         """Read and write until the stream ends; then say so, once."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._read_all(results, lost)), loop.create_task(self._write_all())]
+        self._writing = loop.create_task(self._write_all())
+        self._tasks = [self._writing, loop.create_task(self._read_all(results, lost))]
 
     async def leave(self) -> None:
         """Destroy the session, send what is queued, and end the stream."""
@@ -318,6 +333,8 @@ class _Stream:
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await self.writer.flushed()
+                await self._call.done_writing()
+                await asyncio.wait(self._tasks)  # the host hangs up when it has read everything
         await self.close()
 
     async def close(self) -> None:
@@ -336,6 +353,7 @@ class _Stream:
             reason = closing
         except grpc.aio.AioRpcError as failed:
             _log.info("stream ended", extra={"code": failed.code().name})
+        self._writing.cancel()
         lost(reason)
 
     async def _write_all(self) -> None:

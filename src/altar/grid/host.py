@@ -11,6 +11,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -62,6 +63,7 @@ class SessionGate:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._queued = _Queued()
+        self._idle: asyncio.Future[None] | None = None
         self.in_flight = 0
         self.closing = False
 
@@ -88,7 +90,7 @@ class SessionGate:
 
         def durable(first_seq: int, error: AltarError | None) -> None:
             if error is not None:
-                self.in_flight -= len(frame)
+                self._ended(len(frame))
                 for invocation in frame:
                     refuse(invocation, Outcome(error=error))
                 return
@@ -102,7 +104,7 @@ class SessionGate:
         """Commit the outcome; then answer. What could not be recorded is withheld and its outcome is unknown."""
 
         def durable(_first_seq: int, error: AltarError | None) -> None:
-            self.in_flight -= 1
+            self._ended(1)
             answer(invocation, outcome if error is None else Outcome(error=_withheld(error)))
 
         self._queue([_outcome(invocation, outcome)], durable)
@@ -110,6 +112,17 @@ class SessionGate:
     def note(self, event: entry.EventName, subject: str, note: str) -> None:
         """Record something that is not a call: a session opened, a runtime attached."""
         self._queue([entry.Event(event=event, subject=subject, note=note)], _ignore)
+
+    async def idle(self) -> None:
+        """Wait until no call is in flight. New ones must be refused meanwhile."""
+        if self.in_flight:
+            self._idle = self._loop.create_future()
+            await self._idle
+
+    def _ended(self, count: int) -> None:
+        self.in_flight -= count
+        if self._idle is not None and not self.in_flight and not self._idle.done():
+            self._idle.set_result(None)
 
     def _queue(
         self,
@@ -206,9 +219,9 @@ class Host:
     async def drain(self) -> None:
         """Take no more calls and wait, within limits, until those in flight have their outcomes."""
         self.gate.closing = True
-        until = self._clock() + self.limits.drain.total_seconds()
-        while self.gate.in_flight and self._clock() < until:
-            await asyncio.sleep(0.02)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.limits.drain.total_seconds()):
+                await self.gate.idle()
 
     def status(self) -> dict[str, Any]:
         """What is going on, for people and for probes."""

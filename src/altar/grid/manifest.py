@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from altar.adm.canonical import canonical, digest, parse, parse_canonical
 from altar.adm.declaration import FunctionDeclaration, ToolManifest
@@ -94,7 +94,8 @@ class Manifest:
                 hint="`altar manifest build MODULE -o manifest.json` writes one",
             ) from missing
         try:
-            manifest = ToolManifest.from_adm(parse(text))
+            document: Any = parse(text)
+            manifest = ToolManifest.from_adm(document)
         except AltarError as broken:
             where = f" at {broken.path!r}" if broken.path else ""
             raise ConfigurationError(

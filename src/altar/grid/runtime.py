@@ -37,6 +37,7 @@ __all__ = ["Runtime"]
 _log = logging.getLogger("altar.grid")
 
 CONNECT_SECONDS = 10.0
+_FAREWELL_SECONDS = 2.0
 CAPABILITIES = ("deadline", "cancel", "drain")
 
 
@@ -58,13 +59,13 @@ class Runtime:
         ready: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self.runtime_id = runtime_id
-        self._registry = registry
-        self._target = target
-        self._files = files
-        self._concurrency = concurrency
-        self._drain = drain
-        self._ready = ready or _no_one
-        self._leaving = asyncio.Event()
+        self.registry = registry
+        self.target = target
+        self.files = files
+        self.concurrency = concurrency
+        self.drain = drain
+        self.ready = ready or _no_one
+        self.leaving = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until :meth:`leave`, over as many connections as that takes.
@@ -72,31 +73,32 @@ class Runtime:
         Raises what cannot get better by trying again: a certificate that is refused, a contract that differs.
         """
         pause = 0.1
-        while not self._leaving.is_set():
+        while not self.leaving.is_set():
             connection = _Connection(self)
             try:
                 await connection.serve()
                 pause = 0.1
-            except (grpc.aio.AioRpcError, TransportError) as lost:
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TransportError, TimeoutError) as lost:
                 await self._raise_if_final(lost)
+                pause = 0.1 if connection.attached else pause
                 _log.warning("connection lost", extra={"runtime": self.runtime_id, "reason": str(lost)[:200]})
             finally:
                 await connection.close()
-            if not self._leaving.is_set():
+            if not self.leaving.is_set():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._leaving.wait(), pause * (0.5 + random.random()))  # noqa: S311 - jitter
+                    await asyncio.wait_for(self.leaving.wait(), pause * (0.5 + random.random()))  # noqa: S311 - jitter
                 pause = min(5.0, pause * 2)
 
     def leave(self) -> None:
         """Take no new calls, finish those in flight, and end :meth:`run`."""
-        self._leaving.set()
+        self.leaving.set()
 
     async def _raise_if_final(self, lost: Exception) -> None:
         if isinstance(lost, grpc.aio.AioRpcError):
             if lost.code() is grpc.StatusCode.PERMISSION_DENIED:
                 raise ConfigurationError("CERTIFICATE_ERROR", lost.details() or "The host refused the certificate")
             details = lost.details() or lost.code().name
-            why = await asyncio.to_thread(explain_handshake_failure, self._target, self._files, details)
+            why = await asyncio.to_thread(explain_handshake_failure, self.target, self.files, details)
             if isinstance(why, ConfigurationError):
                 raise why
 
@@ -107,8 +109,8 @@ class _Connection:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._channel = grpc.aio.secure_channel(
-            runtime._target,
-            channel_credentials(runtime._files),
+            runtime.target,
+            channel_credentials(runtime.files),
             options=wire.message_options(wire.MAX_MESSAGE_BYTES),
         )
         attach = self._channel.stream_stream(
@@ -120,12 +122,15 @@ class _Connection:
         self._writer: FrameWriter[runtime_pb2.AttachRequest, Any] = FrameWriter(
             self._call.write, runtime_pb2.AttachRequest, self._add
         )
-        self._workplace = LoopTasks(threads=runtime._concurrency, freed=self._freed)
+        self._workplace = LoopTasks(threads=runtime.concurrency, freed=self._freed)
         self._source = LocalSource(self._workplace)
-        self._executor = Executor(runtime._registry, OpenGate(), self._source, self._answer)
+        self._executor = Executor(runtime.registry, OpenGate(), self._source, self._answer)
         self._in_flight: dict[int, Invocation] = {}
         self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._max_message_bytes = wire.MAX_MESSAGE_BYTES
+        self.attached = False
         self._heartbeat = 10.0
         self._last_heard = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
@@ -141,6 +146,7 @@ class _Connection:
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+        await asyncio.wait((reading,), timeout=_FAREWELL_SECONDS)  # what was written has arrived when the host hangs up
 
     async def close(self) -> None:
         """End the stream and whatever still runs for it: the host has closed those calls already."""
@@ -165,7 +171,7 @@ class _Connection:
             capabilities=CAPABILITIES,
         )
         fulfill = runtime_pb2.FulfillTools()
-        for tool in runtime._registry.tools():
+        for tool in runtime.registry.tools():
             fulfill.contracts.add(
                 name=tool.name, version=tool.version, digest=wire.digest_to_wire(tool.digest)
             )
@@ -185,8 +191,9 @@ class _Connection:
         if fulfilled.status == runtime_pb2.FULFILLMENT_STATUS_FAILURE:
             first = wire.error_from_wire(fulfilled.rejected[0].error)
             raise ConfigurationError("INVALID_CONFIG", first.message, hint=first.hint)
-        await self._call.write(runtime_pb2.AttachRequest(credits=runtime._concurrency))
-        runtime._ready([ref.name for ref in fulfilled.fulfilled])
+        await self._call.write(runtime_pb2.AttachRequest(credits=runtime.concurrency))
+        self.attached = True
+        runtime.ready([ref.name for ref in fulfilled.fulfilled])
 
     # ------------------------------------------------------------------------------------------------------- calls
 
@@ -198,6 +205,7 @@ class _Connection:
             self._last_heard = now
             for call in frame.calls:
                 self._running += 1
+                self._idle.clear()
                 try:
                     invocation = wire.invocation_of(call, now=now)
                 except AltarError as malformed:
@@ -238,9 +246,11 @@ class _Connection:
     def _freed(self, _invocation: Invocation) -> None:
         """A function has really ended: its slot can take another call."""
         self._running -= 1
+        if not self._running:
+            self._idle.set()
         self._writer.put(1)
 
-    def _add(self, frame: runtime_pb2.AttachRequest, item: Any) -> int:  # noqa: ANN401 - a result, credits, a note
+    def _add(self, frame: runtime_pb2.AttachRequest, item: Any) -> int:
         if isinstance(item, tuple):
             return wire.add_result(frame.results.add(), *item)
         if isinstance(item, int):
@@ -269,12 +279,11 @@ class _Connection:
                 self._writer.put(runtime_pb2.AttachRequest(heartbeat=runtime_pb2.Heartbeat()))
 
     async def _drained(self) -> None:
-        await self._runtime._leaving.wait()
+        await self._runtime.leaving.wait()
         self._writer.put(runtime_pb2.AttachRequest(drain=runtime_pb2.Drain()))
-        until = time.monotonic() + self._runtime._drain.total_seconds()
-        await self._writer.flushed()
-        while self._running and time.monotonic() < until:
-            await asyncio.sleep(0.02)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._runtime.drain.total_seconds()):
+                await self._idle.wait()
         await self._writer.flushed()
         await self._call.done_writing()
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Protocol
 
-from altar.adm.errors import AltarError, ExecutionError, ValidationError
+from altar.adm.errors import AltarError, ExecutionError, Ran, TransportError, ValidationError
 from altar.grid.manifest import HostContract, Manifest
 from altar.later.invocation import Answer, Invocation, Outcome
 
@@ -105,28 +105,27 @@ class RuntimeSource:
         """Send the call to the least busy runtime that fulfils it, or let it wait for one."""
         self._settle = settle
         runtime = self._choose(invocation)
-        if runtime is not None:
+        if invocation.cancelled:
+            settle(invocation, Outcome(error=_cancelled()))
+        elif runtime is not None:
             self._send(runtime, invocation)
         elif self._waiting_count >= self._limit:
-            settle(invocation, Outcome(error=_full(self._limit)))
+            settle(invocation, Outcome(error=_full(invocation, self._limit)))
         else:
+            invocation.handle = None
             self._waiting.setdefault(_key(invocation), deque()).append(invocation)
             self._waiting_count += 1
 
     def cancel(self, invocation: Invocation) -> None:
         """Take it out of the queue, or tell the runtime; either way the call ends with an outcome."""
+        invocation.cancelled = True
         queue = self._waiting.get(_key(invocation)) if invocation.contract is not None else None
         if queue is not None and invocation in queue:
             self._drop(queue, invocation)
-            error = ExecutionError("CANCELLED", "The call was cancelled before it ran", ran="no")
-            self._settle(invocation, Outcome(error=error))
-            return
+            self._settle(invocation, Outcome(error=_cancelled()))
         runtime = self._runtimes.get(invocation.runtime)
-        if runtime is not None:
-            for tag, known in runtime.in_flight.items():
-                if known is invocation:
-                    runtime.link.send_cancel(tag)
-                    return
+        if runtime is not None and runtime.in_flight.get(invocation.handle) is invocation:
+            runtime.link.send_cancel(invocation.handle)
 
     def _choose(self, invocation: Invocation) -> AttachedRuntime | None:
         key = _key(invocation)
@@ -160,8 +159,9 @@ class RuntimeSource:
 
     def credit(self, runtime: AttachedRuntime, count: int) -> None:
         """A runtime can take ``count`` more calls; those that wait longest go first."""
-        runtime.credits += count
-        self._serve(runtime)
+        if self._runtimes.get(runtime.runtime_id) is runtime:
+            runtime.credits += count
+            self._serve(runtime)
 
     def heard(self, runtime: AttachedRuntime) -> None:
         """A frame came from this runtime, whatever was in it."""
@@ -212,7 +212,9 @@ class RuntimeSource:
 
     def fulfil(self, runtime: AttachedRuntime, name: str, version: str, digest: str) -> HostContract:
         """A runtime says it fulfils this contract. Raises VERSION_MISMATCH unless it means the host's own."""
-        contract = self._manifest.find(name, version)
+        contract = self._manifest.get(name, version)
+        if contract is None:
+            raise _not_in_manifest(name, version)
         if contract.digest != digest:
             raise _mismatch(contract)
         runtime.fulfils.add((name, version))
@@ -243,6 +245,7 @@ class RuntimeSource:
     def _may_run_again(self, invocation: Invocation) -> bool:
         return (
             invocation.contract.idempotent
+            and not invocation.cancelled
             and invocation.attempts < MAX_ATTEMPTS
             and self._clock() < invocation.deadline
         )
@@ -259,12 +262,15 @@ class RuntimeSource:
                 invocation = runtime.in_flight.pop(tag)
                 self._settle(invocation, Outcome(error=_late(invocation, ran="unknown")))
             if now - runtime.last_heard > 3 * self._heartbeat:
-                runtime.link.close(ExecutionError("RUNTIME_CRASH", "The runtime was silent for too long", ran="no"))
                 self.detach(runtime, "silent")
+                runtime.link.close(
+                    TransportError("CONNECTION_FAILED", "The runtime was silent for too long", ran="unknown")
+                )
         for queue in list(self._waiting.values()):
             for invocation in [call for call in queue if self._has_waited_enough(call, now)]:
                 self._drop(queue, invocation)
                 error = _late(invocation, ran="no") if now >= invocation.deadline else _nobody(invocation)
+                error.ran = _ran_before(invocation)
                 self._settle(invocation, Outcome(error=error))
 
     def _has_waited_enough(self, invocation: Invocation, now: float) -> bool:
@@ -301,6 +307,20 @@ def _unsettled(invocation: Invocation, _outcome: Outcome) -> None:
     raise RuntimeError(f"{invocation.invocation_id} was settled before it ran")
 
 
+def _ran_before(invocation: Invocation) -> Ran:
+    """Whether an earlier attempt at this call may have run."""
+    return "unknown" if invocation.attempts else "no"
+
+
+def _not_in_manifest(name: str, version: str) -> AltarError:
+    return ValidationError(
+        "UNSUPPORTED_TOOL",
+        f"The host's manifest has no {name!r} at {version}",
+        ran="no",
+        hint="build the manifest again with this module, or start the runtime without it",
+    )
+
+
 def _mismatch(contract: HostContract) -> AltarError:
     return ValidationError(
         "VERSION_MISMATCH",
@@ -311,14 +331,18 @@ def _mismatch(contract: HostContract) -> AltarError:
     )
 
 
-def _full(limit: int) -> AltarError:
+def _full(invocation: Invocation, limit: int) -> AltarError:
     return ExecutionError(
         "RESOURCE_EXHAUSTED",
         f"{limit} calls are waiting for a runtime already",
-        ran="no",
+        ran=_ran_before(invocation),
         hint="try again, or add runtimes",
         retry_after=timedelta(milliseconds=500),
     )
+
+
+def _cancelled() -> AltarError:
+    return ExecutionError("CANCELLED", "The call was cancelled before it ran", ran="no")
 
 
 def _crashed(invocation: Invocation, reason: str) -> AltarError:

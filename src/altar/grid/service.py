@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
@@ -28,7 +27,7 @@ from altar.grid.host import Host
 from altar.grid.runtimes import AttachedRuntime
 from altar.grid.tls import Identity, identity_of
 from altar.grid.wire import FrameWriter
-from altar.later.invocation import Invocation, Outcome
+from altar.later.invocation import Invocation, Outcome, require_call_id
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Service", "serve"]
 
 _log = logging.getLogger("altar.grid")
-_CALL_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _HELLO_SECONDS = 10.0
 _SMALL = 200
 """Bytes that anything but a call or a result is taken for when a frame is filled."""
@@ -67,7 +65,9 @@ async def serve(host: Host, *, listen: str, credentials: grpc.ServerCredentials)
         yield port
     finally:
         await host.drain()
-        await service.flushed()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2.0):
+                await service.flushed()
         watch.cancel()
         await server.stop(1.0)
 
@@ -197,8 +197,8 @@ class _Link(ABC):
             self.close(reason)
 
     async def _next(self, kind: type[Frame]) -> Frame | None:
-        data = await self._context.read()
-        if not isinstance(data, bytes):
+        data: object = await self._context.read()
+        if not isinstance(data, bytes):  # the end of the stream
             return None
         try:
             return kind.FromString(data)
@@ -243,6 +243,8 @@ class _ClientLink(_Link):
         while frame is not None:
             self._take(frame)
             frame = await self._next(host_pb2.ConnectRequest)
+            if frame is not None and frame.HasField("hello"):
+                raise _twice("hello")
 
     def _take(self, frame: host_pb2.ConnectRequest) -> None:
         for wanted in frame.create_sessions:
@@ -352,6 +354,8 @@ class _RuntimeLink(_Link):
             self._host.runtimes.heard(runtime)
             self._take(runtime, frame)
             frame = await self._next(runtime_pb2.AttachRequest)
+            if frame is not None and frame.HasField("announce"):
+                raise _twice("announcement")
 
     def _take(self, runtime: AttachedRuntime, frame: runtime_pb2.AttachRequest) -> None:
         runtimes = self._host.runtimes
@@ -448,14 +452,7 @@ def _invocation(
     call: call_pb2.ToolCall, identity: Identity, host: Host, answer: Callable[[Invocation, Outcome], None]
 ) -> Invocation:
     """A client's call, refused here when its envelope is not one; what it asks for is looked at later."""
-    if not _CALL_ID.fullmatch(call.call.call_id) or call.call.call_id.isspace():
-        raise ValidationError(
-            "MALFORMED_REQUEST",
-            "The call_id must be 1 to 128 printable ASCII characters",
-            ran="no",
-            path="/call_id",
-            hint="a UUID is a good call_id",
-        )
+    require_call_id(call.call.call_id)
     if max(len(call.correlation_id), len(call.session_id), len(call.version)) > 128:
         raise ValidationError(
             "MALFORMED_REQUEST", "An id of the call is longer than 128 characters", ran="no", hint="use shorter ids"
@@ -495,7 +492,7 @@ async def _identify(context: grpc.aio.ServicerContext[Any, Any], role: str) -> I
     return identity
 
 
-def _require_protocol(versions: Any) -> None:  # noqa: ANN401 - protobuf's repeated container
+def _require_protocol(versions: Any) -> None:
     if not any(version.partition(".")[0] == wire.PROTOCOL_VERSION.partition(".")[0] for version in versions):
         raise ValidationError(
             "VERSION_MISMATCH",
@@ -504,6 +501,10 @@ def _require_protocol(versions: Any) -> None:  # noqa: ANN401 - protobuf's repea
             ran="no",
             hint=f"this host is altar {__version__}; use a release that speaks its protocol",
         )
+
+
+def _twice(what: str) -> AltarError:
+    return TransportError("PROTOCOL_VIOLATION", f"The {what} belongs in the first frame, and only there", ran="unknown")
 
 
 def _fulfilment_status(response: runtime_pb2.FulfillToolsResponse) -> runtime_pb2.FulfillmentStatus:

@@ -18,7 +18,7 @@ from altar._proto.altar.adm.v1 import adm_pb2
 from altar._proto.altar.grid.v1 import call_pb2
 from altar.adm.codes import CODES
 from altar.adm.errors import AltarError, Ran, TransportError, error_of
-from altar.later.invocation import Invocation, Outcome
+from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, too_large
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CHANNEL_OPTIONS",
     "GRPC_STATUS",
+    "MAX_MESSAGE_BYTES",
     "PROTOCOL_VERSION",
     "FrameWriter",
     "add_call",
@@ -41,7 +42,6 @@ __all__ = [
 ]
 
 PROTOCOL_VERSION = "1.0"
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 FRAME_BYTES = 256 * 1024
 """A frame is closed when it holds this much; one larger item travels alone."""
 
@@ -185,16 +185,6 @@ def error_from_wire(source: adm_pb2.ErrorObject) -> AltarError:
         ran=_RAN_FROM_WIRE.get(source.ran, "unknown"),
         retry_after=timedelta(milliseconds=source.retry_after_ms) if source.retry_after_ms else None,
         detail=None if source.type in CODES else f"unknown code {source.type!r}",
-    )
-
-
-def too_large(what: str, size: int, limit: int, *, ran: Ran) -> AltarError:
-    """The typed answer to a message beyond the limit; a retry would be answered the same."""
-    return TransportError(
-        "MESSAGE_TOO_LARGE",
-        f"The {what} are {size} bytes and the limit is {limit}",
-        ran=ran,
-        hint="send less, or split the work into several calls",
     )
 
 

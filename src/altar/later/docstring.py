@@ -75,10 +75,9 @@ def marks(annotation: Any) -> tuple[Any, ...]:
 def _text(function: Callable[..., object]) -> str:
     """What the author wrote: on the function, or for an object with `__call__` on that or on its class."""
     inner = underlying(function)
-    text = inspect.getdoc(inner)
-    if text is None and inner.__name__ == "__call__":
-        text = inspect.getdoc(type(function))
-    return (text or "").strip()
+    if inner.__name__ == "__call__":
+        return inspect.cleandoc(inner.__doc__ or type(function).__doc__ or "").strip()
+    return (inspect.getdoc(inner) or "").strip()
 
 
 def _sections(text: str) -> list[DocstringSection]:

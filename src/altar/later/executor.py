@@ -100,4 +100,3 @@ def _refusal(error: Exception) -> Outcome:
             detail=f"{type(error).__name__}: {error}",
         )
     )
-

@@ -12,6 +12,7 @@ import inspect
 import re
 import types
 import typing
+import warnings
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def declare(
 class Binder:
     """Turns JSON arguments into the types of the annotations, and the result into JSON values.
 
-    `native` says that the annotated result is made of JSON's own types only, so that there is nothing to turn.
+    `native` says that the annotated result is made of JSON's own types only, and needs no turning.
     """
 
     __slots__ = ("_positional", "_read", "_returned", "_write", "native")
@@ -126,6 +127,11 @@ class Binder:
 
 
 def _name(function: Callable[..., Any], name: str | None) -> str:
+    if inspect.isclass(function):
+        raise _refused(
+            f"{function.__name__!r} is a class, and a tool is a function",
+            hint="write a function that makes and uses the object",
+        )
     if name is None:
         name = getattr(underlying(function), "__name__", "")
         if name == "__call__" or not _NAME.fullmatch(name):
@@ -141,11 +147,6 @@ def _name(function: Callable[..., Any], name: str | None) -> str:
 
 
 def _refuse_kind(function: Callable[..., Any], name: str) -> None:
-    if inspect.isclass(function):
-        raise _refused(
-            f"{name!r} is a class, and a tool is a function",
-            hint="write a function that makes and uses the object",
-        )
     inner = underlying(function)
     if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
         raise _refused(
@@ -166,8 +167,8 @@ def _hints(function: Callable[..., Any], name: str, namespace: Mapping[str, Any]
             f"{name!r} uses the name {unknown.name!r} in an annotation, and nothing has that name",
             hint=f"define or import {unknown.name!r} before the function, and not only under TYPE_CHECKING",
         ) from unknown
-    except (AttributeError, SyntaxError, TypeError) as unreadable:
-        raise _refused(f"The annotations of {name!r} cannot be read: {unreadable}") from unreadable
+    except (AttributeError, SyntaxError, TypeError) as unread:
+        raise _refused(f"The annotations of {name!r} cannot be read: {unread}") from unread
 
 
 def _description(name: str, description: str | None, documented: Documentation) -> str:
@@ -195,8 +196,7 @@ def _parameters(
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as unknown:
-        hint = "wrap it in a function with annotated parameters"
-        raise _refused(f"The signature of {name!r} cannot be read", hint=hint) from unknown
+        raise _refused(f"The signature of {name!r} cannot be read", hint="wrap it in a function") from unknown
     for index, parameter in enumerate(signature.parameters.values()):
         if index == 0 and parameter.name in {"self", "cls"} and parameter.name not in hints:
             raise _refused(
@@ -328,9 +328,7 @@ def _result(
     """The writer (None when there is nothing to turn) and the schema of a function's result."""
     origin = get_origin(annotation) or annotation
     if origin in _YIELDING:
-        raise _refused(
-            f"{name!r} returns an iterator, and a tool gives one result", hint="return a list: -> list[…]"
-        )
+        raise _refused(f"{name!r} returns an iterator, and a tool gives one result", hint="return a list")
     if origin in _AWAITED:
         raise _refused(f"{name!r} returns something to be awaited", hint="declare it with `async def`")
     try:
@@ -350,7 +348,9 @@ def _one(annotation: Any) -> pydantic.TypeAdapter[Any]:
 
     config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
     of_one: Any = list[annotation]
-    return TypeAdapter(of_one, config=config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that an alias has no effect here, where there is no name
+        return TypeAdapter(of_one, config=config)
 
 
 def _root(schema: dict[str, Any]) -> dict[str, Any]:
@@ -385,7 +385,9 @@ def _schema(what: str, document: dict[str, Any]) -> Schema:
     try:
         return Schema.from_json_schema(document)
     except DeclarationError as refused:
-        raise _refused(f"{what} cannot be a contract: {refused.message}", hint=refused.hint) from refused
+        raise _refused(
+            f"{what} cannot be a contract: {refused.message} (at {refused.path})", hint=refused.hint
+        ) from refused
 
 
 @functools.cache

@@ -8,13 +8,27 @@ record and what every mode can agree on; a Python value exists only at the two e
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from altar.adm.errors import AltarError, ExecutionError
+from altar.adm.errors import AltarError, ExecutionError, Ran, TransportError, ValidationError
 
-__all__ = ["Answer", "Contract", "Invocation", "Outcome", "Work"]
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "Answer",
+    "Contract",
+    "Invocation",
+    "Outcome",
+    "Work",
+    "require_call_id",
+    "too_large",
+]
+
+_CALL_ID = re.compile(r"[\x20-\x7e]{1,128}")
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""Most bytes of the arguments or of the result of one call, unless a host says otherwise."""
 
 Work = Coroutine[Any, Any, None]
 """A coroutine that ends by settling its invocation."""
@@ -69,6 +83,7 @@ class Invocation:
     intent: int = -1
     runtime: str = ""
     attempts: int = 0
+    cancelled: bool = False
     handle: Any = None
 
 
@@ -98,3 +113,25 @@ class Outcome:
 
 Answer = Callable[[Invocation, Outcome], None]
 """Takes an invocation and how it ended; called exactly once for each invocation."""
+
+
+def require_call_id(call_id: str) -> None:
+    """Raise MALFORMED_REQUEST unless it is a call id: 1 to 128 printable ASCII characters (ADM §4.4)."""
+    if not _CALL_ID.fullmatch(call_id) or call_id.isspace():
+        raise ValidationError(
+            "MALFORMED_REQUEST",
+            "The call_id must be 1 to 128 printable ASCII characters",
+            ran="no",
+            path="/call_id",
+            hint="a UUID is a good call_id",
+        )
+
+
+def too_large(what: str, size: int, limit: int, *, ran: Ran) -> AltarError:
+    """The typed answer to a message beyond the limit; a retry would be answered the same."""
+    return TransportError(
+        "MESSAGE_TOO_LARGE",
+        f"The {what} are {size} bytes and the limit is {limit}",
+        ran=ran,
+        hint="send less, or split the work into several calls",
+    )

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from altar.adm.errors import ConfigurationError
+
 __all__ = ["Portal", "portal"]
 
 T = TypeVar("T")
@@ -25,7 +27,18 @@ class Portal:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run it there and wait here; an interrupt here cancels it there."""
+        """Run it there and wait here; an interrupt here cancels it there.
+
+        Raises ConfigurationError INCOMPATIBLE_MODE in the portal's own thread, which would wait for itself.
+        """
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise ConfigurationError(
+                "INCOMPATIBLE_MODE",
+                "A coroutine that was called through `with` cannot wait in the same way itself",
+                ran="no",
+                hint="use `async with altar.session(...)` and `await` inside of coroutine functions",
+            )
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from altar.adm.errors import AuthorizationError, DeclarationError, ValidationError
-from altar.later.invocation import Invocation
+from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, too_large
 
 if TYPE_CHECKING:
     from altar.later.tool import ToolFunction
@@ -96,7 +96,10 @@ class SessionTools:
         self._expires = clock() + self._ttl
 
     def find(self, invocation: Invocation) -> ToolFunction[..., Any]:
-        """The contract of a call; SESSION_EXPIRED when the session is over."""
+        """The contract of a call.
+
+        SESSION_EXPIRED when the session is over; MESSAGE_TOO_LARGE for arguments that no host would take either.
+        """
         now = self._clock()
         if now >= self._expires:
             raise AuthorizationError(
@@ -106,6 +109,8 @@ class SessionTools:
         tool = self._tools.get(invocation.name)
         if tool is None:
             raise unknown_tool(invocation.name, self._tools)
+        if len(invocation.arguments) > MAX_MESSAGE_BYTES:
+            raise too_large("arguments", len(invocation.arguments), MAX_MESSAGE_BYTES, ran="no")
         return tool
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
@@ -23,12 +24,12 @@ from altar.adm.call import ErrorObject, FunctionCall, ResultStatus, ToolResult
 from altar.adm.errors import AltarError, ValidationError
 from altar.later.executor import Executor
 from altar.later.gate import OpenGate
-from altar.later.invocation import Invocation, Outcome
+from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, Work, require_call_id, too_large
+from altar.later.json_form import ARGUMENTS
 from altar.later.portal import portal
 from altar.later.registry import REGISTRY, SessionTools, unknown_tool
 from altar.later.source import LocalSource, Request, find_source
 from altar.later.tool import ToolFunction
-from altar.later.tool import _canonical_by_value as arguments_bytes
 from altar.later.workplace import CallerThread, LoopThreads
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from altar.later.source import ToolSource
 
 __all__ = ["Options", "Session", "SyncSession"]
+
+_log = logging.getLogger("altar.later")
 
 DEFAULT_TIMEOUT = timedelta(seconds=30)
 DEFAULT_TTL = timedelta(hours=1)
@@ -65,20 +68,24 @@ class Session:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._tools = SessionTools(_declared(options), ttl=options.ttl or DEFAULT_TTL) if _is_local(options) else None
-        self._stack = AsyncExitStack()
-        self._executor: Executor | None = None
-        self._catalog: Catalog | None = None
-        self._source: ToolSource | None = None
+        self._tools = (
+            SessionTools(_declared(options), ttl=options.ttl or DEFAULT_TTL) if _is_local(options) else None
+        )
+        self._live = _Live()
         self._names = _Names()
 
     # ------------------------------------------------------------------------------------------- opening, closing
 
-    async def __aenter__(self) -> Session:
+    async def __aenter__(self) -> Self:
+        live = self._live
+        if live.executor is not None or live.closed:
+            raise _not_open("A session is opened once", hint="call altar.session(...) again for another one")
+        catalog: Catalog
+        source: ToolSource
         if self._tools is not None:
             workplace = LoopThreads()
-            self._stack.callback(workplace.close)
-            self._catalog, self._source = self._tools, LocalSource(workplace)
+            live.stack.callback(workplace.close)
+            catalog, source = self._tools, LocalSource(workplace)
         else:
             request = Request(
                 self._options.source,
@@ -87,15 +94,17 @@ class Session:
                 options=self._options.source_options or {},
             )
             opened = find_source(self._options.source)(request)
-            self._catalog, self._source = await self._stack.enter_async_context(opened)
-        self._executor = Executor(self._catalog, OpenGate(), self._source, _answer)
+            catalog, source = await live.stack.enter_async_context(opened)
+        live.catalog, live.source = catalog, source
+        live.executor = Executor(catalog, OpenGate(), source, _answer)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._executor = None
-        await self._stack.__aexit__(kind, value, trace)
+        self._live.executor = None
+        self._live.closed = True
+        await self._live.stack.__aexit__(kind, value, trace)
 
     def __enter__(self) -> SyncSession:
         front = SyncSession(self)
@@ -105,8 +114,9 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._executor is not None:
+        if self._live.executor is not None:
             portal().run(self.__aexit__(kind, value, trace))
+        self._live.closed = True
 
     # ------------------------------------------------------------------------------------------------------ calling
 
@@ -115,11 +125,9 @@ class Session:
 
         A failed call is a value: look at ``result.status``, or let ``result.unwrap()`` raise.
         """
-        executor = self._executor
+        executor = self._live.executor
         if executor is None:
-            raise ValidationError(
-                "INVALID_SESSION", "This session is not open", hint="use `async with altar.session(...) as s:`"
-            )
+            raise _not_open("This session is not open", hint="use `async with altar.session(...) as s:`")
         invocation = self._invocation(name, arguments)
         if isinstance(invocation, ToolResult):
             return invocation
@@ -141,29 +149,31 @@ class Session:
     def tools(self) -> list[str]:
         """The names of the tools this session may use."""
         if self._tools is not None:
-            return [tool.name for tool in self._tools.tools]
-        return sorted(getattr(self._catalog, "names", ()))
+            return sorted(tool.name for tool in self._tools.tools)
+        return sorted(getattr(self._live.catalog, "names", ()))
 
     async def _wait(self, invocation: Invocation, waiter: _Waiter) -> None:
         if asyncio.iscoroutine(invocation.handle):
-            await invocation.handle  # the user's coroutine, in the caller's own task
+            await _in_this_task(invocation.handle, waiter)
         if waiter.outcome is not None:
             return
         waiter.future = asyncio.get_running_loop().create_future()
         try:
             await waiter.future
         except asyncio.CancelledError:
-            if self._source is not None:
-                self._source.cancel(invocation)
+            if self._live.source is not None:
+                self._live.source.cancel(invocation)
             raise
 
-    def _invocation(self, name: str | FunctionCall, arguments: Mapping[str, Any]) -> Invocation | ToolResult:
-        call_id = self._names.next_call()
-        if isinstance(name, FunctionCall):
-            call_id, name, arguments = name.call_id, name.name, name.args
+    def _invocation(self, call: str | FunctionCall, arguments: Mapping[str, Any]) -> Invocation | ToolResult:
+        if isinstance(call, FunctionCall):
+            call_id, name, arguments = call.call_id, call.name, call.args
+        else:
+            call_id, name = self._names.next_call(), call
         timeout = self._timeout(name)
         try:
-            encoded = arguments_bytes(arguments)
+            require_call_id(call_id)
+            encoded = ARGUMENTS.write(arguments)
         except AltarError as unfit:
             return _result(Invocation(name, b"", call_id), Outcome(error=unfit))
         return Invocation(
@@ -197,13 +207,15 @@ class SyncSession:
     def open(self) -> None:
         """Open the session; starts no thread for a local one."""
         tools = self._session._tools
-        if tools is None:
+        if self._session._live.closed or tools is None:
             portal().run(self._session.__aenter__())
         else:
             self._here = Executor(tools, OpenGate(), LocalSource(CallerThread()), _answer)
 
     def call(self, name: str | FunctionCall, /, **arguments: Any) -> ToolResult:
         """Call a tool and wait for its result, as :meth:`Session.call` does."""
+        if self._session._live.closed:
+            raise _not_open("This session is not open", hint="use `with altar.session(...) as s:`")
         if self._here is None or not self._runs_here(name):
             return portal().run(self._elsewhere(name, arguments))
         invocation = self._session._invocation(name, arguments)
@@ -229,12 +241,25 @@ class SyncSession:
         if self._session._options.timeout is not None:
             return False
         tool = REGISTRY.get(name.name if isinstance(name, FunctionCall) else name)
-        return tool is None or not tool.is_async
+        return tool is None or not (tool.is_async or tool.timeout)
 
     async def _elsewhere(self, name: str | FunctionCall, arguments: Mapping[str, Any]) -> ToolResult:
-        if self._session._executor is None:
+        if self._session._live.executor is None:
             await self._session.__aenter__()
         return await self._session.call(name, **arguments)
+
+
+class _Live:
+    """What is open while a session is; a session and its copies with other options share it."""
+
+    __slots__ = ("catalog", "closed", "executor", "source", "stack")
+
+    def __init__(self) -> None:
+        self.stack = AsyncExitStack()
+        self.executor: Executor | None = None
+        self.catalog: Catalog | None = None
+        self.source: ToolSource | None = None
+        self.closed = False
 
 
 class _Waiter:
@@ -249,9 +274,27 @@ class _Waiter:
 
 def _answer(invocation: Invocation, outcome: Outcome) -> None:
     waiter: _Waiter = invocation.reply_to
+    if outcome.error is not None and outcome.error.detail:
+        _log.info(
+            "call failed",
+            extra={"tool": invocation.name, "code": outcome.error.code, "detail": outcome.error.detail},
+        )
+    if len(outcome.content) > MAX_MESSAGE_BYTES:
+        size = len(outcome.content)
+        outcome = Outcome(error=too_large("contents of the result", size, MAX_MESSAGE_BYTES, ran="yes"))
     waiter.outcome = outcome
     if waiter.future is not None and not waiter.future.done():
         waiter.future.set_result(None)
+
+
+async def _in_this_task(work: Work, waiter: _Waiter) -> None:
+    """Await the user's coroutine; a cancellation that it made up itself is its outcome and stays inside."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if waiter.outcome is None or task is None or task.cancelling():
+            raise
 
 
 class _Names:
@@ -273,12 +316,17 @@ def _result(invocation: Invocation, outcome: Outcome | None) -> ToolResult:
     if outcome is None:
         raise RuntimeError("an invocation was not answered")
     if outcome.error is not None:
-        return ToolResult(
-            invocation.call_id, invocation.name, ResultStatus.ERROR, error=ErrorObject.of(outcome.error)
-        )
+        told = ErrorObject.of(outcome.error)
+        if told.field_path == "":
+            told = replace(told, field_path=None)  # the whole value; a wire cannot tell this from no path
+        return ToolResult(invocation.call_id, invocation.name, ResultStatus.ERROR, error=told)
     return ToolResult(
         invocation.call_id, invocation.name, ResultStatus.SUCCESS, content=orjson.loads(outcome.content)
     )
+
+
+def _not_open(message: str, *, hint: str) -> AltarError:
+    return ValidationError("INVALID_SESSION", message, hint=hint, ran="no")
 
 
 def _declared(options: Options) -> list[ToolFunction[..., Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,14 +18,14 @@ from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from altar.adm.errors import AltarError, ConfigurationError, ExecutionError
+from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, Ran
 from altar.later.invocation import Answer, Invocation, Outcome, Work
 
 if TYPE_CHECKING:
     from altar.later.executor import Catalog
     from altar.later.tool import ToolFunction
 
-__all__ = ["LocalSource", "OpenSource", "Request", "ToolSource", "find_source"]
+__all__ = ["LocalSource", "OpenSource", "Request", "ToolSource", "find_source", "late"]
 
 
 class ToolSource(Protocol):
@@ -77,7 +78,7 @@ class LocalSource:
         """Bind the arguments to the annotated Python types, then call the function."""
         tool: ToolFunction[..., Any] = invocation.contract
         if time.monotonic() >= invocation.deadline:
-            settle(invocation, Outcome(error=_late(invocation, ran="no")))
+            settle(invocation, Outcome(error=late(invocation, ran="no")))
             return
         args, kwargs = tool.bind(invocation.arguments)
         if tool.is_async:
@@ -95,10 +96,12 @@ def _called(
 ) -> Outcome:
     try:
         outcome = Outcome(tool.dump(tool.function(*args, **kwargs)))
-    except (Exception, SystemExit) as raised:  # noqa: BLE001 - whatever a tool raises is its outcome
+    except BaseException as raised:
+        if isinstance(raised, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # a person at the keyboard, who means all of this program
         outcome = _failed(raised)
     if time.monotonic() >= invocation.deadline:
-        return Outcome(error=_late(invocation, ran="yes"))
+        return Outcome(error=late(invocation, ran="yes"))
     return outcome
 
 
@@ -110,19 +113,23 @@ async def _awaited(
     settle: Answer,
 ) -> None:
     deadline = None if math.isinf(invocation.deadline) else _loop_time(invocation.deadline)
-    outcome = Outcome(error=ExecutionError("CANCELLED", "The call was cancelled", ran="yes"))
+    outcome: Outcome | None = None
     try:
         async with asyncio.timeout_at(deadline) as limit:
             try:
                 outcome = Outcome(tool.dump(await tool.function(*args, **kwargs)))
-            except (Exception, SystemExit) as raised:  # noqa: BLE001 - whatever a tool raises is its outcome
+            except asyncio.CancelledError:
+                raise
+            except BaseException as raised:  # noqa: BLE001 - whatever a tool raises is its outcome
                 outcome = _failed(raised)
     except TimeoutError:
-        outcome = Outcome(error=_late(invocation, ran="yes"))
+        outcome = Outcome(error=late(invocation, ran="yes"))
     else:
         if limit.expired():
-            outcome = Outcome(error=_late(invocation, ran="yes"))
+            outcome = Outcome(error=late(invocation, ran="yes"))
     finally:
+        if outcome is None:
+            outcome = Outcome(error=ExecutionError("CANCELLED", "The call was cancelled", ran="yes"))
         settle(invocation, outcome)
 
 
@@ -138,12 +145,13 @@ def _failed(raised: BaseException) -> Outcome:
     return Outcome(error=failed)
 
 
-def _late(invocation: Invocation, *, ran: str) -> AltarError:
+def late(invocation: Invocation, *, ran: Ran) -> AltarError:
+    """The answer to a call whose time is up, in the words of every mode."""
     began = "had not begun" if ran == "no" else "had not ended"
     return ExecutionError(
         "TIMEOUT",
         f"{invocation.name!r} {began} when its time was up",
-        ran="no" if ran == "no" else "yes",
+        ran=ran,
         hint="give the call more time, or declare @altar.tool(timeout=…)",
     )
 
@@ -182,7 +190,7 @@ def find_source(address: str) -> OpenSource:
     for entry in entry_points(group="altar.sources"):
         if entry.name == scheme:
             try:
-                return cast(OpenSource, entry.load())
+                return cast("OpenSource", entry.load())
             except ModuleNotFoundError as missing:
                 raise ConfigurationError(
                     "ENVIRONMENT_ERROR",

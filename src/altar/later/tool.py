@@ -6,23 +6,20 @@ It can be called as before, and it can be called with canonical JSON, which is h
 
 from __future__ import annotations
 
-import base64
 import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from enum import Enum
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from altar.adm.canonical import JsonValue, canonical, parse_canonical
+from altar.adm.canonical import canonical, parse_canonical
 from altar.adm.declaration import Annotations, FunctionDeclaration
-from altar.adm.errors import AltarError, DeclarationError, ValidationError, error_of
+from altar.adm.errors import AltarError, DeclarationError, ValidationError
 from altar.later.docstring import underlying
 from altar.later.introspect import Binder, declare
+from altar.later.json_form import RESULT, pointer
 
 __all__ = ["ToolFunction", "tool"]
 
@@ -39,6 +36,8 @@ class ToolFunction(Generic[P, R]):
     `declaration` is its contract, `function` the plain function, `timeout` what a call gets by itself.
     """
 
+    __name__: str
+    __qualname__: str
     declaration: FunctionDeclaration
     function: Callable[P, R]
     is_async: bool
@@ -54,8 +53,8 @@ class ToolFunction(Generic[P, R]):
         timeout: timedelta | None = None,
     ) -> None:
         """Join a function with its contract; :func:`tool` is the usual way to get here."""
-        functools.update_wrapper(self, function)
         self.function = function if hasattr(function, "__qualname__") else _named(function)
+        functools.update_wrapper(self, self.function)
         self.declaration = declaration
         self.name = declaration.name
         self.timeout = timeout
@@ -101,15 +100,12 @@ class ToolFunction(Generic[P, R]):
         Raises SERIALIZATION_ERROR, `ran` yes, with the place and the Python type of what JSON cannot hold.
         """
         if self._binder.native:
-            try:
-                return canonical(cast("JsonValue", value))
-            except AltarError:
-                return _canonical_by_value(value)
+            return RESULT.write(value)
         try:
             return canonical(self._binder.plain(value))
         except (AltarError, ValueError, TypeError, RecursionError) as unfit:
-            _canonical_by_value(value)  # says where, when it is the value's fault
-            raise _unfit("", value, "cannot be written as its annotation says", unfit) from unfit
+            RESULT.write(value)  # says where, when it is the value's fault
+            raise RESULT.unfit("", value, "cannot be written as its annotation says", unfit) from unfit
 
     def check_result(self, content: bytes) -> None:
         """Raise ValidationError SCHEMA_VIOLATION unless canonical `content` is what the contract promises."""
@@ -247,8 +243,8 @@ def _named(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         return function(*args, **kwargs)
 
-    inner = underlying(function)
-    call.__module__, call.__name__, call.__qualname__ = inner.__module__, inner.__name__, inner.__qualname__
+    functools.update_wrapper(call, underlying(function))
+    call.__wrapped__ = function  # type: ignore[attr-defined]  # the signature is that of the callable itself
     return call
 
 
@@ -270,11 +266,12 @@ def _unbound(name: str, refused: Exception, arguments: bytes) -> ValidationError
             ran="no",
         )
     found = refused.errors(include_url=False, include_context=False, include_input=False)
-    steps = _existing(found[0]["loc"], parse_canonical(arguments))
+    location = found[0]["loc"]
+    steps = _existing(location, parse_canonical(arguments)) if location else []
     place = f"Argument `{'.'.join(steps)}`" if steps else "The arguments"
     reason = found[0]["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return ValidationError("INVALID_TOOL_ARGS", f"{place}: {reason}{more}", path=_pointer(steps), ran="no")
+    return ValidationError("INVALID_TOOL_ARGS", f"{place}: {reason}{more}", path=pointer(steps), ran="no")
 
 
 def _existing(location: tuple[int | str, ...], value: Any) -> list[str]:
@@ -286,113 +283,3 @@ def _existing(location: tuple[int | str, ...], value: Any) -> list[str]:
             value = value[step]
             steps.append(str(step))
     return steps
-
-
-# -------------------------------------------------------------------------- results by what they are
-
-
-def _canonical_by_value(value: object) -> bytes:
-    try:
-        return canonical(_plain(value, "", ()))
-    except RecursionError as deep:
-        raise _unfit("", value, "is nested too deeply") from deep
-
-
-def _plain(value: Any, path: str, inside: tuple[int, ...]) -> Any:  # noqa: C901 - one branch for each kind of value
-    """The JSON value of a Python value, by what it is; SERIALIZATION_ERROR with the path of what has none."""
-    if isinstance(value, Enum):
-        return _plain(value.value, path, inside)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _text(value, path)
-    if isinstance(value, int):
-        if not -_INT64 <= value < _INT64:
-            raise _unfit(path, value, "is outside the range of 64 bits")
-        return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise _unfit(path, value, "is not a finite number")
-        return float(value)
-    if id(value) in inside:
-        raise _unfit(path, value, "contains itself")
-    if len(inside) >= _DEEPEST:
-        raise _unfit(path, value, f"is nested deeper than {_DEEPEST}")
-    inside = (*inside, id(value))
-    if isinstance(value, Mapping):
-        return _members(value, path, inside)
-    if isinstance(value, AbstractSet):
-        return sorted((_plain(part, f"{path}/-", inside) for part in value), key=canonical)
-    if isinstance(value, (list, tuple)):
-        return [_plain(part, f"{path}/{index}", inside) for index, part in enumerate(value)]
-    if _is_plain_dataclass(value):
-        return _members({each.name: getattr(value, each.name) for each in fields(value)}, path, inside)
-    return _leaf(value, path, inside)
-
-
-def _text(value: str, path: str) -> str:
-    text = str.__str__(value)
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise _unfit(path, value, "holds half of a surrogate pair")
-    return text
-
-
-def _members(value: Mapping[Any, Any], path: str, inside: tuple[int, ...]) -> dict[str, Any]:
-    """An object, with keys as text: numbers, dates, ids and members of an Enum by their JSON form."""
-    members: dict[str, Any] = {}
-    for key, part in value.items():
-        name = _plain(key, path, ())
-        if type(name) is int:
-            name = str(name)
-        if not isinstance(name, str):
-            raise _unfit(path, key, "is used as a key, and a key is text")
-        if name in members:
-            raise _unfit(path, value, "has two keys that are the same as text")
-        members[name] = _plain(part, path + _pointer([name]), inside)
-    return members
-
-
-def _pointer(steps: Sequence[str]) -> str:
-    """A JSON Pointer (RFC 6901 §4)."""
-    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
-
-
-def _is_plain_dataclass(value: Any) -> bool:
-    return (
-        is_dataclass(value) and not isinstance(value, type) and not hasattr(value, "__pydantic_serializer__")
-    )
-
-
-def _leaf(value: Any, path: str, inside: tuple[int, ...]) -> Any:
-    """The JSON value of bytes, a date, an id, a path, a pydantic model and the like."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(value).decode("ascii")
-    from pydantic_core import to_jsonable_python
-
-    if isinstance(value, Iterator):
-        raise _unfit(path, value, "is read as it is used, and a result is whole: return a list")
-    try:
-        written = to_jsonable_python(value, by_alias=True, inf_nan_mode="constants")
-    except (ValueError, TypeError, RecursionError) as failed:
-        for name, part in _parts(value):
-            _plain(part, path + _pointer([name]), inside)  # says where
-        raise _unfit(path, value, "cannot be written as JSON", failed) from failed
-    return _plain(written, path, inside)
-
-
-def _parts(value: Any) -> list[tuple[str, Any]]:
-    """The fields of a pydantic model; nothing for anything else."""
-    return list(vars(value).items()) if hasattr(value, "__pydantic_serializer__") else []
-
-
-def _unfit(path: str, value: object, why: str, cause: Exception | None = None) -> AltarError:
-    """The error for a value that JSON cannot hold: its place and its Python type, never the value itself."""
-    place = f"The result at {path!r}" if path else "The result"
-    return error_of(
-        "SERIALIZATION_ERROR",
-        f"{place}, of the Python type {type(value).__name__!r}, {why}",
-        hint="return text, finite numbers, lists, dicts, dataclasses or pydantic models",
-        detail=None if cause is None else f"{type(cause).__name__}: {cause}",
-        path=path,
-        ran="yes",
-    )

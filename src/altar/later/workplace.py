@@ -11,11 +11,13 @@ import contextvars
 import logging
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
-from altar.adm.errors import ExecutionError
+from altar.adm.errors import AltarError, ExecutionError, Ran
 from altar.later.invocation import Answer, Invocation, Outcome, Work
-from altar.later.source import Freed, Job
+from altar.later.source import Freed, Job, late
 
 __all__ = ["CallerThread", "LoopTasks", "LoopThreads"]
 
@@ -34,7 +36,9 @@ class CallerThread:
     def run_async(self, invocation: Invocation, work: Work) -> None:
         """Refuse: there is no loop in this thread."""
         work.close()
-        raise ExecutionError("INTERNAL", f"{invocation.name!r} is a coroutine function and needs an event loop")
+        raise ExecutionError(
+            "INTERNAL", f"{invocation.name!r} is a coroutine function and needs an event loop"
+        )
 
     def cancel(self, invocation: Invocation) -> None:
         """Nothing to stop: the caller is the one who runs it."""
@@ -57,7 +61,7 @@ class LoopThreads:
         run = _ThreadRun(self, invocation, settle)
         invocation.handle = run
         context = contextvars.copy_context()
-        self._pool.submit(lambda: self._loop.call_soon_threadsafe(run.ended, context.run(job)))
+        run.future = self._pool.submit(lambda: self._tell(run, context.run(job)))
 
     def run_async(self, invocation: Invocation, work: Work) -> None:
         """Hand the coroutine to whoever awaits the call."""
@@ -66,7 +70,11 @@ class LoopThreads:
     def cancel(self, invocation: Invocation) -> None:
         """Answer a plain function as cancelled; a coroutine is cancelled with the task that awaits it."""
         if isinstance(invocation.handle, _ThreadRun):
-            invocation.handle.give_up(Outcome(error=_cancelled()))
+            invocation.handle.cancel()
+
+    def _tell(self, run: _ThreadRun, outcome: Outcome) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(run.ended, outcome)
 
     def freed(self, invocation: Invocation) -> None:
         """The function has ended."""
@@ -107,13 +115,14 @@ class LoopTasks(LoopThreads):
 class _ThreadRun:
     """One plain function in a thread, and the timer that answers for it when it is late."""
 
-    __slots__ = ("_invocation", "_place", "_settle", "_settled", "_timer")
+    __slots__ = ("_invocation", "_place", "_settle", "_settled", "_timer", "future")
 
     def __init__(self, place: LoopThreads, invocation: Invocation, settle: Answer) -> None:
         self._place = place
         self._invocation = invocation
         self._settle = settle
         self._settled = False
+        self.future: Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         if not math.isinf(invocation.deadline):
             left = max(0.0, invocation.deadline - time.monotonic())
@@ -124,30 +133,27 @@ class _ThreadRun:
         if self._settled:
             _log.warning("tool outlived its call", extra={"tool": self._invocation.name})
         else:
-            self.give_up(outcome)
+            self._answer(outcome)
         self._place.freed(self._invocation)
 
-    def give_up(self, outcome: Outcome) -> None:
+    def cancel(self) -> None:
         """Answer now, whatever the thread is doing."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if not self._settled:
-            self._settled = True
-            self._settle(self._invocation, outcome)
+        self._give_up(lambda ran: ExecutionError("CANCELLED", "The call was cancelled", ran=ran))
 
     def _late(self) -> None:
-        name = self._invocation.name
-        self.give_up(
-            Outcome(
-                error=ExecutionError(
-                    "TIMEOUT",
-                    f"{name!r} had not ended when its time was up",
-                    ran="yes",
-                    hint="give the call more time, or declare @altar.tool(timeout=…)",
-                )
-            )
-        )
+        self._give_up(lambda ran: late(self._invocation, ran=ran))
 
+    def _give_up(self, why: Callable[[Ran], AltarError]) -> None:
+        """Answer; a function that still waits for a thread never runs."""
+        if self._settled:
+            return
+        kept_from_running = self.future is not None and self.future.cancel()
+        self._answer(Outcome(error=why("no" if kept_from_running else "yes")))
+        if kept_from_running:
+            self._place.freed(self._invocation)
 
-def _cancelled() -> ExecutionError:
-    return ExecutionError("CANCELLED", "The call was cancelled", ran="yes")
+    def _answer(self, outcome: Outcome) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._settled = True
+        self._settle(self._invocation, outcome)

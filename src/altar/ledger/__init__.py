@@ -7,7 +7,7 @@ The log is a Merkle tree in an SQLite database, with signed checkpoints in the o
 from __future__ import annotations
 
 from altar.ledger.entry import Event, Intent, Outcome
-from altar.ledger.export import write_export
+from altar.ledger.export import read_checkpoint, write_export
 from altar.ledger.ledger import EntriesRefusedError, Ledger
 from altar.ledger.signer import FileSigner, Signer
 
@@ -19,5 +19,6 @@ __all__ = [
     "Ledger",
     "Outcome",
     "Signer",
+    "read_checkpoint",
     "write_export",
 ]

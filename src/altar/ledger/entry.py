@@ -68,9 +68,7 @@ class Intent:
             )
         )
         if not (
-            len(text) <= _SURELY_FITS
-            and text.isascii()
-            and len(self.arguments) == len(self.contract) == _DIGEST_LENGTH
+            len(text) <= _SURELY_FITS and text.isascii() and len(self.arguments) == len(self.contract) == _DIGEST_LENGTH
         ):
             _require_fit(self, digests=("arguments", "contract"))
 
@@ -246,9 +244,7 @@ def _require_fit(entry: Intent | Outcome | Event | Start, *, digests: tuple[str,
                 f"The {name} digest of an {kind} must be 'sha256:' and 64 hex digits, "
                 f"not {getattr(entry, name)[:80]!r}",
             )
-    if isinstance(entry, Outcome) and not (
-        type(entry.attempts) is type(entry.intent) is int and entry.attempts >= 0
-    ):
+    if isinstance(entry, Outcome) and not (type(entry.attempts) is type(entry.intent) is int and entry.attempts >= 0):
         raise ValidationError(
             "MALFORMED_REQUEST",
             f"An outcome needs whole numbers, not intent {entry.intent!r} and attempts {entry.attempts!r}",

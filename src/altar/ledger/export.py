@@ -10,7 +10,7 @@ import base64
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,9 +18,9 @@ import orjson
 
 from altar.adm.errors import ConfigurationError
 from altar.ledger.log import parse_note
-from altar.ledger.sqlite import APPLICATION_ID, damaged
+from altar.ledger.sqlite import APPLICATION_ID, damaged, translated
 
-__all__ = ["write_export"]
+__all__ = ["read_checkpoint", "write_export"]
 
 
 def write_export(
@@ -35,42 +35,58 @@ def write_export(
     A host may be writing to the log meanwhile: what is exported is one moment of it.
     `progress(done, total)` is called every 1000 entries and at the end.
     Memory does not grow with the log.
-    Raises `ConfigurationError`: ENVIRONMENT_ERROR when there is no log, LOG_DAMAGED when it cannot be read.
+    Raises `ConfigurationError`: ENVIRONMENT_ERROR when there is no log, LOG_DAMAGED when it is not intact,
+    and LOG_UNAVAILABLE when another program keeps it locked.
     """
     path = Path(store_path)
-    if not path.is_file():
-        raise ConfigurationError("ENVIRONMENT_ERROR", f"There is no ledger at {str(path)!r}")
     seal = hashlib.sha256()
-    try:
-        with closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        ) as db:
-            db.execute("BEGIN")
-            total = _size(db, path)
-            for line in _lines(db, path, vkey=vkey, total=total, progress=progress or _ignore):
-                seal.update(line)
-                out.write(line)
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise damaged(str(path), "it cannot be read", detail=str(error)) from error
+    with _reading(path) as db:
+        (last,) = db.execute("SELECT max(seq) FROM entries").fetchone()
+        total = 0 if last is None else int(last) + 1
+        for line in _lines(db, path, vkey=vkey, total=total, progress=progress or _ignore):
+            seal.update(line)
+            out.write(line)
     out.write(_line({"end": f"sha256:{seal.hexdigest()}"}))
     return total
 
 
-def _size(db: sqlite3.Connection, path: Path) -> int:
-    """Give the number of entries, after a look whether this is a log at all."""
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION_ID:
-        raise damaged(str(path), "it is no ledger")
-    (last,) = db.execute("SELECT max(seq) FROM entries").fetchone()
-    return 0 if last is None else int(last) + 1
+def read_checkpoint(store_path: str | Path) -> str:
+    """Give the newest signed checkpoint of the log at `store_path`.
+
+    Kept elsewhere, it lets an auditor prove later that nothing before it was changed or taken away.
+    Raises as `write_export` does.
+    """
+    path = Path(store_path)
+    with _reading(path) as db:
+        return _newest_note(db, path).decode()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a log for reading one moment of it, beside a host that may be writing."""
+    if not path.is_file():
+        raise ConfigurationError("ENVIRONMENT_ERROR", f"There is no ledger at {str(path)!r}")
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    try:
+        with (
+            translated(str(path)),
+            closing(sqlite3.connect(address, uri=True, timeout=1, isolation_level=None)) as db,
+        ):
+            (application,) = db.execute("PRAGMA application_id").fetchone()
+            if application != APPLICATION_ID:
+                raise damaged(str(path), "it is no ledger")
+            db.execute("BEGIN")
+            yield db
+    except UnicodeDecodeError as error:
+        raise damaged(str(path), "an entry is not UTF-8 text", detail=str(error)) from error
 
 
 def _lines(
     db: sqlite3.Connection, path: Path, *, vkey: str, total: int, progress: Callable[[int, int], None]
 ) -> Iterator[bytes]:
-    newest = db.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
+    """Give the export's lines in order, up to the last but one."""
     try:
-        origin = parse_note(newest[0] if newest else b"")[1].origin
+        origin = parse_note(_newest_note(db, path))[1].origin
     except ValueError as error:
         raise damaged(str(path), "its newest checkpoint is malformed", detail=str(error)) from error
     yield _line({"altar_audit_export": 1, "origin": origin, "size": total, "vkey": vkey})
@@ -85,6 +101,13 @@ def _lines(
     progress(expected, total)
     for size, note in db.execute("SELECT size, note FROM checkpoints ORDER BY size"):
         yield _line({"checkpoint": note.decode(), "size": size})
+
+
+def _newest_note(db: sqlite3.Connection, path: Path) -> bytes:
+    newest = db.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
+    if newest is None:
+        raise damaged(str(path), "it has no checkpoint")
+    return bytes(newest[0])
 
 
 def _line(members: dict[str, str | int]) -> bytes:

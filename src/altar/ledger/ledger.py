@@ -42,10 +42,10 @@ _log = logging.getLogger(__name__)
 class EntriesRefusedError(ExecutionError):
     """Some entries of a commit contradict the log, by a mistake of this process; the others are recorded.
 
-    `positions` are the places of the refused entries within the commit, counted from 0.
+    `seqs` has one item for each entry of the commit: its position in the log, or -1 when it was refused.
     """
 
-    positions: tuple[int, ...] = ()
+    seqs: tuple[int, ...] = ()
 
 
 class Ledger:
@@ -139,7 +139,7 @@ class Ledger:
         When they could not be written, `then(-1, error)` is called with LOG_UNAVAILABLE:
         nobody may rely on any of them being recorded.
         An outcome for an intent that has one already, or that does not exist, is refused alone:
-        `then` gets an `EntriesRefusedError` (INTERNAL), and the others stand in order from first_seq on.
+        `then` gets an `EntriesRefusedError` (INTERNAL), which says for each entry where it stands.
         """
         with self._gate:
             if not self._closed:
@@ -326,7 +326,7 @@ class Ledger:
         """Put a commit's entries into the batch, leaving out those that contradict the log."""
         bodies, time_ms, open_intents = batch.bodies, batch.time_ms, self._open_intents
         commit.first = batch.next_seq
-        seqs: list[int] = []
+        seqs = commit.seqs
         for position, entry in enumerate(commit.entries):
             seq = batch.first + len(bodies)
             if isinstance(entry, Outcome):
@@ -334,8 +334,8 @@ class Ledger:
                 if -position <= intent < 0:
                     intent = seqs[position + intent]
                 if open_intents.get(intent) != entry.invocation:
-                    commit.refused.append(position)
                     seqs.append(-1)
+                    commit.refused += 1
                     continue
                 bodies.append(entry.encode(time_ms, intent=intent))
                 batch.outcomes.append((intent, seq))
@@ -401,12 +401,13 @@ class Ledger:
 
 @dataclass(slots=True)
 class _Commit:
-    """One call of `commit` on its way: its entries, whom to tell, and what became of it."""
+    """One call of `commit` on its way: its entries, whom to tell, and what became of each entry."""
 
     entries: Sequence[Entry]
     then: Then
     first: int = -1
-    refused: list[int] = field(default_factory=list)
+    seqs: list[int] = field(default_factory=list)
+    refused: int = 0
 
     def answer(self, failure: AltarError | None) -> Callable[[], None]:
         """Make the call that tells what became of this commit."""
@@ -417,10 +418,10 @@ class _Commit:
         error = EntriesRefusedError(
             "INTERNAL",
             "An outcome does not belong to an intent that waits for one",
-            detail=f"positions {self.refused} of a commit of {len(self.entries)} entries",
+            detail=f"{self.refused} of a commit of {len(self.entries)} entries, placed at {self.seqs}",
         )
-        error.positions = tuple(self.refused)
-        first = self.first if len(self.refused) < len(self.entries) else -1
+        error.seqs = tuple(self.seqs)
+        first = self.first if self.refused < len(self.entries) else -1
         return lambda: self.then(first, error)
 
 

@@ -1,6 +1,6 @@
 """The Merkle tree over the entries and the signed statements about it.
 
-The tree is that of RFC 6962 and RFC 9162 with SHA-256: leaves are hashed after a 0 byte, nodes after a 1 byte.
+The tree is that of RFC 6962 and RFC 9162 with SHA-256: leaves are hashed after byte 0, nodes after byte 1.
 A checkpoint is the C2SP tlog-checkpoint text (origin, size, root) inside a C2SP signed note.
 Nothing here reads or writes files.
 """
@@ -155,9 +155,7 @@ def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
     return path[::-1]
 
 
-def verify_consistency(
-    *, old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]
-) -> bool:
+def verify_consistency(*, old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> bool:
     """Tell whether `proof` shows that the older tree is a beginning of the newer (RFC 9162 §2.1.4.2)."""
     if not 0 < old_size <= size:
         return False

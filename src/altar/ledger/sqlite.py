@@ -27,6 +27,7 @@ __all__ = [
     "StoredCheckpoint",
     "connect_sqlite",
     "damaged",
+    "translated",
 ]
 
 APPLICATION_ID = 0x414C5452  # "ALTR"
@@ -66,8 +67,14 @@ class StoredCheckpoint:
 
 
 def connect_sqlite(path: str) -> Connection:
-    """Open a database with Python's own `sqlite3`, leaving transactions to the caller."""
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=300)
+    """Open a database with Python's own `sqlite3`, leaving transactions to the caller.
+
+    The write-ahead log is moved into the file every 4000 pages (16 MB).
+    At SQLite's own 1000 the slowest commits took twice as long.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=300)
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    return connection
 
 
 class SqliteStore:
@@ -88,13 +95,13 @@ class SqliteStore:
         self._lock = _FileLock(self.path)
         try:
             _make_private(self.path)
-            with _translated(self.path):
+            with translated(self.path):
                 self._connection = connect(self.path)
         except BaseException:
             self._lock.release()
             raise
         try:
-            with _translated(self.path):
+            with translated(self.path):
                 self._prepare()
         except BaseException:
             self.close()
@@ -157,9 +164,7 @@ class SqliteStore:
     def entries_from(self, first: int) -> Iterator[EntryRow]:
         """Read entries from position `first` on, in order."""
         while not self._new:
-            found = self._select(
-                "SELECT seq, body, leaf FROM entries WHERE seq >= ? ORDER BY seq LIMIT 512", first
-            )
+            found = self._select("SELECT seq, body, leaf FROM entries WHERE seq >= ? ORDER BY seq LIMIT 512", first)
             yield from (EntryRow(*row) for row in found)
             if not found:
                 return
@@ -235,7 +240,7 @@ class SqliteStore:
         return int(value)
 
     def _select(self, sql: str, *parameters: int) -> list[Any]:
-        with _translated(self.path):
+        with translated(self.path):
             return list(self._connection.execute(sql, parameters))
 
 
@@ -247,6 +252,21 @@ def damaged(path: str, what: str, *, detail: str | None = None) -> Configuration
         hint=f"run `altar audit verify {path}` to see which entries are affected",
         detail=detail,
     )
+
+
+@contextlib.contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn the database's errors into ours; errors of ours pass."""
+    try:
+        yield
+    except AltarError:
+        raise
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGE:
+            raise damaged(path, "the database cannot be read", detail=str(error)) from error
+        raise ExecutionError(
+            "LOG_UNAVAILABLE", f"The ledger {path!r} cannot be read now", ran="no", detail=str(error)
+        ) from error
 
 
 class _FileLock:
@@ -295,21 +315,6 @@ def _out_of_reach(path: str, error: OSError) -> ConfigurationError:
         f"The ledger {path!r} cannot be opened: {error.strerror}",
         hint="its folder must exist and may be written by this user",
     )
-
-
-@contextlib.contextmanager
-def _translated(path: str) -> Iterator[None]:
-    """Turn the database's errors into ours; errors of ours pass."""
-    try:
-        yield
-    except AltarError:
-        raise
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGE:
-            raise damaged(path, "the database cannot be read", detail=str(error)) from error
-        raise ExecutionError(
-            "LOG_UNAVAILABLE", f"The ledger {path!r} cannot be read now", ran="no", detail=str(error)
-        ) from error
 
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}

@@ -1,9 +1,11 @@
 """The auditor's program: does this log hold what was once signed, all of it and unaltered?
 
-In comes a log, either the database that the writer keeps or an export of it, and the public half of the key that signs
+In comes a log, either the database that the writer keeps or an export of it, and the public half of the key
+that signs
 its checkpoints.
 Out comes a `Report` that says what was proved, and names every damaged entry, page or line.
-Nothing here is shared with the writer, and no other part of ALTAR is imported: the standard library reads the files
+Nothing here is shared with the writer, and no other part of ALTAR is imported: the standard library reads
+the files
 (SQLite's own library is not trusted with that), and `cryptography` checks the signatures.
 The formats are described in docs/reference/audit-format.md.
 """
@@ -23,6 +25,8 @@ from altar.verify.report import Finding, Findings, Location, Report
 
 __all__ = ["Finding", "Location", "Report", "locate", "verify"]
 
+_READINGS = 3
+
 
 def verify(
     path: str | PathLike[str],
@@ -33,24 +37,33 @@ def verify(
 ) -> Report:
     """Check the log at `path` and say what was proved.
 
-    `path` is a database (`ledger.db`, with its `-wal` beside it if the writer was killed) or an export; which of the
+    `path` is a database (`ledger.db`, with its `-wal` beside it if the writer was killed) or an export;
+    which of the
     two is seen from its content.
     `vkey` is the verifier key in the form "<name>+<key id>+<base64>", from a source you trust.
     `since` is the text of a signed checkpoint obtained elsewhere: the log must go on from it.
     `progress` is called now and then with the number of entries checked so far.
 
+    A file that is changed meanwhile is read again, three times at most.
     Whatever the file holds, the answer is a report, never an exception.
-    Raises ValueError if `vkey` is not a verifier key or `since` is not signed by it, OSError if the file cannot be read.
+    Raises ValueError if `vkey` is not a verifier key or `since` is not signed by it, OSError if the file
+    cannot be read.
     """
     key = parse_vkey(vkey)
     elsewhere = _open_since(since, key)
     file = Path(path)
-    findings = Findings()
     kind = _kind(file)
-    if kind == "database":
-        log = database.check_database(file, findings, key=key, since=elsewhere, progress=progress)
+    for _ in range(_READINGS):
+        findings = Findings()
+        before = database.fingerprint(file)
+        if kind == "database":
+            log = database.check_database(file, findings, key=key, since=elsewhere, progress=progress)
+        else:
+            log = export.check_export(file, findings, key=key, vkey=vkey, since=elsewhere, progress=progress)
+        if not findings or before == database.fingerprint(file):
+            break
     else:
-        log = export.check_export(file, findings, key=key, vkey=vkey, since=elsewhere, progress=progress)
+        findings.add("file", "was changed while it was read: verify an export, or a copy that nobody writes")
     size = len(log.outcome_of)
     return Report(
         ok=not findings,
@@ -69,7 +82,9 @@ def verify(
 
 
 def locate(path: str | PathLike[str], offset: int) -> Location:
-    """Say what the byte at `offset` of a database, its write-ahead log or an export is for, and whether it is used.
+    """Say what the byte at `offset` of a log's file is for, and whether it is used at all.
+
+    The file may be a database, its write-ahead log, or an export.
 
     Raises ValueError if the file has no such byte, OSError if it cannot be read.
     """
@@ -121,15 +136,13 @@ def _statement(log: LogCheck, findings: Findings, key: Key, since: Checkpoint | 
         said.append(f"The {tail} entries after them are not proved by any signature.")
     if since is None:
         said.append(
-            "That the log was not rolled back or forked is proved only against a checkpoint obtained elsewhere, "
-            "and none was given."
+            "That the log was not rolled back or forked is proved only against a checkpoint obtained "
+            "elsewhere, and none was given."
         )
     elif log.since_proved:
         said.append(f"The log goes on from the checkpoint over {since.size} entries obtained elsewhere.")
     else:
-        said.append(
-            f"It is not proved that the log goes on from the checkpoint over {since.size} entries obtained elsewhere."
-        )
+        said.append(f"It is not proved that the log goes on from the checkpoint over {since.size} entries given.")
     return " ".join(said)
 
 
@@ -137,6 +150,7 @@ def _until(time: int | None) -> str:
     if time is None:
         return ""
     try:
-        return f"; the last of them is of {datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec='seconds')}"
+        moment = datetime.fromtimestamp(time / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return ""
+    return f"; the last of them is of {moment.isoformat(timespec='seconds')}"

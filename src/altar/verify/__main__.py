@@ -34,16 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m altar.verify",
-        description="Check an audit log, or an export of one, against the public key that signs its checkpoints.",
+        description="Check an audit log, or an export of one, against the key that signs its checkpoints.",
     )
     parser.add_argument("path", help="the database or the export")
     parser.add_argument("--vkey", help="the verifier key: name+id+key")
     parser.add_argument("--vkey-file", help="a file that holds the verifier key")
     parser.add_argument("--since", metavar="FILE", help="a signed checkpoint obtained elsewhere")
     parser.add_argument("--json", action="store_true", help="answer in JSON")
-    parser.add_argument(
-        "--locate", type=int, metavar="OFFSET", help="say what this byte of the file is for, and stop"
-    )
+    parser.add_argument("--locate", type=int, metavar="OFFSET", help="say what this byte of the file is for, and stop")
     return parser
 
 
@@ -52,9 +50,7 @@ def _vkey(options: argparse.Namespace) -> str:
     if (options.vkey is None) == (options.vkey_file is None):
         raise ValueError("give the verifier key by --vkey or by --vkey-file")
     return (
-        str(options.vkey)
-        if options.vkey is not None
-        else Path(options.vkey_file).read_text(encoding="utf-8").strip()
+        str(options.vkey) if options.vkey is not None else Path(options.vkey_file).read_text(encoding="utf-8").strip()
     )
 
 
@@ -67,9 +63,10 @@ def _show_report(report: Report, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(dataclasses.asdict(report)) + "\n")
         return
+    counts = f"{report.entries} entries, {report.intents} intents, {report.outcomes} outcomes"
     lines = [
         f"{'ok' if report.ok else 'DAMAGED'}: {report.kind} of {report.origin or 'an unknown log'}",
-        f"{report.entries} entries, {report.intents} intents, {report.outcomes} outcomes, {report.open_intents} open",
+        f"{counts}, {report.open_intents} open",
     ]
     for finding in report.findings:
         place = f" (byte {finding.offset})" if finding.offset is not None else ""

@@ -1,6 +1,7 @@
 """The log as the writer keeps it: an SQLite database, read page by page without SQLite.
 
-`check_database` feeds a `LogCheck` from the file and checks everything that is not the log itself: the file header,
+`check_database` feeds a `LogCheck` from the file and checks everything that is not the log itself: the file
+header,
 the schema, the trees of pages, and the table of outcomes.
 Every byte that means something is compared with something else, so that a change of any one is found.
 `locate_in_database` says what a byte of the file is for.
@@ -11,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from altar.verify.log import NO_INTENT, OPEN, UNKNOWN, CheckpointRow, EntryRow, LogCheck
@@ -26,7 +28,7 @@ from altar.verify.sqlite_pages import (
     read_integer,
     read_record,
 )
-from altar.verify.tables import KEY_WORDS, Claims, Visit, describe, walk
+from altar.verify.tables import KEY_WORDS, Claims, Visit, describe, walk, walk_freelist
 
 MAGIC = b"SQLite format 3\x00"
 ROOTS = {"entries": 2, "outcomes": 3, "checkpoints": 4}
@@ -35,7 +37,7 @@ ROOTS = {"entries": 2, "outcomes": 3, "checkpoints": 4}
 SCHEMA = {
     "entries": "CREATE TABLE entries (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, leaf BLOB NOT NULL)",
     "outcomes": "CREATE TABLE outcomes (intent INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
-    "checkpoints": "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note BLOB NOT NULL, frontier BLOB NOT NULL)",
+    "checkpoints": ("CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note BLOB NOT NULL, frontier BLOB NOT NULL)"),
 }
 
 _LEAF_HASH = 32
@@ -59,7 +61,7 @@ def check_database(
             findings,
             key=key,
             checkpoints=_checkpoints(pages, claims, findings),
-            most=max(pages.file_size, pages.count * PAGE) // _SMALLEST_ENTRY,
+            most=(pages.file_size + len(pages.in_wal) * PAGE) // _SMALLEST_ENTRY,
             since=since,
             progress=progress,
         )
@@ -67,13 +69,24 @@ def check_database(
             log.add(row)
         log.finish()
         _check_outcomes(pages, claims, findings, log)
+        for _ in walk_freelist(pages, claims, findings):
+            pass
         claims.tell_unclaimed(pages.count)
         _check_header(pages, findings, log.sqlite_versions)
         if pages.wal is not None and pages.wal.frames == 0 and pages.count == 0:
-            findings.add(
-                "write-ahead log: header", "holds no committed transaction, and the file is empty", offset=0
-            )
+            findings.add("write-ahead log: header", "holds no committed transaction, and the file is empty", offset=0)
     return log
+
+
+def fingerprint(path: Path) -> tuple[int, int, bytes]:
+    """Return what changes when the main file, or the beginning of its write-ahead log, is written."""
+    status = path.stat()
+    wal = path.with_name(path.name + "-wal")
+    header = b""
+    if wal.exists():
+        with wal.open("rb") as file:
+            header = file.read(32)
+    return status.st_size, status.st_mtime_ns, header
 
 
 def locate_in_database(path: Path, offset: int) -> Location:
@@ -83,17 +96,13 @@ def locate_in_database(path: Path, offset: int) -> Location:
         number = offset // PAGE + 1
         at = offset % PAGE
         if number in pages.in_wal:
-            return Location(
-                f"page {number}, superseded by the write-ahead log (unused)", used=False, page=number
-            )
+            return Location(f"page {number}, superseded by the write-ahead log (unused)", used=False, page=number)
         if number == 1 and at < _SCHEMA_HEADER:
             _, name, _ = _HEADER[bisect_right(_HEADER_STARTS, at) - 1]
             return Location(f"page 1: file header, {name}", used=True, page=1)
         visit = _find(pages, number, findings)
         if visit is None or visit.page.kind == "none":
-            return Location(
-                f"page {number}, which belongs to no table or cannot be read", used=True, page=number
-            )
+            return Location(f"page {number}, which belongs to no table or cannot be read", used=True, page=number)
         return _locate_in_page(visit, at)
 
 
@@ -107,8 +116,7 @@ _HEADER: tuple[tuple[int, str, bytes | None], ...] = (
     (21, "payload fractions", b"\x40\x20\x20"),
     (24, "change counter", None),
     (28, "page count", None),
-    (32, "freelist trunk", bytes(4)),
-    (36, "freelist count", bytes(4)),
+    (32, "freelist", None),
     (40, "schema cookie", b"\x00\x00\x00\x03"),
     (44, "schema format", b"\x00\x00\x00\x04"),
     (48, "cache size", bytes(4)),
@@ -137,14 +145,13 @@ def _check_header(pages: Pages, findings: Findings, versions: set[int]) -> None:
         "change counter": {data[92:96]},
         "version-valid-for": {counter},
         "page count": {count},
+        "freelist": {data[32:40]},  # compared with the pages themselves by walk_freelist
         "SQLite version": {version.to_bytes(8, "big")[4:] for version in versions},
     }
-    for (start, name, fixed), (end, _, _) in zip(_HEADER, _HEADER[1:], strict=False):
+    for (start, name, fixed), (end, _, _) in pairwise(_HEADER):
         value = data[start:end]
         if value not in ({fixed} if fixed is not None else wanted[name]):
-            due = " or ".join(
-                sorted(each.hex() for each in ({fixed} if fixed is not None else wanted[name]) if each)
-            )
+            due = " or ".join(sorted(each.hex() for each in ({fixed} if fixed is not None else wanted[name]) if each))
             what = f"is {value.hex()}, and should be {due or 'named by a start entry'}"
             findings.add(f"page 1: file header, {name}", what, page=1, offset=pages.offset(1, start))
 
@@ -195,20 +202,14 @@ def _leaves(pages: Pages, table: str, claims: Claims, findings: Findings) -> Ite
 def _entries(pages: Pages, claims: Claims, findings: Findings) -> Iterator[EntryRow]:
     """Yield the entries in order; a cell that cannot be read is named by the entry it must hold."""
     for visit in _leaves(pages, "entries", claims, findings):
-        first = _first_entry(visit.page.cells)
-        for index, cell in enumerate(visit.page.cells):
-            seq = first + index
+        for seq, cell in zip(_numbers(visit), visit.page.cells, strict=True):
             where = f"entry {seq}"
             if cell is None:
-                findings.add(
-                    where, f"its cell cannot be read ({describe(visit)})", seq=seq, page=visit.number
-                )
+                findings.add(where, f"its cell cannot be read ({describe(visit)})", seq=seq, page=visit.number)
                 continue
             offset = pages.offset(visit.number, cell.start)
             if cell.key != seq:
-                findings.add(
-                    where, f"is stored under the number {cell.key}", seq=seq, page=visit.number, offset=offset
-                )
+                findings.add(where, f"is stored under the number {cell.key}", seq=seq, page=visit.number, offset=offset)
             try:
                 columns = _columns(visit.data, cell, 3)
                 body, leaf = read_blob(visit.data, columns[1]), read_blob(visit.data, columns[2])
@@ -220,13 +221,22 @@ def _entries(pages: Pages, claims: Claims, findings: Findings) -> Iterator[Entry
             yield EntryRow(seq, body, leaf, where, visit.number, offset)
 
 
-def _first_entry(cells: list[Cell | None]) -> int:
-    """Return the number of the first entry on a leaf, by the vote of its keys: they must be consecutive."""
+def _numbers(visit: Visit) -> list[int]:
+    """Return the number of each entry on a leaf.
+
+    That is its key, as long as the keys go up within the bounds of the leaf.
+    If they do not, one of them is damaged: then the others vote, because entries on a leaf are consecutive.
+    """
+    cells = visit.page.cells
     keys = [cell.key for cell in cells if cell is not None]
-    if keys and len(keys) == len(cells) and keys[-1] - keys[0] == len(keys) - 1 and keys == sorted(keys):
-        return keys[0]
+    low = -1 if visit.low is None else visit.low
+    upward = all(a < b for a, b in pairwise([low, *keys]))
+    if len(keys) == len(cells) and upward and (visit.high is None or not keys or keys[-1] <= visit.high):
+        return keys
     votes = Counter(cell.key - index for index, cell in enumerate(cells) if cell is not None)
-    return votes.most_common(1)[0][0] if votes else 0
+    votes[low + 1] += 1
+    first = votes.most_common(1)[0][0]
+    return list(range(first, first + len(cells)))
 
 
 def _checkpoints(pages: Pages, claims: Claims, findings: Findings) -> Iterator[CheckpointRow]:
@@ -308,16 +318,25 @@ def _find(pages: Pages, number: int, findings: Findings) -> Visit | None:
     claims = Claims(findings)
     if number == 1:
         data = pages.read(1)
-        return (
-            None
-            if data is None
-            else Visit("sqlite_schema", 1, data, parse_page(data, _SCHEMA_HEADER), None, None)
-        )
+        return None if data is None else Visit("sqlite_schema", 1, data, parse_page(data, _SCHEMA_HEADER), None, None)
     for table, root in ROOTS.items():
         for visit in walk(pages, table, root, claims, findings):
             if visit.number == number:
                 return visit
     return None
+
+
+def _locate_in_freelist(pages: Pages, number: int, at: int) -> Location:
+    """Say what byte `at` of a page is for that belongs to no table."""
+    findings = Findings()
+    for trunk, leaves in walk_freelist(pages, Claims(findings), findings):
+        if number in leaves:
+            return Location(f"page {number}, a free page (unused)", used=False, page=number)
+        if number == trunk and at < 8 + 4 * len(leaves):
+            return Location(f"page {number}: freelist", used=True, page=number)
+        if number == trunk:
+            return Location(f"page {number}, free room (unused)", used=False, page=number)
+    return Location(f"page {number}, which belongs to no table or cannot be read", used=True, page=number)
 
 
 def _locate_in_page(visit: Visit, at: int) -> Location:
@@ -344,7 +363,7 @@ def _cell_location(visit: Visit, index: int, what: str) -> Location:
     """Name a cell, and the entry in it if there is one."""
     seq = None
     if visit.table == "entries" and visit.page.kind == "leaf":
-        seq = _first_entry(visit.page.cells) + index
+        seq = _numbers(visit)[index]
     return Location(f"page {visit.number}, {what} ({describe(visit)})", used=True, seq=seq, page=visit.number)
 
 
@@ -352,9 +371,7 @@ def _part(visit: Visit, cell: Cell, at: int) -> str:
     """Say which row a byte belongs to, and to which column of it."""
     if visit.page.kind == "interior":
         return f"the pages up to {KEY_WORDS[visit.table]} {cell.key}"
-    row = {"entries": "entry", "outcomes": "the outcome of intent", "checkpoints": "checkpoint"}.get(
-        visit.table, "row"
-    )
+    row = {"entries": "entry", "outcomes": "the outcome of intent", "checkpoints": "checkpoint"}.get(visit.table, "row")
     names = {"entries": ("body", "leaf hash"), "outcomes": ("outcome",), "checkpoints": ("note", "frontier")}
     try:
         columns = read_record(visit.data, cell.payload, cell.end)

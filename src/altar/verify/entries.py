@@ -105,7 +105,7 @@ class Tree:
         """Return a tree that goes on from here by itself."""
         other = Tree()
         other.size = self.size
-        other._roots = list(self._roots)  # noqa: SLF001 - its own kind
+        other._roots = list(self._roots)
         return other
 
 
@@ -150,8 +150,7 @@ def _format_one(value: object) -> bool:
 
 _EVERY: dict[str, Callable[[object], bool]] = {"kind": _name, "time": _count, "v": _format_one}
 _KINDS: dict[str, dict[str, Callable[[object], bool]]] = {
-    "start": _EVERY
-    | {"epoch": _from_one, "host": _text, "log": _name, "software": _text, "sqlite": _from_one},
+    "start": _EVERY | {"epoch": _from_one, "host": _text, "log": _name, "software": _text, "sqlite": _from_one},
     "stop": _EVERY | {"epoch": _from_one},
     "intent": _EVERY
     | {

@@ -1,6 +1,7 @@
 """The log as it is handed out: one text file, JSON Lines, strict to the byte.
 
-`check_export` feeds a `LogCheck` from the file and checks the lines around the entries: the first, the checkpoints, and
+`check_export` feeds a `LogCheck` from the file and checks the lines around the entries: the first, the
+checkpoints, and
 the last with the digest of all before it.
 The file is read twice, line by line, and never held in memory.
 """
@@ -113,9 +114,7 @@ def _read_frame(file: BinaryIO, findings: Findings) -> _Frame:
         elif line.data.startswith(b'{"checkpoint"'):
             _read_checkpoint(line, frame, findings)
         elif not line.data.startswith(b'{"entry"'):
-            findings.add(
-                f"line {line.number}", "is none of header, entry, checkpoint and end", offset=line.offset
-            )
+            findings.add(f"line {line.number}", "is none of header, entry, checkpoint and end", offset=line.offset)
         elif frame.checkpoints:
             findings.add(f"line {line.number}", "is an entry after a checkpoint", offset=line.offset)
         digest.update(line.data)
@@ -220,7 +219,7 @@ def _leaf(text: str) -> bytes | None:
 
 
 def _members(line: _Line, types: dict[str, type]) -> dict[str, object] | str:
-    """Return the members of a line, or what is wrong with it: canonical JSON, exactly these members and types."""
+    """Return the members of a line if it is canonical JSON with exactly these; else what is wrong with it."""
     if not line.data.endswith(b"\n"):
         return "does not end in a line feed, or is far too long"
     try:

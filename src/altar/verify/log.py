@@ -1,7 +1,8 @@
 """The checks over a whole log, whatever file it was read from.
 
 `LogCheck` is fed the entries in order, and takes the checkpoints from an iterator as it reaches their sizes.
-It checks each entry, the order of starts and stops, that an intent has at most one outcome, and that every signed
+It checks each entry, the order of starts and stops, that an intent has at most one outcome, and that every
+signed
 checkpoint states the root which the entries give.
 What is wrong goes into `Findings`; what was counted and proved is read from the attributes afterwards.
 """
@@ -37,7 +38,7 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
-    """One stored checkpoint: the size it is filed under, the note, the frontier if there is one, and where it stands."""
+    """One stored checkpoint: the size it is filed under, its note, its frontier, and where it stands."""
 
     size: int
     note: bytes
@@ -50,7 +51,8 @@ class CheckpointRow:
 class LogCheck:
     """Checks a log entry by entry; see `add` and `finish`.
 
-    `most` is an upper bound on the number of entries that the file can hold: a greater number is damage, not a gap.
+    `most` is an upper bound on the number of entries that the file can hold: a greater number is damage,
+    not a gap.
     `since` is a checkpoint obtained elsewhere, already found to be signed by the same key, or None.
     """
 
@@ -74,7 +76,7 @@ class LogCheck:
         self.verified_size = 0
         self.verified_time: int | None = None
         self.since_proved = False
-        # For each entry: NO_INTENT, OPEN, UNKNOWN (it could not be read), or the number of the intent's outcome.
+        # For each entry: NO_INTENT, OPEN, UNKNOWN (it could not be read), or the number of its outcome.
         self.outcome_of = array("q")
         self._findings = findings
         self._key = key
@@ -83,6 +85,7 @@ class LogCheck:
         self._progress = progress
         self._life = _Life(findings)
         self._unreadable = 0
+        self._astray = False
         self._time: int | None = None
         self._tree = Tree()  # over the entries as they are
         self._stored: Tree | None = None  # over the stored leaf hashes, once these differ
@@ -99,15 +102,14 @@ class LogCheck:
         """Take the next entry; numbers must go up, and a gap is a finding."""
         expected = len(self.outcome_of)
         if not expected <= row.seq <= self._most:
-            self._findings.add(
-                row.where,
-                f"its number does not follow: {expected} was expected",
-                page=row.page,
-                offset=row.offset,
-            )
+            if not self._astray:  # told once: those behind it have no other chance
+                what = f"its number does not follow: {expected} was expected"
+                self._findings.add(row.where, what, page=row.page, offset=row.offset)
+            self._astray = True
             return
+        self._astray = False
         if row.seq > expected:
-            self._miss(expected, row.seq)
+            self._miss(expected, row)
         self.entries += 1
         self._check_entry(row)
         self._reach()
@@ -115,14 +117,14 @@ class LogCheck:
             self._progress(self.entries)
 
     def finish(self) -> None:
-        """Check what only the end can show: checkpoints beyond it, intents left open, the checkpoint from elsewhere."""
+        """Check what only the end can show: checkpoints beyond it, open intents, the one from elsewhere."""
         size = len(self.outcome_of)
         beyond = 0
         while self._next is not None:
             if not beyond:
                 self._findings.add(
                     self._next.where,
-                    f"covers {self._next.size} entries, but only {size} are there: the end of the log is missing",
+                    f"covers {self._next.size} entries, {size} are there: the end of the log is missing",
                     page=self._next.page,
                     offset=self._next.offset,
                 )
@@ -203,12 +205,14 @@ class LogCheck:
             return f"the outcome and its intent {intent} name different invocations"
         return None
 
-    def _miss(self, first: int, after: int) -> None:
-        """Note that the entries from `first` to `after` - 1 are not there."""
-        name = f"entry {first}" if after == first + 1 else f"entries {first}–{after - 1}"
-        self._findings.add(name, "missing", seq=first if after == first + 1 else None)
-        self._unreadable += after - first
-        self.outcome_of.extend([UNKNOWN] * (after - first))
+    def _miss(self, first: int, row: EntryRow) -> None:
+        """Note that the entries from `first` up to before `row` are not there."""
+        count = row.seq - first
+        name = f"entry {first}" if count == 1 else f"entries {first}–{row.seq - 1}"
+        seq = first if count == 1 else None
+        self._findings.add(name, f"missing before {row.where}", seq=seq, page=row.page, offset=row.offset)
+        self._unreadable += count
+        self.outcome_of.extend([UNKNOWN] * count)
         self._whole = False
         self._life.forget()
 
@@ -228,7 +232,7 @@ class LogCheck:
             self._advance()
 
     def _read_checkpoint(self, row: CheckpointRow) -> Checkpoint | None:
-        """Return what the checkpoint states if its signature and its words are right; else a finding and None."""
+        """Return what the checkpoint states if its signature and words are right; else None."""
         try:
             signed = open_note(row.note, self._key)
         except NoteError as error:
@@ -277,7 +281,8 @@ class LogCheck:
         elif self._explained:
             what = f"{who} fits the stored leaf hashes, not the entries: these were changed after signing"
         else:
-            what = f"{who} states another root: something in entries {self.verified_size}–{first.size - 1} was changed"
+            suspects = f"entries {self.verified_size}–{first.size - 1}"
+            what = f"{who} states another root: something in {suspects} was changed"
         self._findings.add(first.where, what, page=first.page, offset=first.offset)
 
     def _check_open(self) -> None:
@@ -292,9 +297,7 @@ class LogCheck:
                     seq=seq,
                 )
             elif seq < self._life.newest_start:
-                self._findings.add(
-                    f"entry {seq}", "an intent without outcome from before the newest start", seq=seq
-                )
+                self._findings.add(f"entry {seq}", "an intent without outcome from before the newest start", seq=seq)
 
     def _check_since(self, since: Checkpoint, size: int) -> None:
         """The log must go on from the checkpoint obtained elsewhere."""
@@ -305,7 +308,7 @@ class LogCheck:
         elif since.size > size:
             self._findings.add(
                 "since",
-                f"rollback: a checkpoint over {since.size} entries was seen elsewhere, and only {size} are there",
+                f"rollback: a checkpoint over {since.size} entries was seen elsewhere, {size} are there",
             )
         elif not self.since_proved and self._whole:
             self._findings.add(
@@ -332,7 +335,7 @@ class LogCheck:
 
 
 class _Life:
-    """The starts and stops of a log: epochs go up by one, and nothing is written between a stop and the next start."""
+    """The starts and stops of a log: epochs go up by one, and nothing comes between a stop and a start."""
 
     def __init__(self, findings: Findings) -> None:
         self.stopped = False

@@ -1,6 +1,7 @@
 """Signed checkpoints: the C2SP signed-note form, Ed25519, one key.
 
-In come the bytes of a note and the verifier key; out comes the `Checkpoint` that the key signed, or a `NoteError`
+In come the bytes of a note and the verifier key; out comes the `Checkpoint` that the key signed, or a
+`NoteError`
 that says in words why the note proves nothing.
 """
 
@@ -53,9 +54,7 @@ def parse_vkey(text: str) -> Key:
         raise ValueError(f"not a verifier key: {text!r} does not hold an Ed25519 public key")
     key_id = hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4]
     if written_id != key_id.hex():
-        raise ValueError(
-            f"not a verifier key: the key id {written_id!r} does not belong to {name!r} and its key"
-        )
+        raise ValueError(f"not a verifier key: the key id {written_id!r} does not belong to {name!r} and its key")
     return Key(name=name, key_id=key_id, public=raw[1:])
 
 

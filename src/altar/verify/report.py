@@ -1,17 +1,22 @@
 """What a verification answers with: findings, the report, and where a byte of a file belongs.
 
 These are plain values.
-A `Finding` names one thing that is wrong and where; a `Report` sums up a whole log; a `Location` says what one byte is for.
+A `Finding` names one thing that is wrong and where; a `Report` sums up a whole log; a `Location` says what
+one byte is for.
 `Findings` is the list that the checks write into while they run.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
 MOST_FINDINGS = 200
 """How many findings are kept in full; the rest is only counted."""
+
+MOST_OF_A_PAGE = 8
+"""How many findings about one page are kept, so that one bad page does not crowd out the others."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,8 @@ class Finding:
     `where` names the place in words: "entry 17", "checkpoint 4096", "page 12: entries leaf, entries 40–57",
     "line 3 (entry 1)".
     `what` says what is wrong with it.
-    `seq` is the number of the entry, `page` the page of the database, `offset` the byte in the file at which the
+    `seq` is the number of the entry, `page` the page of the database, `offset` the byte in the file at
+    which the
     damaged thing begins; each is None where it does not apply.
     """
 
@@ -63,7 +69,8 @@ class Location:
     """What one byte of a file is for.
 
     `text` says it in words.
-    `used` is false for bytes that carry no meaning, such as the free space of a page: a change there changes nothing.
+    `used` is false for bytes that carry no meaning, such as the free space of a page: a change there
+    changes nothing.
     `seq` is the entry and `page` the page that the byte belongs to, or None.
     """
 
@@ -74,12 +81,13 @@ class Location:
 
 
 class Findings:
-    """The findings so far; more than `MOST_FINDINGS` are counted but not kept."""
+    """The findings so far; too many of them, or too many about one page, are counted but not kept."""
 
     def __init__(self) -> None:
         """Start with none."""
         self._kept: list[Finding] = []
         self._more = 0
+        self._of_page: Counter[int] = Counter()
 
     def add(
         self,
@@ -91,7 +99,9 @@ class Findings:
         offset: int | None = None,
     ) -> None:
         """Note one thing that is wrong; the arguments are those of `Finding`."""
-        if len(self._kept) < MOST_FINDINGS:
+        if page is not None:
+            self._of_page[page] += 1
+        if len(self._kept) < MOST_FINDINGS and (page is None or self._of_page[page] <= MOST_OF_A_PAGE):
             self._kept.append(Finding(where, what, seq, page, offset))
         else:
             self._more += 1

@@ -1,6 +1,7 @@
 """Pages of an SQLite database, read without SQLite.
 
-`Pages` gives the bytes of each page as SQLite would see them: the newest committed frame of the write-ahead log, else
+`Pages` gives the bytes of each page as SQLite would see them: the newest committed frame of the write-ahead
+log, else
 the main file.
 `parse_page` takes a page of a table's b-tree apart and accounts for every byte of it.
 `read_record` takes a row apart.
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, Self
 
 from altar.verify.report import Findings
 from altar.verify.wal import read_wal
@@ -36,7 +37,7 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: it spans `start`–`end` in its page, has a key, and a payload from `payload` on or a child page."""
+    """One cell: it spans `start`–`end` in its page, and has a key, and a payload or a child page."""
 
     start: int
     end: int
@@ -65,10 +66,10 @@ class Page:
 
 
 class Pages:
-    """The pages of a database file together with its write-ahead log; a context manager that closes the file."""
+    """The pages of a database file together with its write-ahead log; use it in a `with`."""
 
     def __init__(self, path: Path, findings: Findings) -> None:
-        """Open `path`, and read the frames of `<path>-wal` if there is one; OSError if it cannot be opened."""
+        """Open `path`, and read the frames of `<path>-wal` if there is one; OSError if there is no file."""
         wal_path = path.with_name(path.name + "-wal")
         self.wal = read_wal(wal_path, findings) if wal_path.exists() else None
         self._file = path.open("rb")
@@ -93,7 +94,7 @@ class Pages:
                 offset=self.count * PAGE,
             )
 
-    def __enter__(self) -> Pages:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 
@@ -114,14 +115,15 @@ class Pages:
         return data if len(data) == PAGE else None
 
     def offset(self, number: int, at: int = 0) -> int | None:
-        """Return where byte `at` of page `number` stands in the main file, or None if the page comes from the log."""
+        """Return where byte `at` of page `number` is in the main file; None if the page is in the WAL."""
         return None if number in self.in_wal else (number - 1) * PAGE + at
 
 
 def parse_page(data: bytes, start: int = 0) -> Page:
     """Take a b-tree page apart; its header begins at `start` (100 on page 1, else 0).
 
-    Nothing is raised: what does not add up is listed in `defects`, and what can be read all the same is returned.
+    Nothing is raised: what does not add up is listed in `defects`, and what can be read all the same is
+    returned.
     """
     kind = data[start]
     if kind not in {_INTERIOR, _LEAF}:
@@ -133,9 +135,7 @@ def parse_page(data: bytes, start: int = 0) -> Page:
     freeblock, count, page.content, fragments = struct.unpack_from(">HHHB", data, start + 1)
     page.array_end = page.head + 2 * count
     if not page.array_end <= page.content <= PAGE:
-        page.defects.append(
-            (f"{count} cells and a content area from {page.content} on do not fit in", start + 3)
-        )
+        page.defects.append((f"{count} cells and a content area from {page.content} on do not fit in", start + 3))
         if page.array_end > PAGE:
             return page
     if kind == _INTERIOR:
@@ -191,7 +191,7 @@ def read_blob(data: bytes, column: tuple[int, int, int]) -> bytes:
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return (value, offset after it) of the varint at `at`; RecordError if it runs out or is not the shortest."""
+    """Return (value, offset after it) of the varint at `at`; RecordError if it is not the shortest."""
     try:
         byte = data[at]
         if byte < 0x80:

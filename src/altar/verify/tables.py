@@ -2,15 +2,17 @@
 
 `walk` yields the pages of one table in the order of their keys, and notes whatever does not fit together.
 `Visit` is one page with what it holds, and `describe` says that in words.
+`walk_freelist` yields the pages that belong to no table because they are free.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from altar.verify.report import Findings
-from altar.verify.sqlite_pages import LOCK_PAGE, Page, Pages, parse_page
+from altar.verify.sqlite_pages import LOCK_PAGE, PAGE, Page, Pages, parse_page
 
 KEY_WORDS = {
     "sqlite_schema": "rows",
@@ -94,7 +96,7 @@ class Claims:
 
 
 def walk(pages: Pages, table: str, root: int, claims: Claims, findings: Findings) -> Iterator[Visit]:
-    """Yield the pages of the table whose tree begins at page `root`, interior pages before what is below them."""
+    """Yield the pages of the table whose tree begins at page `root`, each before what is below it."""
     todo: list[_Descend | _Separate] = [_Descend(root, 1, None, None, 0)]
     largest: int | None = None
     sound = True  # the newest leaf could be read
@@ -124,6 +126,38 @@ def walk(pages: Pages, table: str, root: int, claims: Claims, findings: Findings
         leaf_depth = step.depth
 
 
+def walk_freelist(pages: Pages, claims: Claims, findings: Findings) -> Iterator[tuple[int, list[int]]]:
+    """Yield each trunk page of the freelist with the free pages it lists.
+
+    SQLite frees a page now and then when it balances a tree, though nothing is ever deleted.
+    Header, trunks and pages must agree on how many are free.
+    """
+    header = pages.read(1) or bytes(PAGE)
+    number, due = struct.unpack_from(">II", header, 32)
+    trunks: list[int] = []
+    parent, free = 1, 0
+    while number and claims.claim(number, parent, pages.count):
+        data = pages.read(number)
+        if data is None:
+            findings.add(f"page {number}", "is not in the file", page=number, offset=pages.offset(number))
+            break
+        trunks.append(number)
+        following, count = struct.unpack_from(">II", data, 0)
+        if count > PAGE // 4 - 2:
+            findings.add(f"page {number}: freelist", f"lists {count} pages, more than fit in", page=number)
+            break
+        leaves = list(struct.unpack_from(f">{count}I", data, 8))
+        for leaf in leaves:
+            claims.claim(leaf, number, pages.count)
+        free += 1 + count
+        yield number, leaves
+        parent, number = number, following
+    if free != due:
+        for page, name in [(1, "file header, freelist count"), *((trunk, "freelist") for trunk in trunks)]:
+            what = f"{due} free pages are counted in the header, and {free} are listed"
+            findings.add(f"page {page}: {name}", what, page=page, offset=pages.offset(page))
+
+
 def describe(visit: Visit) -> str:
     """Say which page this is and what it holds: "page 12: entries leaf, entries 40–57"."""
     number, page = visit.number, visit.page
@@ -142,9 +176,7 @@ def _visit(pages: Pages, table: str, step: _Descend, claims: Claims, findings: F
         return None
     data = pages.read(step.number)
     if data is None:
-        findings.add(
-            f"page {step.number}", "is not in the file", page=step.number, offset=pages.offset(step.number)
-        )
+        findings.add(f"page {step.number}", "is not in the file", page=step.number, offset=pages.offset(step.number))
         return None
     visit = Visit(table, step.number, data, parse_page(data), step.low, step.high)
     for what, at in visit.page.defects:

@@ -1,9 +1,10 @@
 """SQLite's write-ahead log, read without SQLite.
 
-`read_wal` returns the pages of all committed transactions in `<database>-wal`, checked by the salts and the running
+`read_wal` returns the pages of all committed transactions in `<database>-wal`, checked by the salts and the
+running
 checksum that SQLite itself uses.
 Bytes after the last committed transaction are no part of the database.
-A frame that is broken although others of the same generation follow it is damage.
+A frame that is broken although a commit of the same generation follows it is damage.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ _VERSION = 3007000
 class Wal:
     """The committed content of a write-ahead log.
 
-    `pages` are the newest committed bytes of each page, `count` the size of the database in pages after the last
-    commit (0 if nothing was committed), `frames` how many frames that took, `tail` how many bytes come after them.
+    `pages` are the newest committed bytes of each page, `count` the size of the database in pages after the
+    last
+    commit (0 if nothing was committed), `frames` how many frames that took, `tail` how many bytes come
+    after them.
     """
 
     pages: dict[int, bytes] = field(default_factory=dict)
@@ -39,7 +42,7 @@ class Wal:
 
 
 def read_wal(path: Path, findings: Findings) -> Wal:
-    """Read the write-ahead log at `path`; an empty one, or one whose header never got written, holds nothing."""
+    """Read the write-ahead log at `path`; one whose header never got written holds nothing."""
     data = path.read_bytes()
     wal = Wal(tail=len(data))
     if len(data) < HEADER:
@@ -102,20 +105,24 @@ def _check_header(data: bytes) -> str | None:
 
 
 def _tell_break(data: bytes, index: int, total: int, findings: Findings) -> None:
-    """A frame does not follow: that is the end of the log, or damage if frames of the same salts come after it."""
+    """A frame does not follow: the end of the log, or damage if a commit of the same salts comes after it.
+
+    Frames without a commit may be what a killed writer left behind; the next one writes over only some of them.
+    """
     salts = data[16:24]
-    later = sum(
-        data[at + 8 : at + 16] == salts
-        for at in range(HEADER + (index + 1) * FRAME, HEADER + total * FRAME, FRAME)
-    )
+    later = 0
+    for number in range(index + 1, total):
+        at = HEADER + number * FRAME
+        if data[at + 8 : at + 16] == salts and data[at + 4 : at + 8] != bytes(4):
+            later = number - index
     if not later:
         return
     at = HEADER + index * FRAME
-    number = int.from_bytes(data[at : at + 4], "big")
+    page = int.from_bytes(data[at : at + 4], "big")
     findings.add(
-        f"write-ahead log: frame {index} (page {number})",
+        f"write-ahead log: frame {index} (page {page})",
         f"does not match its checksum, so that it and {later} frames after it do not count",
-        page=number,
+        page=page,
         offset=at,
     )
 

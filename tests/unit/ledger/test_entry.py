@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from altar.adm.canonical import canonical
+from altar.adm.canonical import JsonValue, canonical
 from altar.adm.errors import ValidationError
 from altar.ledger import Event, Intent, Outcome
 from altar.ledger.entry import MAX_ENTRY_BYTES, Start, Stop, entry_members
@@ -24,7 +24,14 @@ def test_an_intent_is_canonical_json(values: list[str], time_ms: int) -> None:
 
     body = intent(1, **members).encode(time_ms)
 
-    expected = members | {"arguments": DIGEST, "contract": DIGEST, "kind": "intent", "time": time_ms, "v": 1}
+    expected: dict[str, JsonValue] = {
+        **members,
+        "arguments": DIGEST,
+        "contract": DIGEST,
+        "kind": "intent",
+        "time": time_ms,
+        "v": 1,
+    }
     assert canonical(expected) == body
 
 
@@ -43,7 +50,7 @@ def test_an_outcome_is_canonical_json(
         attempts=attempts,
     ).encode(time_ms)
 
-    expected = {
+    expected: dict[str, JsonValue] = {
         "attempts": attempts,
         "code": code,
         "intent": seq,
@@ -65,12 +72,15 @@ def test_events_starts_and_stops_are_canonical_json(subject: str, note: str, tim
     start = Start(epoch=3, host=subject, log=note, software="altar 0.1.0", sqlite=3_040_001).encode(time_ms)
     stop = Stop(epoch=3).encode(time_ms)
 
-    common = {"time": time_ms, "v": 1}
-    assert (
-        canonical(common | {"kind": "event", "event": "session.opened", "subject": subject, "note": note})
-        == event
-    )
-    began = {
+    common: dict[str, JsonValue] = {"time": time_ms, "v": 1}
+    opened: dict[str, JsonValue] = {
+        "kind": "event",
+        "event": "session.opened",
+        "subject": subject,
+        "note": note,
+    }
+    assert canonical(common | opened) == event
+    began: dict[str, JsonValue] = {
         "kind": "start",
         "epoch": 3,
         "host": subject,
@@ -100,12 +110,19 @@ def test_the_worst_text_of_unchecked_length_still_fits() -> None:
     assert len(intent(1, **shares).encode(2**53)) <= MAX_ENTRY_BYTES
 
 
+def test_short_text_that_grows_when_it_is_written_is_refused_too() -> None:
+    with pytest.raises(ValidationError, match="does not fit in the log: 2161 bytes"):
+        intent(1, principal="\x00" * 300)
+    with pytest.raises(ValidationError, match="does not fit in the log"):
+        Event(event="runtime.detached", subject="r", note="\x00" * 330)
+
+
 def test_an_overlong_name_is_refused_and_named() -> None:
     with pytest.raises(ValidationError) as caught:
         intent(1, principal="a" * 3000)
 
     assert "MALFORMED_REQUEST" == caught.value.code
-    assert "The intent does not fit in the log: 3490 bytes where 2048 are the limit" == caught.value.message
+    assert "The intent does not fit in the log: 3361 bytes where 2048 are the limit" == caught.value.message
     assert "shorten 'principal': it has 3000 characters" == caught.value.hint
 
 
@@ -120,16 +137,12 @@ def test_what_is_no_digest_is_refused() -> None:
     with pytest.raises(ValidationError, match="The contract digest of an intent must be"):
         intent(1, contract="sha256:beef")
     with pytest.raises(ValidationError, match="The result digest of an outcome must be"):
-        Outcome(
-            intent=1, invocation="i", status="SUCCESS", code="", ran="yes", result="x", runtime="", attempts=1
-        )
+        Outcome(intent=1, invocation="i", status="SUCCESS", code="", ran="yes", result="x", runtime="", attempts=1)
 
 
 def test_an_outcome_needs_whole_numbers() -> None:
     with pytest.raises(ValidationError, match="whole numbers"):
-        Outcome(
-            intent=1, invocation="i", status="SUCCESS", code="", ran="yes", result="", runtime="", attempts=-1
-        )
+        Outcome(intent=1, invocation="i", status="SUCCESS", code="", ran="yes", result="", runtime="", attempts=-1)
     with pytest.raises(ValidationError, match="whole numbers"):
         Outcome(
             intent=1,

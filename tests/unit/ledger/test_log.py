@@ -53,9 +53,7 @@ REFERENCE_PATH_OF_THE_FIRST_LEAF = [
     "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
 ]
 
-trees = st.lists(st.binary(max_size=4), min_size=1, max_size=70).map(
-    lambda data: [leaf_hash(d) for d in data]
-)
+trees = st.lists(st.binary(max_size=4), min_size=1, max_size=70).map(lambda data: [leaf_hash(d) for d in data])
 
 
 def test_the_empty_tree_has_the_hash_of_nothing_as_its_root() -> None:
@@ -109,9 +107,7 @@ def test_a_frontier_that_does_not_fit_its_size_is_refused(size: int, length: int
 
 
 @given(trees, st.data())
-def test_every_leaf_is_proved_to_be_in_the_tree_and_in_its_place_only(
-    leaves: list[bytes], data: st.DataObject
-) -> None:
+def test_every_leaf_is_proved_to_be_in_the_tree_and_in_its_place_only(leaves: list[bytes], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(leaves) - 1))
     proof = inclusion_proof(leaves, index)
     size, root = len(leaves), tree_root(leaves)

@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ORIGIN = "altar.local/host-1"
+PAGE = 4096
 START_TIME = 1_790_000_000_000
 DDL = (
     "CREATE TABLE entries (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, leaf BLOB NOT NULL)",
@@ -41,7 +42,7 @@ class Signer:
 
 @dataclass
 class Log:
-    """A log in memory: its leaves, which intents have an outcome, where it was signed, how commits were batched."""
+    """A log in memory: leaves, outcomes by intent, notes by size, and how commits were batched."""
 
     signer: Signer = field(default_factory=Signer)
     bodies: list[bytes] = field(default_factory=list)
@@ -153,7 +154,13 @@ def sample(calls: int, *, seed: int = 1, sign_every: int = 10, stop: bool = True
     return log
 
 
-def write_database(log: Log, path: Path, *, keep_wal: bool = False, meddle: Callable[[sqlite3.Connection], None] | None = None) -> Path:
+def write_database(
+    log: Log,
+    path: Path,
+    *,
+    keep_wal: bool = False,
+    meddle: Callable[[sqlite3.Connection], object] | None = None,
+) -> Path:
     """Write the log as its writer would: batch by batch, each in one transaction.
 
     With `keep_wal` the files are taken as a kill would leave them.
@@ -161,8 +168,15 @@ def write_database(log: Log, path: Path, *, keep_wal: bool = False, meddle: Call
     """
     working = path.with_name("working-" + path.name) if keep_wal else path
     connection = sqlite3.connect(working, isolation_level=None)
-    for pragma in ("page_size=4096", "auto_vacuum=NONE", "journal_mode=WAL", "synchronous=OFF", "secure_delete=OFF",
-                   f"application_id={0x414C5452}", "user_version=1"):
+    for pragma in (
+        "page_size=4096",
+        "auto_vacuum=NONE",
+        "journal_mode=WAL",
+        "synchronous=OFF",
+        "secure_delete=OFF",
+        f"application_id={0x414C5452}",
+        "user_version=1",
+    ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     for ddl in DDL:
         connection.execute(ddl)

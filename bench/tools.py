@@ -1,0 +1,33 @@
+"""The functions that are measured: five typed arguments, next to no work."""
+
+from __future__ import annotations
+
+import altar
+
+ARGUMENTS = {
+    "query": "hello world of tools " * 4,
+    "limit": 10,
+    "threshold": 0.75,
+    "tags": ["a", "b", "c"],
+    "deep": True,
+}
+
+Answer = dict[str, float | bool]
+
+
+async def plain_probe(
+    query: str, limit: int, threshold: float = 0.5, tags: list[str] | None = None, *, deep: bool = False
+) -> Answer:
+    """Answer at once."""
+    return {"score": limit * threshold, "tags": len(tags or []), "length": len(query), "deep": deep}
+
+
+def plain_probe_sync(
+    query: str, limit: int, threshold: float = 0.5, tags: list[str] | None = None, *, deep: bool = False
+) -> Answer:
+    """Answer at once."""
+    return {"score": limit * threshold, "tags": len(tags or []), "length": len(query), "deep": deep}
+
+
+probe = altar.tool(plain_probe, name="probe", idempotent=True)
+probe_sync = altar.tool(plain_probe_sync, name="probe_sync", idempotent=True)

@@ -1,0 +1,292 @@
+"""`altar audit`: what was decided and done, as a table, as a file for an auditor, and proved.
+
+`verify` and `locate` only call the auditor's program, `altar.verify`, which shares nothing with the writer of the log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from altar.adm.errors import ConfigurationError, ValidationError
+from altar.cli import output
+from altar.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from altar.verify import Report
+
+__all__ = ["audit", "joined"]
+
+KINDS = ("call", "event", "start", "stop")
+_DATA = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+_data_option = click.option("--data", type=_DATA, help="Directory of the ledger; else the setting `host.data`.")
+_vkey_option = click.option("--vkey", metavar="KEY", help="The verifier key itself: name+id+key.")
+_vkey_file_option = click.option(
+    "--vkey-file", type=_FILE, help="File of the verifier key; else the one beside `host.signing_key`."
+)
+
+
+@click.group()
+def audit() -> None:
+    """List, export and verify the audit log."""
+
+
+@audit.command("list")
+@_data_option
+@click.option("--file", "export_file", type=_FILE, help="Read this export instead of a ledger.")
+@click.option("--kind", type=click.Choice(KINDS), help="Only rows of this kind.")
+@click.option("--tool", help="Only calls of this tool.")
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the last N rows.")
+@output.json_option
+def list_entries(
+    *,
+    data: Path | None,
+    export_file: Path | None,
+    kind: str | None,
+    tool: str | None,
+    last: int | None,
+    as_json: bool,
+) -> None:
+    """Print the log as a table: one row for a call, with its intent and its outcome; one for each event.
+
+    Nothing is proved by this: `altar audit verify` does that.
+    """
+    entries = _of_export(export_file) if export_file is not None else _of_ledger(_ledger(data))
+    rows = joined(entries, kind=kind, tool=tool, last=last)
+    text = output.columns([_cells(row) for row in rows])
+    output.data(rows, as_json=as_json, text=text)
+
+
+@audit.command("export")
+@click.option("-o", "--output", "target", type=_FILE, required=True, help="File to write.")
+@_data_option
+@_vkey_option
+@_vkey_file_option
+@output.json_option
+def export(*, target: Path, data: Path | None, vkey: str | None, vkey_file: Path | None, as_json: bool) -> None:
+    """Write the log to a file that an auditor can verify without a database.
+
+    A host may go on writing meanwhile; the file is one moment of its log, and appears whole or not at all.
+    """
+    from altar.ledger.export import write_export
+
+    key = _verifier_key(vkey, vkey_file)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        with os.fdopen(handle, "wb") as out, progress_bar("exporting entries") as show:
+            count = write_export(_ledger(data), out, vkey=key, progress=show)
+            out.flush()
+            os.fsync(out.fileno())
+        Path(temporary).replace(target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    if as_json:
+        output.data({"file": str(target), "entries": count}, as_json=True)
+    else:
+        output.say(f"wrote {target} (entries: {count})")
+
+
+@audit.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@_vkey_option
+@_vkey_file_option
+@click.option("--since", type=_FILE, help="A signed checkpoint obtained elsewhere, from which the log must go on.")
+@output.json_option
+def verify(*, path: Path, vkey: str | None, vkey_file: Path | None, since: Path | None, as_json: bool) -> int:
+    """Prove that the log at PATH is complete and unaltered, or name what is damaged.
+
+    PATH is an export, a ledger.db, or the directory that holds one.
+    Take the verifier key from a place you trust, not from beside the log.
+    Exit code 1 when anything is damaged.
+    """
+    from altar.verify import verify as prove
+
+    key = _verifier_key(vkey, vkey_file)
+    try:
+        checkpoint = since.read_text(encoding="utf-8") if since is not None else None
+        with progress_bar("verifying entries") as show:
+            report = prove(_inside(path), vkey=key, since=checkpoint, progress=lambda checked: show(checked, None))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    output.data(asdict(report), as_json=as_json, text=_report_text(report))
+    return output.DONE if report.ok else output.FAILED
+
+
+@audit.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("offset", type=click.IntRange(min=0))
+@output.json_option
+def locate(*, path: Path, offset: int, as_json: bool) -> None:
+    """Say what the byte at OFFSET of the file PATH is for: which entry, which page, whether it is used."""
+    from altar.verify import locate as find
+
+    try:
+        location = find(_inside(path), offset)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    output.data(asdict(location), as_json=as_json, text=location.text)
+
+
+def joined(
+    entries: Iterator[tuple[int, Mapping[str, Any]]],
+    *,
+    kind: str | None = None,
+    tool: str | None = None,
+    last: int | None = None,
+) -> list[dict[str, Any]]:
+    """Join each intent with its outcome to one row of kind `call`, in the order in which calls began.
+
+    `entries` are pairs of position and members, in the order of the log.
+    A call without outcome has the status OPEN; `ms` is the time between its two commits.
+    `last` keeps only the last rows of those that were asked for.
+    """
+    rows: deque[dict[str, Any]] = deque(maxlen=last)
+    calls: dict[int, dict[str, Any]] = {}
+    for seq, entry in entries:
+        if entry["kind"] == "outcome":
+            call = calls.pop(entry["intent"], None)
+            if call is not None:
+                names = ("status", "code", "ran", "runtime", "attempts", "result")
+                call |= {name: entry[name] for name in names}
+                call |= {"outcome_seq": seq, "ms": entry["time"] - call["time"]}
+            continue
+        row = _row(seq, entry)
+        if kind not in {None, row["kind"]} or (tool is not None and row.get("tool") != tool):
+            continue
+        rows.append(row)
+        if row["kind"] == "call":
+            calls[seq] = row
+    return list(rows)
+
+
+def _row(seq: int, entry: Mapping[str, Any]) -> dict[str, Any]:
+    members = {name: value for name, value in entry.items() if name not in {"kind", "v"}}
+    if entry["kind"] == "intent":
+        return {"seq": seq, "kind": "call", **members, "status": "OPEN"}
+    return {"seq": seq, "kind": entry["kind"], **members}
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    when = datetime.fromtimestamp(row["time"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    head = (str(row["seq"]), when, row["kind"])
+    if row["kind"] == "call":
+        again = f"attempts {row['attempts']}" if row.get("attempts", 1) > 1 else ""
+        ended = f"{row['ms']} ms" if "ms" in row else ""
+        return (
+            *head,
+            row["tool"],
+            row["principal"],
+            row.get("runtime", ""),
+            row.get("code") or row["status"],
+            ended,
+            again,
+        )
+    if row["kind"] == "event":
+        return (*head, row["event"], row["subject"], row["note"], "", "", "")
+    return (*head, row.get("host", ""), f"epoch {row['epoch']}", row.get("software", ""), "", "", "")
+
+
+def _ledger(data: Path | None) -> Path:
+    if data is None:
+        from altar.settings import Settings
+
+        data = Settings.load().host.data
+    return _inside(data)
+
+
+def _inside(path: Path) -> Path:
+    return path / "ledger.db" if path.is_dir() else path
+
+
+def _verifier_key(vkey: str | None, vkey_file: Path | None) -> str:
+    if vkey is not None and vkey_file is not None:
+        raise ValidationError("MALFORMED_REQUEST", "Give --vkey or --vkey-file, not both")
+    if vkey is not None:
+        return vkey
+    if vkey_file is None:
+        from altar.settings import Settings
+
+        vkey_file = Settings.load().host.signing_key.with_suffix(".vkey")
+    try:
+        return vkey_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            "ENVIRONMENT_ERROR",
+            f"The verifier key {str(vkey_file)!r} cannot be read",
+            hint="give it with --vkey or --vkey-file; `altar up` writes it, and `altar host` prints it when ready",
+            detail=str(error),
+        ) from error
+
+
+def _of_ledger(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if not path.is_file():
+        raise ConfigurationError(
+            "ENVIRONMENT_ERROR", f"There is no ledger at {str(path)!r}", hint="name its directory with --data"
+        )
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            for seq, body in db.execute("SELECT seq, body FROM entries ORDER BY seq"):
+                yield seq, json.loads(body)
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _of_export(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with path.open("rb") as lines:
+            for line in lines:
+                members = json.loads(line)
+                if "entry" in members:
+                    yield members["seq"], json.loads(members["entry"])
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        "LOG_DAMAGED",
+        f"The log {str(path)!r} cannot be read",
+        hint=f"`altar audit verify {path}` names what is damaged",
+        detail=str(error),
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigurationError:
+    if isinstance(error, OSError):
+        return ConfigurationError("ENVIRONMENT_ERROR", f"{str(path)!r} cannot be read: {error.strerror}")
+    return ConfigurationError("INVALID_CONFIG", f"{str(path)!r} cannot be judged: {error}")
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError("ENVIRONMENT_ERROR", f"Cannot write {str(path)!r}: {error.strerror}")
+
+
+def _report_text(report: Report) -> str:
+    lines = [
+        f"{'ok' if report.ok else 'DAMAGED'}: {report.kind} of {report.origin or 'an unknown log'}",
+        f"{report.entries} entries, {report.intents} intents, {report.outcomes} outcomes, {report.open_intents} open",
+    ]
+    for finding in report.findings:
+        place = f" (byte {finding.offset})" if finding.offset is not None else ""
+        lines.append(f"- {finding.where}: {finding.what}{place}")
+    return "\n".join((*lines, report.statement))

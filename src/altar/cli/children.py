@@ -1,0 +1,136 @@
+"""Processes that `altar up` starts: each is an `altar` command that says when it is ready and leaves with its parent.
+
+A child is tied to this process by its standard input, so it ends even when this process is killed.
+It has a process group of its own, so that Ctrl-C reaches only the parent, which ends all in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from altar.adm.errors import ConfigurationError, ExecutionError
+
+__all__ = ["Child", "start_child"]
+
+READY_SECONDS = 30.0
+"""How long a process may take until it is ready."""
+
+LEAVE_SECONDS = 35.0
+"""How long a process may take to finish its calls; a little more than a host and a runtime give themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One running process: its name, what it said when it was ready, and where its log goes."""
+
+    name: str
+    process: Process
+    facts: Mapping[str, Any]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self.process.pid
+
+    async def ended(self) -> int:
+        """Wait until the process has ended, and return its exit code, negative for a signal."""
+        reading = asyncio.get_running_loop().create_task(self._read_on())
+        try:
+            return await self.process.wait()
+        finally:
+            reading.cancel()
+
+    async def stop(self) -> None:
+        """Let the process finish its calls and leave; after `LEAVE_SECONDS` it is killed."""
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGTERM)
+        await _bury(self.process, seconds=LEAVE_SECONDS)
+
+    async def _read_on(self) -> None:
+        # A runtime says each time that it is connected; nobody may let it wait for a reader.
+        while self.process.stdout is not None and await self.process.stdout.read(4096):
+            pass
+
+
+async def start_child(
+    name: str, arguments: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None
+) -> Child:
+    """Start `altar ARGUMENT…` and wait until it is ready; its log is added to the file `log`.
+
+    `environ` is added to the environment of this process.
+    Raises ConfigurationError ENVIRONMENT_ERROR with the child's own words when it ends before it is ready,
+    ExecutionError TIMEOUT when it is not ready within `READY_SECONDS`.
+    """
+    with log.open("ab") as file:
+        begins = file.tell()
+        process = await asyncio.create_subprocess_exec(
+            # -P: a file of the working directory must not stand in for a module of the library.
+            *(sys.executable, "-P", "-m", "altar", *arguments, "--tied"),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=file,
+            env=os.environ | dict(environ or {}),
+            start_new_session=True,
+        )
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            facts = await _ready(process)
+    except TimeoutError:
+        await _bury(process, seconds=0)
+        raise ExecutionError(
+            "TIMEOUT", f"{name!r} was not ready within {READY_SECONDS:.0f} s", hint=f"its log is {str(log)!r}"
+        ) from None
+    except BaseException:
+        await _bury(process, seconds=0)
+        raise
+    if facts is None:
+        code = await process.wait()
+        raise ConfigurationError(
+            "ENVIRONMENT_ERROR",
+            f"{name!r} did not start: {_last_words(log, begins) or f'exit code {code}'}",
+            hint=f"its log is {str(log)!r}",
+        )
+    return Child(name, process, facts, log)
+
+
+async def _ready(process: Process) -> dict[str, Any] | None:
+    """What the process says when it is ready, or None when it ends without a word."""
+    if process.stdout is None:
+        return None
+    line = await process.stdout.readline()
+    if not line:
+        return None
+    facts = json.loads(line)
+    return facts if isinstance(facts, dict) else None
+
+
+async def _bury(process: Process, *, seconds: float) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        async with asyncio.timeout(seconds):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _last_words(log: Path, begins: int) -> str:
+    # The error that `altar` printed, without its mark, or else the last line of the log.
+    text = log.read_bytes()[begins:].decode("utf-8", "replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
+    return errors[-1] if errors else lines[-1] if lines else ""
