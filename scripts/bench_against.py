@@ -113,9 +113,7 @@ def compare(before: list[Round], after: list[Round]) -> list[Ratio]:
 def table(rows: list[Ratio], revision: str) -> str:
     """Lay the rows out for people."""
     width = max([5, *(len(row.name) for row in rows)])
-    lines = [
-        f"{'bench':<{width}} {'kind':<10} {revision[:12]:>12} {'this tree':>12} {'ratio':>6} {'best':>6} unit"
-    ]
+    lines = [f"{'bench':<{width}} {'kind':<10} {revision[:12]:>12} {'this tree':>12} {'ratio':>6} {'best':>6} unit"]
     for row in rows:
         mark = f"  blocks a release: over {CEILING:.2f}" if row.blocks else ""
         figures = f"{median(row.before):>12.4g} {median(row.after):>12.4g} {row.ratio:>6.2f} {row.best:>6.2f}"

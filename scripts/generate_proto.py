@@ -32,9 +32,7 @@ def main() -> int:
     wanted = generate()
     differing = stale(wanted)
     if check and differing:
-        print(
-            "Generated code differs from proto/; run `make proto`:", *differing, sep="\n  ", file=sys.stderr
-        )
+        print("Generated code differs from proto/; run `make proto`:", *differing, sep="\n  ", file=sys.stderr)
         return 1
     if not check:
         write(wanted)
@@ -47,15 +45,11 @@ def generate() -> dict[str, bytes]:
 
     protos = sorted(str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.proto"))
     with tempfile.TemporaryDirectory() as scratch:
-        status = protoc.main(
-            ["protoc", f"-I{SOURCE}", f"--python_out={scratch}", f"--pyi_out={scratch}", *protos]
-        )
+        status = protoc.main(["protoc", f"-I{SOURCE}", f"--python_out={scratch}", f"--pyi_out={scratch}", *protos])
         if status:
             raise SystemExit(status)
         files = {
-            str(path.relative_to(scratch)): OWN_IMPORT.sub(
-                r"\1 altar._proto.altar.", path.read_text()
-            ).encode()
+            str(path.relative_to(scratch)): OWN_IMPORT.sub(r"\1 altar._proto.altar.", path.read_text()).encode()
             for path in Path(scratch).rglob("*.py*")
         }
     folders = {parent for name in files for parent in Path(name).parents}
@@ -91,9 +85,7 @@ def lint() -> int:
 def breaking() -> int:
     """Compare ``proto/`` with the one on main; without a main that has one there is nothing to break."""
     for revision in ("origin/main", "main"):
-        archive = subprocess.run(
-            ["git", "archive", revision, "proto"], cwd=ROOT, capture_output=True, check=False
-        )
+        archive = subprocess.run(["git", "archive", revision, "proto"], cwd=ROOT, capture_output=True, check=False)
         if archive.returncode == 0:
             break
     else:

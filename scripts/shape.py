@@ -37,9 +37,7 @@ def main() -> int:
     _row("public names of altar", str(len(public_names(ROOT / "src" / "altar" / "__init__.py"))), "about 20")
     _row("tests", f"{test_count}, {test_lines / max(code_lines, 1):.2f} lines per line of code", "about 1.5")
     _row("mocks per 100 tests", f"{100 * mocks / max(test_count, 1):.1f}", "at most 3")
-    _row(
-        "modules without a docstring", str(sum(_undocumented(path, tree) for path, tree in code.items())), "0"
-    )
+    _row("modules without a docstring", str(sum(_undocumented(path, tree) for path, tree in code.items())), "0")
     for path, size in sorted(sizes.items(), key=lambda item: -item[1])[:3]:
         _row("largest file", f"{path.relative_to(ROOT)}: {size}", "under 500")
     for function, length in sorted(lengths.items(), key=lambda item: -item[1])[:3]:
@@ -69,17 +67,13 @@ def nest(node: ast.AST, *, depth: int = 0) -> int:
 def spread(values: Sequence[int]) -> str:
     """Return median, 90th percentile and largest of some counts."""
     ordered = sorted(values) or [0]
-    return (
-        f"median {median(ordered):.0f}, p90 {ordered[int(0.9 * (len(ordered) - 1))]}, largest {ordered[-1]}"
-    )
+    return f"median {median(ordered):.0f}, p90 {ordered[int(0.9 * (len(ordered) - 1))]}, largest {ordered[-1]}"
 
 
 def public_names(path: Path) -> list[str]:
     """Return the names in a module's ``__all__``."""
     for node in ast.walk(ast.parse(path.read_text())) if path.exists() else ():
-        if isinstance(node, ast.Assign) and any(
-            getattr(target, "id", "") == "__all__" for target in node.targets
-        ):
+        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "__all__" for target in node.targets):
             return [str(name) for name in ast.literal_eval(node.value)]
     return []
 

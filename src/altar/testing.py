@@ -138,10 +138,6 @@ class GridProcess:
         """Send it a signal."""
         self._process.send_signal(number)
 
-    def wait(self) -> int:
-        """Wait for its end; its exit code, negative for a signal."""
-        return self._process.wait(PATIENCE)
-
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
@@ -152,20 +148,20 @@ class GridProcess:
         if self.alive:
             self._process.send_signal(number)
             self._process.send_signal(signal.SIGCONT)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for its end; its exit code, negative for a signal. A process that does not end is killed."""
         try:
-            code = self.wait()
+            return self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise
         finally:
-            self._close()
-        return code
-
-    def _close(self) -> None:
-        self._reader.join(PATIENCE)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+            self._reader.join(PATIENCE)
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
     def _read(self) -> None:
         stdout = self._process.stdout
@@ -271,6 +267,9 @@ class LocalGrid:
             **_tls("runtime.tls", files),
         }
         named = [word for module in modules or self._modules for word in ("--tools", module)]
+        older = self.runtimes.get(number)
+        if older is not None and not older.alive:
+            older.wait()
         process = self._start(["runtime", *named], given, log=f"{runtime_id}.{os.urandom(4).hex()}.log")
         self.runtimes[number] = process
         if wait:

@@ -130,9 +130,7 @@ def test_a_page_that_does_not_hold_is_found(
 
 def test_blocks_are_found_with_their_language_line_and_comment(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(
-        "# A\n\n<!-- file: a.toml -->\n```toml\nx = 1\n```\n\n- item\n\n  ```python\n  y = 2\n  ```\n"
-    )
+    page.write_text("# A\n\n<!-- file: a.toml -->\n```toml\nx = 1\n```\n\n- item\n\n  ```python\n  y = 2\n  ```\n")
 
     found = [(b.line, b.language, b.text, b.directive) for b in blocks_of(page)]
 

@@ -27,9 +27,7 @@ class Tally:
 def flip_and_verify(path: Path, vkey: str, rng: random.Random, times: int) -> Tally:
     """Change `times` random bytes of the file, one at a time, each by a random pattern of bits."""
     size = path.stat().st_size
-    return _flip(
-        path, vkey, ((rng.randrange(size), rng.randrange(1, 256)) for _ in range(times)), skip_unused=0
-    )
+    return _flip(path, vkey, ((rng.randrange(size), rng.randrange(1, 256)) for _ in range(times)), skip_unused=0)
 
 
 def flip_every_byte(path: Path, vkey: str, rng: random.Random, *, skip_unused: int = 16) -> Tally:
@@ -58,6 +56,7 @@ def names(report: Report, location: Location) -> bool:
 
 def _flip(path: Path, vkey: str, flips: Iterable[tuple[int, int]], *, skip_unused: int) -> Tally:
     tally = Tally()
+    assert verify(path, vkey=vkey).findings == (), "the file is to be whole before anything is changed"
     original = path.read_bytes()
     with path.open("r+b", buffering=0) as file:
         for offset, bits in flips:

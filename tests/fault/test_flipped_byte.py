@@ -9,7 +9,7 @@ import pytest
 
 from altar.verify import verify
 from tests.fault.flipping import flip_and_verify, flip_every_byte, flip_these
-from tests.unit.verify.building import PAGE, sample, write_database, write_export
+from tests.unit.verify.building import PAGE, free_some_pages, sample, write_database, write_export
 
 pytestmark = pytest.mark.fault
 
@@ -52,6 +52,19 @@ def test_a_changed_byte_in_the_trees_of_a_larger_database_is_found_and_named(
 
     assert tally.missed == []
     assert tally.found > 50
+
+
+def test_a_changed_byte_in_the_list_of_free_pages_is_found_and_named(tmp_path: Path, rng: random.Random) -> None:
+    log = sample(20)
+    path = write_database(log, tmp_path / "ledger.db", meddle=free_some_pages)
+    data = path.read_bytes()
+    trunk = (int.from_bytes(data[32:36], "big") - 1) * PAGE
+    used = [*range(32, 40), *range(trunk, trunk + 4 + 4 * int.from_bytes(data[36:40], "big"))]
+
+    tally = flip_these(path, log.signer.vkey, [(offset, rng.randrange(1, 256)) for offset in used * 3])
+
+    assert tally.missed == []
+    assert 3 * len(used) == tally.found
 
 
 @pytest.mark.slow

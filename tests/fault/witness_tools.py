@@ -1,6 +1,8 @@
-"""Two tools that testify: each run is written down, durably, before anything is answered.
+"""Tools that testify, and tools that wait.
 
+Each run of ``once`` and ``again`` is written down, durably, before anything is answered.
 The file is named by the environment variable ``FAULT_RAN``; a line is ``key attempt pid``.
+A run of ``held`` or ``held_once`` is the file ``<name>.<pid>``; it ends when there is a file ``<name>.go``.
 """
 
 from __future__ import annotations
@@ -8,8 +10,10 @@ from __future__ import annotations
 import os
 import threading
 import zlib
+from pathlib import Path
 
 import altar
+from altar.testing import until
 
 
 @altar.tool(idempotent=True)
@@ -22,6 +26,24 @@ def again(key: str, attempt: int) -> dict[str, str | int]:
 def once(key: str, attempt: int) -> dict[str, str | int]:
     """Write down that it ran; must not be run again."""
     return _testify(key, attempt)
+
+
+@altar.tool(idempotent=True)
+def held(directory: str, name: str) -> str:
+    """Say who runs it, then wait until told to go on; may be run again."""
+    return _hold(Path(directory), name)
+
+
+@altar.tool
+def held_once(directory: str, name: str) -> str:
+    """Say who runs it, then wait until told to go on; must not be run again."""
+    return _hold(Path(directory), name)
+
+
+def _hold(directory: Path, name: str) -> str:
+    (directory / f"{name}.{os.getpid()}").touch()
+    until((directory / f"{name}.go").exists, what=f"the word for {name}")
+    return name
 
 
 def _testify(key: str, attempt: int) -> dict[str, str | int]:

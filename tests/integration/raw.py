@@ -23,6 +23,7 @@ class Stream:
     def __init__(self, call: Any, out: queue.SimpleQueue[bytes | None]) -> None:
         self._call = call
         self._out = out
+        self.results: list[call_pb2.ToolResult] = []
 
     def send(self, frame: Any) -> None:
         """Send a message, or bytes as they are."""
@@ -32,6 +33,8 @@ class Stream:
         """The next frame that is ``wanted``; StopIteration or RpcError when the stream ended before."""
         while True:
             frame = kind.FromString(next(self._call))  # type: ignore[attr-defined]  # a protobuf message
+            if isinstance(frame, host_pb2.ConnectResponse):
+                self.results.extend(frame.results)
             if wanted(frame):
                 return frame  # type: ignore[no-any-return]  # FromString is untyped
 
@@ -108,10 +111,10 @@ def tool_call(
 
 def result_of(peer: Stream, tag: int = 1) -> call_pb2.ToolResult:
     """Wait for the result with that tag."""
-    frame = peer.receive(
-        host_pb2.ConnectResponse, lambda frame: any(result.tag == tag for result in frame.results)
-    )
-    return next(result for result in frame.results if result.tag == tag)
+    while not (found := [result for result in peer.results if result.tag == tag]):
+        peer.receive(host_pb2.ConnectResponse)
+    peer.results.remove(found[0])
+    return found[0]
 
 
 def announce(peer: Stream, name: str, contracts: list[call_pb2.ContractRef]) -> runtime_pb2.FulfillToolsResponse:

@@ -40,9 +40,7 @@ def errors_in(path: Path) -> set[tuple[int, str]]:
 
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    found = re.findall(
-        rf"{re.escape(path.name)}:(\d+): error: .*\[([\w-]+)\]$", run.stdout, flags=re.MULTILINE
-    )
+    found = re.findall(rf"{re.escape(path.name)}:(\d+): error: .*\[([\w-]+)\]$", run.stdout, flags=re.MULTILINE)
     assert run.returncode in {0, 1}, run.stdout + run.stderr
     assert bool(found) == bool(run.returncode), run.stdout + run.stderr
     return {(int(number), code) for number, code in found}

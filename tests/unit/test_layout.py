@@ -265,9 +265,7 @@ def test_a_skipped_test_fails_the_run_in_ci(tmp_path: Path, ci: str, body: str, 
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
 
-    run = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, env={"CI": ci, "PATH": ""}
-    )
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env={"CI": ci, "PATH": ""})
 
     assert run.returncode == status, run.stdout + run.stderr
     assert ("skipped in CI" in run.stdout) == bool(status)

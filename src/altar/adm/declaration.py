@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Final, Self
 
@@ -143,6 +144,12 @@ class FunctionDeclaration:
     def digest(self) -> str:
         """The SHA-256 digest of the canonical ADM document, by which two sides compare contracts."""
         return digest_of(canonical(self.to_adm(), max_depth=MAX_DOCUMENT_DEPTH))
+
+    @cached_property
+    def timeout(self) -> timedelta | None:
+        """The tool's own limit for a call, `timeout_ms` of the metadata; None when it does not say."""
+        limit = self.metadata.get("timeout_ms")
+        return timedelta(milliseconds=limit) if type(limit) is int and limit > 0 else None
 
     @cached_property
     def signature(self) -> str:

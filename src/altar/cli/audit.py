@@ -131,6 +131,20 @@ def verify(*, path: Path, vkey: str | None, vkey_file: Path | None, since: Path 
 
 
 @audit.command()
+@_data_option
+@output.json_option
+def checkpoint(*, data: Path | None, as_json: bool) -> None:
+    """Print the newest signed checkpoint of the log.
+
+    Kept elsewhere, it lets `altar audit verify --since` prove later that nothing before it was taken away.
+    """
+    from altar.ledger.export import read_checkpoint
+
+    text = read_checkpoint(_ledger(data))
+    output.data({"checkpoint": text}, as_json=as_json, text=text.removesuffix("\n"))
+
+
+@audit.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("offset", type=click.IntRange(min=0))
 @output.json_option
@@ -252,6 +266,8 @@ def _of_ledger(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _of_export(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with path.open("rb") as lines:
+            if "altar_audit_export" not in json.loads(lines.readline() or b"{}"):
+                raise ValueError("it does not begin as an export does")
             for line in lines:
                 members = json.loads(line)
                 if "entry" in members:

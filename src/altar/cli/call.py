@@ -45,14 +45,12 @@ def call(
     With `--json` the whole ToolResult is printed, not only its content.
     """
     import altar
-    from altar.later.registry import REGISTRY
 
     load_modules(named_or_set(modules))
-    tool = REGISTRY.get(name)
-    parameters = tool.declaration.parameters.json_schema if tool is not None else {}
-    arguments = arguments_of(values, json_args=json_args, parameters=parameters)
     with altar.session((name,), source=source, timeout=timeout) as session:
-        result = session.call(name, **arguments)
+        declaration = session.declaration(name)
+        parameters = declaration.parameters.json_schema if declaration is not None else {}
+        result = session.call(name, **arguments_of(values, json_args=json_args, parameters=parameters))
     content = result.unwrap()
     output.data(result.to_adm() if as_json else content, as_json=True)
 

@@ -140,8 +140,10 @@ def _certificate(grid: LocalGrid, role: Role, name: str, *, now: datetime) -> St
     def issue() -> None:
         Authority.open(grid.authority).issue(role, name, files.certificate.parent)
 
-    if not (files.certificate.exists() and files.key.exists() and (grid.authority / "authority.key").exists()):
+    if not (files.certificate.exists() and files.key.exists()):
         return Step("make", what, files.certificate, issue)
+    if not (grid.authority / "authority.key").exists():
+        return Step("renew", what, files.certificate, issue)  # the new authority did not issue it
     if read_certificates(files.certificate)[0].not_valid_after_utc - now < RENEW_BEFORE:
         return Step("renew", what, files.certificate, issue)
     check_files(files, role=role, now=now)

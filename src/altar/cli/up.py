@@ -136,7 +136,9 @@ class _Grid:
 
     async def _serve(self) -> None:
         self._host = await self._start_host()
-        await asyncio.gather(*(self._start_runtime(name) for name in self._grid.runtimes))
+        async with asyncio.TaskGroup() as starting:
+            for name in self._grid.runtimes:
+                starting.create_task(self._start_runtime(name))
         self._tell(self._host)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_host(self._host))

@@ -5,6 +5,7 @@ Every figure was measured in the run that is told of; nothing is estimated.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -134,9 +135,9 @@ class Account:
             f"  TLS    {self.tls}, each side with a certificate made on the spot",
             f"  equal  both reports are {self.later.digest[:23]}…",
             f"  crash  {_crash(self.crash)}",
-            f"  audit  {self.verified.entries} entries. {self.verified.statement}",
+            *_wrapped(f"  audit  {self.verified.entries} entries. {self.verified.statement}"),
             f"  flip   byte {self.flip.offset} of a copy, in entry {self.flip.entry}; the verifier says:",
-            *(f"           {finding}" for finding in self.flip.findings[:3]),
+            *(line for finding in self.flip.findings[:3] for line in _wrapped(f"         - {finding}")),
             "",
             *(f"  {'ok  ' if check.ok else 'FAIL'}  {check.name}" for check in self.checks),
             "",
@@ -179,6 +180,10 @@ def _crash(crash: Crash) -> str:
         f"runtime {crash.runtime} (process {crash.pid}) was killed with {crash.in_flight} calls in flight; "
         f"{crash.sent_again} were sent again, and all {crash.run.calls} were answered"
     )
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 110, subsequent_indent=" " * 9, replace_whitespace=False)
 
 
 def _left(directory: str | None) -> str:

@@ -10,13 +10,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from altar.later.executor import Catalog
-    from altar.later.source import Request, ToolSource
+    from altar.later.source import Request, SessionCatalog, ToolSource
 
 __all__ = ["open_source"]
 
 
-def open_source(request: Request) -> AbstractAsyncContextManager[tuple[Catalog, ToolSource]]:
+def open_source(request: Request) -> AbstractAsyncContextManager[tuple[SessionCatalog, ToolSource]]:
     """The entry point behind ``grid://host:port``, for :func:`altar.later.source.find_source`.
 
     gRPC reads its TLS settings when it is imported, so they are made before anything here imports it.

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,16 @@ import grpc.aio
 
 from altar import __version__
 from altar._proto.altar.grid.v1 import host_pb2
+from altar.adm.canonical import parse
+from altar.adm.declaration import MAX_DOCUMENT_DEPTH, FunctionDeclaration
 from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError, TransportError
 from altar.grid import wire
 from altar.grid.handshake import explain_handshake_failure
 from altar.grid.tls import CertificateFiles, channel_credentials
 from altar.grid.wire import FrameWriter
-from altar.later.executor import Catalog
 from altar.later.invocation import Answer, Invocation, Outcome
 from altar.later.registry import unknown_tool
-from altar.later.source import Request, ToolSource
+from altar.later.source import Request, SessionCatalog, ToolSource, late
 
 __all__ = ["GridSource", "HostContracts", "connect"]
 
@@ -40,7 +42,7 @@ GRACE = 1.0
 
 
 @asynccontextmanager
-async def connect(request: Request) -> AsyncIterator[tuple[Catalog, ToolSource]]:
+async def connect(request: Request) -> AsyncIterator[tuple[SessionCatalog, ToolSource]]:
     """Connect to a host, open a session there, and leave in order.
 
     ``request.options``: ``certificate``, ``key`` and ``authority``, the paths of the client's PEM files.
@@ -60,14 +62,20 @@ async def connect(request: Request) -> AsyncIterator[tuple[Catalog, ToolSource]]
         await source.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RemoteContract:
     """A contract as the host told it. It checks nothing: the host does."""
 
     name: str
     version: str
     digest: str
-    declaration: bytes
+    declaration_bytes: bytes
+
+    @cached_property
+    def declaration(self) -> FunctionDeclaration:
+        """The declaration, read as a peer's: members this release does not know are kept and not looked at."""
+        document: Any = parse(self.declaration_bytes, max_depth=MAX_DOCUMENT_DEPTH)
+        return FunctionDeclaration.from_adm(document, mode="lenient")
 
     def check(self, arguments: bytes) -> None:
         """Left to the host."""
@@ -101,9 +109,10 @@ class HostContracts:
         """Names of the tools, sorted."""
         return sorted(self._contracts)
 
-    def declaration(self, name: str) -> bytes:
-        """Canonical JSON of a declaration."""
-        return self._contracts[name].declaration
+    def declaration(self, name: str) -> FunctionDeclaration | None:
+        """What the host says a tool is; None for one that is not in the session."""
+        contract = self._contracts.get(name)
+        return contract.declaration if contract is not None else None
 
 
 class GridSource:
@@ -133,6 +142,8 @@ class GridSource:
     def run(self, invocation: Invocation, settle: Answer) -> None:
         """Queue the call for the next frame."""
         self._settle = settle
+        if time.monotonic() >= invocation.deadline:
+            raise late(invocation, ran="no")
         limit = self._stream.max_message_bytes if self._stream is not None else wire.MAX_MESSAGE_BYTES
         if len(invocation.arguments) > limit:
             raise wire.too_large("arguments", len(invocation.arguments), limit, ran="no")

@@ -24,7 +24,7 @@ from altar.grid.sessions import HostSession, SessionCatalog, Sessions
 from altar.later.executor import Executor
 from altar.later.invocation import Answer, Invocation, Outcome
 from altar.ledger import entry
-from altar.ledger.ledger import Ledger, Then
+from altar.ledger.ledger import EntriesRefusedError, Ledger, Then
 
 __all__ = ["Host", "HostLimits", "SessionGate"]
 
@@ -50,6 +50,13 @@ class _Queued:
 
     entries: list[entry.Intent | entry.Outcome | entry.Event] = field(default_factory=list)
     thens: list[tuple[int, Then]] = field(default_factory=list)
+
+    def tell_each(self, refused: EntriesRefusedError) -> None:
+        """Some entries contradict the log, by a mistake of this process: tell only those who gave them."""
+        ends = [offset for offset, _ in self.thens[1:]] + [len(self.entries)]
+        for (offset, durable), end in zip(self.thens, ends, strict=True):
+            seqs = refused.seqs[offset:end]
+            durable(seqs[0], refused if -1 in seqs else None)
 
 
 class SessionGate:
@@ -138,8 +145,11 @@ class SessionGate:
         queued, self._queued = self._queued, _Queued()
 
         def then(first_seq: int, error: AltarError | None) -> None:
-            for offset, durable in queued.thens:
-                durable(first_seq + offset, error)
+            if isinstance(error, EntriesRefusedError):
+                queued.tell_each(error)
+            else:
+                for offset, durable in queued.thens:
+                    durable(first_seq + offset, error)
 
         self._ledger.commit(queued.entries, then)
 

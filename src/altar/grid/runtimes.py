@@ -106,7 +106,7 @@ class RuntimeSource:
         self._settle = settle
         runtime = self._choose(invocation)
         if invocation.cancelled:
-            settle(invocation, Outcome(error=_cancelled()))
+            settle(invocation, Outcome(error=_cancelled(invocation)))
         elif runtime is not None:
             self._send(runtime, invocation)
         elif self._waiting_count >= self._limit:
@@ -122,7 +122,7 @@ class RuntimeSource:
         queue = self._waiting.get(_key(invocation)) if invocation.contract is not None else None
         if queue is not None and invocation in queue:
             self._drop(queue, invocation)
-            self._settle(invocation, Outcome(error=_cancelled()))
+            self._settle(invocation, Outcome(error=_cancelled(invocation)))
         runtime = self._runtimes.get(invocation.runtime)
         if runtime is not None and runtime.in_flight.get(invocation.handle) is invocation:
             runtime.link.send_cancel(invocation.handle)
@@ -155,6 +155,8 @@ class RuntimeSource:
         """A runtime answered. An answer nobody waits for any more is dropped."""
         invocation = runtime.in_flight.pop(tag, None)
         if invocation is not None:
+            if outcome.error is not None and outcome.error.ran == "no" and invocation.attempts > 1:
+                outcome.error.ran = "unknown"  # this runtime knows nothing of the attempt before it
             self._settle(invocation, outcome)
 
     def credit(self, runtime: AttachedRuntime, count: int) -> None:
@@ -341,8 +343,8 @@ def _full(invocation: Invocation, limit: int) -> AltarError:
     )
 
 
-def _cancelled() -> AltarError:
-    return ExecutionError("CANCELLED", "The call was cancelled before it ran", ran="no")
+def _cancelled(invocation: Invocation) -> AltarError:
+    return ExecutionError("CANCELLED", "The call was cancelled while it waited to run", ran=_ran_before(invocation))
 
 
 def _crashed(invocation: Invocation, reason: str) -> AltarError:

@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from altar.adm.errors import AuthorizationError, DeclarationError, ValidationError
 from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, too_large
 
 if TYPE_CHECKING:
+    from altar.adm.declaration import FunctionDeclaration
     from altar.later.tool import ToolFunction
 
 __all__ = ["REGISTRY", "Registry", "SessionTools", "unknown_tool"]
@@ -114,9 +115,19 @@ class SessionTools:
         return tool
 
     @property
-    def tools(self) -> list[ToolFunction[..., Any]]:
-        """The tools of the session, in the order they were asked for."""
-        return list(self._tools.values())
+    def names(self) -> list[str]:
+        """Names of the tools, sorted."""
+        return sorted(self._tools)
+
+    def declaration(self, name: str) -> FunctionDeclaration | None:
+        """What a tool is; None for one that is not in the session."""
+        tool = self._tools.get(name)
+        return tool.declaration if tool is not None else None
+
+    def runs_in(self, name: str) -> Literal["caller", "loop"]:
+        """Where a call of this tool can run: a plain function without a limit of its own needs no event loop."""
+        tool = self._tools.get(name)
+        return "caller" if tool is None or not (tool.is_async or tool.timeout) else "loop"
 
 
 def unknown_tool(name: str, known: Iterable[str]) -> ValidationError:

@@ -33,8 +33,8 @@ from altar.later.tool import ToolFunction
 from altar.later.workplace import CallerThread, LoopThreads
 
 if TYPE_CHECKING:
-    from altar.later.executor import Catalog
-    from altar.later.source import ToolSource
+    from altar.adm.declaration import FunctionDeclaration
+    from altar.later.source import SessionCatalog, ToolSource
 
 __all__ = ["Options", "Session", "SyncSession"]
 
@@ -80,7 +80,7 @@ class Session:
         live = self._live
         if live.executor is not None or live.closed:
             raise _not_open("A session is opened once", hint="call altar.session(...) again for another one")
-        catalog: Catalog
+        catalog: SessionCatalog
         source: ToolSource
         if self._tools is not None:
             workplace = LoopThreads()
@@ -147,10 +147,18 @@ class Session:
 
     @property
     def tools(self) -> list[str]:
-        """The names of the tools this session may use."""
-        if self._tools is not None:
-            return sorted(tool.name for tool in self._tools.tools)
-        return sorted(getattr(self._live.catalog, "names", ()))
+        """The names of the tools this session may use; on a grid, once it is open."""
+        catalog = self._catalog
+        return catalog.names if catalog is not None else []
+
+    def declaration(self, name: str) -> FunctionDeclaration | None:
+        """The contract of a tool; None for one that is not in this session."""
+        catalog = self._catalog
+        return catalog.declaration(name) if catalog is not None else None
+
+    @property
+    def _catalog(self) -> SessionCatalog | None:
+        return self._tools or self._live.catalog
 
     async def _wait(self, invocation: Invocation, waiter: _Waiter) -> None:
         if asyncio.iscoroutine(invocation.handle):
@@ -188,8 +196,8 @@ class Session:
     def _timeout(self, name: str) -> timedelta:
         if self._options.timeout is not None:
             return self._options.timeout
-        tool = REGISTRY.get(name)
-        return (tool.timeout if tool is not None else None) or self._options.default_timeout
+        declaration = self.declaration(name)
+        return (declaration.timeout if declaration is not None else None) or self._options.default_timeout
 
 
 class SyncSession:
@@ -237,11 +245,15 @@ class SyncSession:
         """The names of the tools this session may use."""
         return self._session.tools
 
+    def declaration(self, name: str) -> FunctionDeclaration | None:
+        """The contract of a tool; None for one that is not in this session."""
+        return self._session.declaration(name)
+
     def _runs_here(self, name: str | FunctionCall) -> bool:
         if self._session._options.timeout is not None:
             return False
-        tool = REGISTRY.get(name.name if isinstance(name, FunctionCall) else name)
-        return tool is None or not (tool.is_async or tool.timeout)
+        tools = self._session._tools
+        return tools is not None and tools.runs_in(name.name if isinstance(name, FunctionCall) else name) == "caller"
 
     async def _elsewhere(self, name: str | FunctionCall, arguments: Mapping[str, Any]) -> ToolResult:
         if self._session._live.executor is None:
@@ -257,7 +269,7 @@ class _Live:
     def __init__(self) -> None:
         self.stack = AsyncExitStack()
         self.executor: Executor | None = None
-        self.catalog: Catalog | None = None
+        self.catalog: SessionCatalog | None = None
         self.source: ToolSource | None = None
         self.closed = False
 

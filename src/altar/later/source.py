@@ -19,13 +19,14 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, Ran
+from altar.later.executor import Catalog
 from altar.later.invocation import Answer, Invocation, Outcome, Work
 
 if TYPE_CHECKING:
-    from altar.later.executor import Catalog
+    from altar.adm.declaration import FunctionDeclaration
     from altar.later.tool import ToolFunction
 
-__all__ = ["LocalSource", "OpenSource", "Request", "ToolSource", "find_source", "late"]
+__all__ = ["LocalSource", "OpenSource", "Request", "SessionCatalog", "ToolSource", "find_source", "late"]
 
 
 class ToolSource(Protocol):
@@ -172,10 +173,23 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+class SessionCatalog(Catalog, Protocol):
+    """The catalog of a session: finds contracts, and says what there is to find."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the tools, sorted."""
+        ...
+
+    def declaration(self, name: str) -> FunctionDeclaration | None:
+        """What a tool is; None for one that is not in the session."""
+        ...
+
+
 class OpenSource(Protocol):
     """The entry point of group ``altar.sources`` behind an address scheme."""
 
-    def __call__(self, request: Request) -> AbstractAsyncContextManager[tuple[Catalog, ToolSource]]:
+    def __call__(self, request: Request) -> AbstractAsyncContextManager[tuple[SessionCatalog, ToolSource]]:
         """Connect, and give the catalog and the source of a session for as long as the context lasts."""
         ...
 

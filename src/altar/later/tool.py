@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from altar.adm.canonical import canonical, parse_canonical
+import orjson
+
+from altar.adm.canonical import canonical
 from altar.adm.declaration import Annotations, FunctionDeclaration
 from altar.adm.errors import AltarError, DeclarationError, ValidationError
 from altar.later.docstring import underlying
@@ -50,14 +52,13 @@ class ToolFunction(Generic[P, R]):
         *,
         declaration: FunctionDeclaration,
         binder: Binder,
-        timeout: timedelta | None = None,
     ) -> None:
         """Join a function with its contract; :func:`tool` is the usual way to get here."""
         self.function = function if hasattr(function, "__qualname__") else _named(function)
         functools.update_wrapper(self, self.function)
         self.declaration = declaration
         self.name = declaration.name
-        self.timeout = timeout
+        self.timeout = declaration.timeout
         self.is_async = inspect.iscoroutinefunction(underlying(function))
         self._binder = binder
 
@@ -80,8 +81,11 @@ class ToolFunction(Generic[P, R]):
         return self.declaration.digest
 
     def check(self, arguments: bytes) -> None:
-        """Raise ValidationError INVALID_TOOL_ARGS unless canonical `arguments` fit the contract."""
-        self.declaration.check_arguments(parse_canonical(arguments))
+        """Raise ValidationError INVALID_TOOL_ARGS unless canonical `arguments` fit the contract.
+
+        That they are canonical was proved where they came in: by the session that wrote them, or by the host.
+        """
+        self.declaration.check_arguments(orjson.loads(arguments))
 
     def bind(self, arguments: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The positional and the named Python arguments for a JSON object, in the types of the annotations.
@@ -109,7 +113,8 @@ class ToolFunction(Generic[P, R]):
 
     def check_result(self, content: bytes) -> None:
         """Raise ValidationError SCHEMA_VIOLATION unless canonical `content` is what the contract promises."""
-        self.declaration.check_result(parse_canonical(content))
+        if self.declaration.returns is not None:
+            self.declaration.check_result(orjson.loads(content))
 
 
 @overload
@@ -190,12 +195,10 @@ def tool(
             description=description,
             version=version,
             annotations=annotations,
-            metadata=metadata,
+            metadata={**(metadata or {}), **_limit(timeout, name or str(getattr(function, "__name__", "the tool")))},
             namespace=_locals_of_caller(),
         )
-        made = ToolFunction(
-            function, declaration=declaration, binder=binder, timeout=_duration(timeout, declaration.name)
-        )
+        made = ToolFunction(function, declaration=declaration, binder=binder)
         if register:
             from altar.later.registry import REGISTRY
 
@@ -224,9 +227,10 @@ def _locals_of_caller() -> Mapping[str, Any]:
     return frame.f_locals
 
 
-def _duration(timeout: float | timedelta | None, name: str) -> timedelta | None:
+def _limit(timeout: float | timedelta | None, name: str) -> dict[str, int]:
+    """The tool's own limit as a member of its contract, so that it holds wherever the tool runs."""
     if timeout is None:
-        return None
+        return {}
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     if not (math.isfinite(seconds) and seconds > 0):
         raise DeclarationError(
@@ -234,7 +238,7 @@ def _duration(timeout: float | timedelta | None, name: str) -> timedelta | None:
             f"The timeout of {name!r} is {timeout!r}, and must be more than nothing and less than for ever",
             hint="give seconds, or a timedelta: timeout=2.5",
         )
-    return timedelta(seconds=seconds)
+    return {"timeout_ms": max(1, round(seconds * 1000))}
 
 
 def _named(function: Callable[P, R]) -> Callable[P, R]:
@@ -267,7 +271,7 @@ def _unbound(name: str, refused: Exception, arguments: bytes) -> ValidationError
         )
     found = refused.errors(include_url=False, include_context=False, include_input=False)
     location = found[0]["loc"]
-    steps = _existing(location, parse_canonical(arguments)) if location else []
+    steps = _existing(location, orjson.loads(arguments)) if location else []
     place = f"Argument `{'.'.join(steps)}`" if steps else "The arguments"
     reason = found[0]["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

@@ -102,7 +102,7 @@ def locate_in_database(path: Path, offset: int) -> Location:
             return Location(f"page 1: file header, {name}", used=True, page=1)
         visit = _find(pages, number, findings)
         if visit is None or visit.page.kind == "none":
-            return Location(f"page {number}, which belongs to no table or cannot be read", used=True, page=number)
+            return _locate_in_freelist(pages, number, at)
         return _locate_in_page(visit, at)
 
 
@@ -363,7 +363,8 @@ def _cell_location(visit: Visit, index: int, what: str) -> Location:
     """Name a cell, and the entry in it if there is one."""
     seq = None
     if visit.table == "entries" and visit.page.kind == "leaf":
-        seq = _numbers(visit)[index]
+        numbers = _numbers(visit)
+        seq = numbers[index] if index < len(numbers) else None
     return Location(f"page {visit.number}, {what} ({describe(visit)})", used=True, seq=seq, page=visit.number)
 
 

@@ -21,7 +21,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, Field, field_validator
 
 from altar.adm.canonical import canonical
-from altar.adm.errors import AltarError, DeclarationError, ValidationError
+from altar.adm.errors import DeclarationError, ValidationError
 from altar.later.registry import REGISTRY
 from altar.later.tool import tool
 
@@ -325,13 +325,6 @@ def test_arguments_that_do_not_fit_are_refused_before_they_are_bound(arguments: 
         declared(weather).check(arguments)
 
     assert ("INVALID_TOOL_ARGS", path, "no") == (refused.value.code, refused.value.path, refused.value.ran)
-
-
-def test_bytes_that_are_not_canonical_are_not_arguments() -> None:
-    with pytest.raises(AltarError) as refused:
-        declared(weather).check(b'{ "city": "Oslo" }')
-
-    assert "SERIALIZATION_ERROR" == refused.value.code
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,13 @@ def write_database(
     return path
 
 
+def free_some_pages(connection: sqlite3.Connection) -> None:
+    """Fill a small table of outcomes and empty it again, so that its pages go to the freelist."""
+    rows = [(intent, 1_000_000 + intent) for intent in range(100_000, 103_000)]
+    connection.executemany("INSERT INTO outcomes VALUES (?, ?)", rows)
+    connection.execute("DELETE FROM outcomes WHERE intent >= 100000")
+
+
 def write_export(log: Log, path: Path) -> Path:
     """Write the log as one export."""
     lines = [canonical({"altar_audit_export": 1, "origin": ORIGIN, "size": len(log.bodies), "vkey": log.signer.vkey})]

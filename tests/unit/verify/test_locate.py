@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from altar.verify import Location, locate
-from tests.unit.verify.building import PAGE, Log, sample, write_database, write_export
+from tests.unit.verify.building import PAGE, Log, free_some_pages, sample, write_database, write_export
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +90,16 @@ def test_a_damaged_page_is_located_as_far_as_it_can_be_read(path: Path, tmp_path
     assert Location("page 5, which belongs to no table or cannot be read", used=True, page=5) == locate(
         broken, 4 * PAGE
     )
+
+
+def test_free_pages_are_unused_but_for_the_list_of_them(log: Log, tmp_path: Path) -> None:
+    path = write_database(log, tmp_path / "ledger.db", meddle=free_some_pages)
+    data = path.read_bytes()
+    trunk, count = int.from_bytes(data[32:36], "big"), int.from_bytes(data[36:40], "big")
+    start = (trunk - 1) * PAGE
+    free = int.from_bytes(data[start + 8 : start + 12], "big")
+
+    assert count > 3
+    assert Location(f"page {trunk}: freelist", used=True, page=trunk) == locate(path, start + 8 + 4 * count - 5)
+    assert Location(f"page {trunk}, free room (unused)", used=False, page=trunk) == locate(path, start + 4 + 4 * count)
+    assert Location(f"page {free}, a free page (unused)", used=False, page=free) == locate(path, free * PAGE - 9)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from altar.verify import locate, verify
+from altar.verify.report import Findings
+from altar.verify.wal import read_wal
 from tests.unit.verify.building import PAGE, Log, sample, write_database
 
 HEADER = 32
@@ -137,7 +139,7 @@ def test_what_a_killed_writer_left_without_a_commit_is_no_damage(log: Log, path:
 
     report = verify(restarted, vkey=log.signer.vkey)
 
-    assert restarted.with_name("restarted.db-wal").stat().st_size > path.stat().st_size + 20 * FRAME
+    assert read_wal(restarted.with_name("restarted.db-wal"), Findings()).tail > 20 * FRAME
     assert report.findings == ()
     assert len(log.bodies) == report.verified_size
 

@@ -1,0 +1,69 @@
+"""What the tests with faults share: a client process that keeps calling, its file, the export, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from altar.testing import LocalGrid
+
+TOOLS = str(Path(__file__).with_name("witness_tools.py"))
+"""The tools that write down each run."""
+
+
+@contextmanager
+def calling(grid: LocalGrid, acked: Path, *, flight: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A client process that keeps calling; at the end it is told to leave and waited for."""
+    given = {
+        "source": grid.source,
+        "options": {name: str(path) for name, path in grid.options.items()},
+        "acked": str(acked),
+        "flight": flight,
+        "timeout": 10,
+    }
+    client = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("client.py")), json.dumps(given)],
+        stdin=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    try:
+        yield client
+        client.communicate(timeout=60)
+    finally:
+        if client.poll() is None:
+            client.kill()
+        client.communicate()
+
+
+def successes(acked: Path) -> int:
+    """How many successes the client has written down."""
+    return acked.read_bytes().count(b'"SUCCESS"')
+
+
+def exported(grid: LocalGrid, out: Path) -> Path:
+    """The audit export, made by the command that an operator would use."""
+    grid.altar("audit", "export", "-o", str(out), "--data", str(grid.directory / "data"), "--vkey", grid.vkey)
+    return out
+
+
+def left_behind(directory: Path) -> list[str]:
+    """Processes that still work in a directory, whoever their parent is now."""
+    found = []
+    for process in psutil.process_iter(["pid", "cwd", "cmdline"]):
+        if process.info["cwd"] == str(directory):
+            found.append(f"{process.info['pid']} {process.info['cmdline']}")
+    return found + [str(child) for child in psutil.Process().children(recursive=True)]
+
+
+def unanswered(grid: LocalGrid) -> list[str]:
+    """Call ids of intents that have not exactly one outcome, in the log as it is now."""
+    entries = list(enumerate(grid.entries()))
+    ended = [entry["intent"] for _, entry in entries if entry["kind"] == "outcome"]
+    return [entry["call"] for seq, entry in entries if entry["kind"] == "intent" and ended.count(seq) != 1]
