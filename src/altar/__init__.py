@@ -119,13 +119,15 @@ def _settled(options: Options, *, source: str | None, profile: str | None) -> Op
     )
 
 
-def __getattr__(name: str) -> Any:
-    for module, names in _HOME.items():
-        if name in names:
-            value = getattr(import_module(module), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'altar' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker reads the imports above, and knows a wrong name when it sees one
+
+    def __getattr__(name: str) -> Any:
+        for module, names in _HOME.items():
+            if name in names:
+                value = getattr(import_module(module), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module 'altar' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

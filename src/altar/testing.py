@@ -126,10 +126,14 @@ class GridProcess:
 
         Raises RuntimeError with its log when it ended instead.
         """
-        until(
-            lambda: len(self.announced) >= times or not self._reader.is_alive(),
-            what=f"announcement of process {self.pid}",
-        )
+        try:
+            until(
+                lambda: len(self.announced) >= times or not self._reader.is_alive(),
+                what=f"announcement of process {self.pid}",
+            )
+        except TimeoutError as silent:
+            silent.add_note(self.log)
+            raise
         if len(self.announced) < times:
             raise RuntimeError(f"the process ended with {self.wait()} before it was ready:\n{self.log}")
         return self.announced[times - 1]

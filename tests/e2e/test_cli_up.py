@@ -70,7 +70,7 @@ def running(here: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[byte
 
 def local(root: Path, **changes: Any) -> LocalGrid:
     members: dict[str, Any] = {
-        "root": root,
+        "settings": root / "altar.toml",
         "host": "host-1",
         "runtimes": ("py-1",),
         "signing_key": root / ".altar" / "keys" / "ledger.pem",
@@ -105,7 +105,7 @@ def test_a_grid_serves_calls_and_ends_in_order(here: Path) -> None:
     verified = altar("audit", "verify", said["data"], at=here)
     listed = altar("audit", "list", "--json", at=here)
 
-    assert (0, 0) == (call.code, code)
+    assert (0, 0) == (call.code, code), call.err
     assert call.json in {runtime["pid"] for runtime in said["runtimes"]}
     assert verified.code == 0
     detached = [row for row in listed.json if row.get("event") == "runtime.detached"]
@@ -131,12 +131,28 @@ def test_a_runtime_that_dies_is_started_again(here: Path) -> None:
         (first,) = said["runtimes"]
         os.kill(first["pid"], signal.SIGKILL)
         call = altar("call", "where", "place=Oslo", at=here, environ={"ALTAR_SOURCE": said["source"]})
+        events = altar("audit", "list", "--kind", "event", "--json", at=here)
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=40)
 
-    assert (0, 0) == (call.code, code)
+    assert (0, 0) == (call.code, code), call.err
     assert call.json != first["pid"]
+    assert ["attached", "detached", "attached"] == [
+        row["event"].removeprefix("runtime.") for row in events.json if row["subject"] == "py-1"
+    ]
     assert f"runtime py-1 is back, as process {call.json}" in (here / "stderr").read_text()
+
+
+def test_settings_that_exist_are_kept_and_what_they_lack_is_said(here: Path) -> None:
+    (here / "altar.toml").write_text('[host]\nname = "mine"\n')
+
+    with running(here, "--runtimes", "1") as (_, said):
+        pass
+
+    assert "mine" == said["host"]["name"]
+    assert '[host]\nname = "mine"\n' == (here / "altar.toml").read_text()
+    assert "altar.toml has no [tls], and clients need it" in (here / "stderr").read_text()
+    assert "client-me.pem" in (here / "stderr").read_text()
 
 
 def test_a_host_that_dies_ends_the_grid_with_an_error(here: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def temporary(tmp_path: Path) -> Path:
     return directory
 
 
-def environ(temporary: Path) -> Mapping[str, str]:
+def environ(temporary: Path) -> dict[str, str]:
     return {"TMPDIR": str(temporary), MARK: str(temporary)}
 
 
@@ -114,6 +115,28 @@ def test_no_process_is_left_when_the_demo_is_killed(temporary: Path, started: su
     assert len(running) >= 5, "the demo, `altar up`, a host and two runtimes"
     assert [] == alive
     assert [] == processes(temporary)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_no_file_is_left_when_the_demo_is_interrupted(
+    temporary: Path, started: subprocess.Popen[str], number: signal.Signals, code: int
+) -> None:
+    assert started.stderr is not None
+    for line in started.stderr:
+        if line.startswith("4/8"):
+            break
+    children = [one for one in processes(temporary) if one.pid != started.pid]
+
+    started.send_signal(number)
+    ended = started.wait(60)
+    _, alive = psutil.wait_procs(children, timeout=60)
+
+    assert code == ended
+    assert len(children) >= 4, "`altar up`, a host and two runtimes"
+    assert [] == alive
+    assert [] == list(temporary.iterdir())
 
 
 def test_settings_of_someone_else_are_not_taken(temporary: Path, tmp_path: Path) -> None:

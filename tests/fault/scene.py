@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-from altar.testing import LocalGrid
+from altar.adm.call import ToolResult
+from altar.later.session import Session
+from altar.testing import LocalGrid, until
 
 TOOLS = str(Path(__file__).with_name("witness_tools.py"))
 """The tools that write down each run."""
@@ -67,3 +70,33 @@ def unanswered(grid: LocalGrid) -> list[str]:
     entries = list(enumerate(grid.entries()))
     ended = [entry["intent"] for _, entry in entries if entry["kind"] == "outcome"]
     return [entry["call"] for seq, entry in entries if entry["kind"] == "intent" and ended.count(seq) != 1]
+
+
+def begun(directory: Path, name: str) -> bool:
+    """Whether a call of a tool that waits has begun to run."""
+    return bool(list(directory.glob(f"{name}.[0-9]*")))
+
+
+async def when(condition: Callable[[], object], *, what: str) -> None:
+    """Wait for a condition without holding up the session's own loop."""
+    await asyncio.to_thread(until, condition, what=what)
+
+
+async def start(
+    session: Session, tool: str, directory: Path, name: str, *, timeout: float = 20
+) -> asyncio.Task[ToolResult]:
+    """Start a call of a tool that waits, and see it begin."""
+    call = asyncio.create_task(session.options(timeout=timeout).call(tool, directory=str(directory), name=name))
+    await when(lambda: begun(directory, name) or call.done(), what=f"the start of {name}")
+    assert not call.done(), call.result()
+    return call
+
+
+def told(result: ToolResult) -> tuple[str | None, str | None]:
+    """What a client was told: code and ran, both None of a success."""
+    return (None, None) if result.error is None else (result.error.type, result.error.ran)
+
+
+def told_key(result: ToolResult) -> object:
+    """The key in the content of a success."""
+    return result.unwrap()["key"]

@@ -15,12 +15,13 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from altar.adm.errors import ConfigurationError, ExecutionError
 
-__all__ = ["Child", "start_child"]
+__all__ = ["Child", "require_grid", "start_child"]
 
 READY_SECONDS = 30.0
 """How long a process may take until it is ready."""
@@ -64,6 +65,17 @@ class Child:
             pass
 
 
+def require_grid() -> None:
+    """Raise ConfigurationError ENVIRONMENT_ERROR, with the line that installs it, unless the extra `grid` is here."""
+    missing = [name for name in ("grpc", "cryptography", "uvloop") if find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            "ENVIRONMENT_ERROR",
+            f"A grid needs {', '.join(missing)}, which is not installed",
+            hint="pip install 'altar-ai[grid]'",
+        )
+
+
 async def start_child(
     name: str, arguments: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None
 ) -> Child:
@@ -90,7 +102,9 @@ async def start_child(
     except TimeoutError:
         await _bury(process, seconds=0)
         raise ExecutionError(
-            "TIMEOUT", f"{name!r} was not ready within {READY_SECONDS:.0f} s", hint=f"its log is {str(log)!r}"
+            "TIMEOUT",
+            f"{name!r} was not ready within {READY_SECONDS:.0f} s: {_last_words(log, begins) or 'it said nothing'}",
+            hint=f"its log is {str(log)!r}",
         ) from None
     except BaseException:
         await _bury(process, seconds=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from altar.cli import output
+from altar.cli.children import require_grid
 from altar.demo.driver import STEPS, Watcher, run
 
 if TYPE_CHECKING:
@@ -27,10 +29,17 @@ def demo(*, keep: bool, as_json: bool) -> int:
     The results are compared, the audit log is verified, and a flipped bit in a copy of it must be found.
     Nothing is left behind; exit code 1 when a promise was not kept.
     """
+    require_grid()
+    signal.signal(signal.SIGTERM, _leave)
     with _watching() as watcher:
         account = run(watcher=watcher, keep=keep)
     output.data(account.to_json(), as_json=as_json, text=account.to_text())
     return output.DONE if account.ok else output.FAILED
+
+
+def _leave(number: int, _frame: object) -> None:
+    """End as an exception does, so that processes and files are cleared away first."""
+    sys.exit(128 + number)
 
 
 @contextmanager

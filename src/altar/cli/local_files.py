@@ -29,11 +29,12 @@ RENEW_BEFORE = timedelta(days=7)
 class LocalGrid:
     """What a grid on one machine consists of.
 
-    `root` is the directory of `altar.toml`; all else lies in `.altar` below it, unless the settings say otherwise.
+    `settings` is the settings file and `root` its directory; all else lies in `.altar` below that, unless the
+    settings say otherwise.
     `signing_key` is the private key of the log; `origin` is the log's name.
     """
 
-    root: Path
+    settings: Path
     host: str
     runtimes: tuple[str, ...]
     signing_key: Path
@@ -57,9 +58,9 @@ class LocalGrid:
         return self.root / ".altar" / "logs"
 
     @property
-    def settings(self) -> Path:
-        """The settings file."""
-        return self.root / "altar.toml"
+    def root(self) -> Path:
+        """The directory that holds it all."""
+        return self.settings.parent
 
     @property
     def verifier_key(self) -> Path:

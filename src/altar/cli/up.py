@@ -17,7 +17,7 @@ import click
 
 from altar.adm.errors import AltarError, ConfigurationError, ExecutionError
 from altar.cli import output
-from altar.cli.children import Child, start_child
+from altar.cli.children import Child, require_grid, start_child
 from altar.cli.local_files import LocalGrid, Step, carry_out, plan
 from altar.cli.manifest import build_manifest, manifest_bytes
 from altar.cli.processes import announce, run_until_told, tied_option
@@ -50,6 +50,7 @@ def up(*, modules: tuple[str, ...], runtimes: int, listen: str | None, check: bo
     """
     from altar.settings import Settings
 
+    require_grid()
     flags: dict[str, Any] = {"host.listen": listen}
     settings = Settings.load(**flags)
     grid = _grid(settings, modules or settings.runtime.tools, runtimes)
@@ -60,6 +61,12 @@ def up(*, modules: tuple[str, ...], runtimes: int, listen: str | None, check: bo
         return
     for step in carry_out(steps):
         output.say(f"{_DONE[step.verb]} {step.what}: {step.path}")
+    if settings.file is not None and settings.tls.certificate is None:
+        files = grid.certificate("client", grid.client)
+        output.warn(
+            f'{settings.file} has no [tls], and clients need it:\n  certificate = "{files.certificate}"'
+            f'\n  key = "{files.key}"\n  authority = "{files.authority}"'
+        )
     grid.logs.mkdir(parents=True, exist_ok=True)
     failures: list[AltarError] = []
     run_until_told(lambda leave: _Grid(grid, settings.host.data, failures).run(leave), tied=tied)
@@ -83,7 +90,7 @@ def _grid(settings: Settings, modules: tuple[str, ...], runtimes: int) -> LocalG
             hint="use 127.0.0.1, or start `altar host` with certificates of your own",
         )
     return LocalGrid(
-        root=settings.file.parent if settings.file is not None else Path.cwd(),
+        settings=settings.file or Path.cwd() / "altar.toml",
         host=settings.host.name,
         runtimes=tuple(f"py-{number}" for number in range(1, runtimes + 1)),
         signing_key=settings.host.signing_key.absolute(),
@@ -173,7 +180,7 @@ class _Grid:
     def _tell(self, host: Child) -> None:
         grid = self._grid
         source = f"grid://{self._target}"
-        output.say(f"ready. This line of altar.toml, or ALTAR_SOURCE, promotes:\n  source = {source!r}")
+        output.say(f'ready. This line of altar.toml, or ALTAR_SOURCE, promotes:\n  source = "{source}"')
         facts: Mapping[str, Any] = {
             "port": host.facts["port"],
             "source": source,

@@ -16,7 +16,7 @@ __all__ = ["open_source"]
 
 
 def open_source(request: Request) -> AbstractAsyncContextManager[tuple[SessionCatalog, ToolSource]]:
-    """The entry point behind ``grid://host:port``, for :func:`altar.later.source.find_source`.
+    """The entry point behind ``grid://host:port``, for :func:`altar.later.source.open_source`.
 
     gRPC reads its TLS settings when it is imported, so they are made before anything here imports it.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -39,6 +40,8 @@ _log = logging.getLogger("altar.grid")
 CONNECT_SECONDS = 5.0
 GRACE = 1.0
 """Seconds a client waits beyond a deadline for the host's own word on it."""
+SILENCE = 5.0
+"""Seconds a host may owe an answer and say nothing at all before its connection is taken for dead."""
 
 
 @asynccontextmanager
@@ -136,6 +139,7 @@ class GridSource:
         self._reconnect: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._closed = False
+        self._owed_since = math.inf
 
     # ------------------------------------------------------------------------------------------------------- calls
 
@@ -161,6 +165,7 @@ class GridSource:
             self._stream.writer.put(host_pb2.ConnectRequest(cancels=[{"tag": invocation.tag}]))
 
     def _results(self, frame: host_pb2.ConnectResponse) -> None:
+        self._owed_since = math.inf
         for result in frame.results:
             invocation = self._in_flight.pop(result.tag, None)
             if invocation is not None:
@@ -175,7 +180,8 @@ class GridSource:
             self._channel = grpc.aio.secure_channel(
                 self._target,
                 channel_credentials(self._files),
-                options=wire.message_options(wire.MAX_MESSAGE_BYTES),
+                # a channel that follows a dead one must not be given the same TCP connection again
+                options=[*wire.message_options(wire.MAX_MESSAGE_BYTES), ("grpc.use_local_subchannel_pool", 1)],
             )
         stream = _Stream(self._channel)
         try:
@@ -216,7 +222,7 @@ class GridSource:
         if failed.code() is grpc.StatusCode.PERMISSION_DENIED:
             return AuthorizationError(
                 "PERMISSION_DENIED",
-                failed.details() or "The host refused the certificate",
+                (failed.details() or "The host refused the certificate").removesuffix(" (PERMISSION_DENIED)"),
                 ran="no",
                 hint="use a certificate of role 'client' that this grid's authority issued",
             )
@@ -291,6 +297,19 @@ class GridSource:
                         )
                     ),
                 )
+                if sent:
+                    self._owed_since = min(self._owed_since, now)
+            if self._stream is not None and now - self._owed_since > SILENCE:
+                await self._start_over(self._stream)
+
+    async def _start_over(self, stream: _Stream) -> None:
+        """Leave a connection on which nothing comes any more, such as one that is open on this side only."""
+        self._owed_since = math.inf
+        channel, self._channel = self._channel, None
+        self._lost(None)
+        await stream.close()
+        if channel is not None:
+            await channel.close()
 
 
 class _Stream:
@@ -403,7 +422,7 @@ def _certificates(options: Mapping[str, Any]) -> CertificateFiles:
     if missing:
         raise ConfigurationError(
             "CERTIFICATE_ERROR",
-            f"A grid needs a client certificate, and {', '.join(missing)} is not set",
+            f"A grid needs a client certificate, and {', '.join(missing)} not set",
             hint="set [tls] certificate, key and authority in altar.toml; `altar up` makes them",
         )
     return CertificateFiles(**{part: Path(path) for part, path in paths.items() if path})

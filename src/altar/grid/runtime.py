@@ -96,7 +96,8 @@ class Runtime:
     async def _raise_if_final(self, lost: Exception) -> None:
         if isinstance(lost, grpc.aio.AioRpcError):
             if lost.code() is grpc.StatusCode.PERMISSION_DENIED:
-                raise ConfigurationError("CERTIFICATE_ERROR", lost.details() or "The host refused the certificate")
+                words = (lost.details() or "The host refused the certificate").removesuffix(" (PERMISSION_DENIED)")
+                raise ConfigurationError("CERTIFICATE_ERROR", words)
             details = lost.details() or lost.code().name
             why = await asyncio.to_thread(explain_handshake_failure, self.target, self.files, details)
             if isinstance(why, ConfigurationError):

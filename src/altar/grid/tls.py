@@ -53,7 +53,7 @@ __all__ = [
 # The suites of TLS 1.3 are fixed in BoringSSL, whatever is asked for here.
 _UNUSABLE_SUITE = "ECDHE-PSK-CHACHA20-POLY1305"
 _TLS13_SUITES = frozenset({0x1301, 0x1302, 0x1303})  # RFC 8446 §B.4; the only ones BoringSSL has
-_PATIENCE_S = 3.0
+_PATIENCE_S = 30.0  # a loaded machine takes its time; an idle one needs a thirtieth of a second
 
 
 def identity_of(auth_context: Mapping[str, Iterable[bytes]], *, trust_domain: str | None = None) -> Identity:
@@ -123,12 +123,16 @@ def require_tls13() -> None:
     It reads GRPC_SSL_CIPHER_SUITES once, when it is imported.
     That variable names the suites for TLS 1.2; with one that nobody can use, only those of TLS 1.3 remain.
     The variable is put back afterwards, so that child processes are not touched.
+    So is GRPC_VERBOSITY, which silences gRPC's own lines on stderr unless somebody has set it.
     It holds for every use of gRPC in this process, ours or not, in both directions and for any kind of key.
     Then it is proved: gRPC dials this process itself, and its first message must offer nothing else.
     The proof takes some hundredths of a second, once a process, and blocks.
     Raises ConfigurationError ENVIRONMENT_ERROR when grpc was imported first, in a process started without it.
     """
     before = os.environ.get("GRPC_SSL_CIPHER_SUITES")
+    talks = "GRPC_VERBOSITY" in os.environ
+    if not talks:
+        os.environ["GRPC_VERBOSITY"] = "NONE"
     too_late = "grpc._cython.cygrpc" in sys.modules
     os.environ["GRPC_SSL_CIPHER_SUITES"] = _UNUSABLE_SUITE
     try:
@@ -137,6 +141,8 @@ def require_tls13() -> None:
         message = "cannot prove that gRPC speaks only TLS 1.3: it did not reach this process over loopback"
         raise ConfigurationError("ENVIRONMENT_ERROR", message, detail=repr(error)) from error
     finally:
+        if not talks:
+            del os.environ["GRPC_VERBOSITY"]
         if before is None:
             del os.environ["GRPC_SSL_CIPHER_SUITES"]
         else:

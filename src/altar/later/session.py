@@ -28,7 +28,7 @@ from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, Work,
 from altar.later.json_form import ARGUMENTS
 from altar.later.portal import portal
 from altar.later.registry import REGISTRY, SessionTools, unknown_tool
-from altar.later.source import LocalSource, Request, find_source
+from altar.later.source import LocalSource, Request, open_source
 from altar.later.tool import ToolFunction
 from altar.later.workplace import CallerThread, LoopThreads
 
@@ -93,8 +93,7 @@ class Session:
                 ttl=self._options.ttl,
                 options=self._options.source_options or {},
             )
-            opened = find_source(self._options.source)(request)
-            catalog, source = await live.stack.enter_async_context(opened)
+            catalog, source = await live.stack.enter_async_context(open_source(request))
         live.catalog, live.source = catalog, source
         live.executor = Executor(catalog, OpenGate(), source, _answer)
         return self

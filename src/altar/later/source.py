@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from altar.adm.declaration import FunctionDeclaration
     from altar.later.tool import ToolFunction
 
-__all__ = ["LocalSource", "OpenSource", "Request", "SessionCatalog", "ToolSource", "find_source", "late"]
+__all__ = ["LocalSource", "OpenSource", "Request", "SessionCatalog", "ToolSource", "late", "open_source"]
 
 
 class ToolSource(Protocol):
@@ -194,17 +194,17 @@ class OpenSource(Protocol):
         ...
 
 
-def find_source(address: str) -> OpenSource:
-    """The source for an address such as ``grid://host:port``, found by its scheme as SQLAlchemy finds dialects.
+def open_source(request: Request) -> AbstractAsyncContextManager[tuple[SessionCatalog, ToolSource]]:
+    """Open the source behind an address such as ``grid://host:port``, found by its scheme as SQLAlchemy finds dialects.
 
     Raises ConfigurationError INVALID_CONFIG for a scheme nobody provides, and ENVIRONMENT_ERROR with the install
     line when the extra that provides it is not installed.
     """
-    scheme = address.partition(":")[0]
+    scheme = request.address.partition(":")[0]
     for entry in entry_points(group="altar.sources"):
         if entry.name == scheme:
             try:
-                return cast("OpenSource", entry.load())
+                return cast("OpenSource", entry.load())(request)
             except ModuleNotFoundError as missing:
                 raise ConfigurationError(
                     "ENVIRONMENT_ERROR",
@@ -213,6 +213,6 @@ def find_source(address: str) -> OpenSource:
                 ) from missing
     raise ConfigurationError(
         "INVALID_CONFIG",
-        f"The source {address!r} has no known scheme",
+        f"The source {request.address!r} has no known scheme",
         hint="use 'later:' for this process or 'grid://host:port' for a host",
     )

@@ -119,16 +119,14 @@ class LogCheck:
     def finish(self) -> None:
         """Check what only the end can show: checkpoints beyond it, open intents, the one from elsewhere."""
         size = len(self.outcome_of)
-        beyond = 0
+        if self._next is not None:
+            self._findings.add(
+                self._next.where,
+                f"covers {self._next.size} entries, {size} are there: the end of the log is missing",
+                page=self._next.page,
+                offset=self._next.offset,
+            )
         while self._next is not None:
-            if not beyond:
-                self._findings.add(
-                    self._next.where,
-                    f"covers {self._next.size} entries, {size} are there: the end of the log is missing",
-                    page=self._next.page,
-                    offset=self._next.offset,
-                )
-            beyond += 1
             self._advance()
         self._tell_contradicted()
         self._check_open()
@@ -168,9 +166,11 @@ class LogCheck:
             self._life.forget()
             return
         self._time = int(entry["time"])
-        wrong = self._life.follow(entry, row.seq) or self._follow(entry, row.seq, sound=leaf == row.leaf)
-        if wrong:
-            self._findings.add(row.where, wrong, seq=row.seq, page=row.page, offset=row.offset)
+        misplaced = self._life.follow(entry, row.seq)
+        contradiction = self._follow(entry, row.seq, sound=leaf == row.leaf)
+        for wrong in (misplaced, contradiction):
+            if wrong is not None:
+                self._findings.add(row.where, wrong, seq=row.seq, page=row.page, offset=row.offset)
 
     def _follow(self, entry: Members, seq: int, *, sound: bool) -> str | None:
         """Take an entry into account; return what contradicts the entries before it, or None."""

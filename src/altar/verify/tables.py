@@ -39,10 +39,11 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class _Descend:
-    """Still to do: visit page `number`, which `parent` points to."""
+    """Still to do: visit page `number`, which page `parent`, described by `name`, points to."""
 
     number: int
     parent: int
+    name: str
     low: int | None
     high: int | None
     depth: int
@@ -63,26 +64,22 @@ class Claims:
     def __init__(self, findings: Findings) -> None:
         """Start with page 1, which belongs to nobody."""
         self._findings = findings
-        self._parent = {1: 0}
+        self._parent = {1: (0, "")}
 
-    def claim(self, number: int, parent: int, count: int) -> bool:
-        """Note that `parent` points to page `number` of `count`; False, with findings, if it may not."""
+    def claim(self, number: int, parent: int, name: str, count: int) -> bool:
+        """Note that page `parent`, described by `name`, points to page `number` of `count`.
+
+        Returns False, with findings, if it may not.
+        """
         if not 2 <= number <= count or number == LOCK_PAGE:
-            self._findings.add(
-                f"page {parent}: pointers",
-                f"leads to page {number}, which the file does not have",
-                page=parent,
-            )
+            self._findings.add(name, f"leads to page {number}, which the file does not have", page=parent)
             return False
         if number in self._parent:
-            for page in (self._parent[number], parent):
-                self._findings.add(
-                    f"page {page}: pointers",
-                    f"leads to page {number}, and so does another pointer",
-                    page=page,
-                )
+            for page, what in (self._parent[number], (parent, name)):
+                if page:
+                    self._findings.add(what, f"leads to page {number}, and so does another pointer", page=page)
             return False
-        self._parent[number] = parent
+        self._parent[number] = (parent, name)
         return True
 
     def tell_unclaimed(self, count: int) -> None:
@@ -97,7 +94,7 @@ class Claims:
 
 def walk(pages: Pages, table: str, root: int, claims: Claims, findings: Findings) -> Iterator[Visit]:
     """Yield the pages of the table whose tree begins at page `root`, each before what is below it."""
-    todo: list[_Descend | _Separate] = [_Descend(root, 1, None, None, 0)]
+    todo: list[_Descend | _Separate] = [_Descend(root, 1, "page 1: sqlite_schema leaf", None, None, 0)]
     largest: int | None = None
     sound = True  # the newest leaf could be read
     leaf_depth = -1
@@ -135,8 +132,8 @@ def walk_freelist(pages: Pages, claims: Claims, findings: Findings) -> Iterator[
     header = pages.read(1) or bytes(PAGE)
     number, due = struct.unpack_from(">II", header, 32)
     trunks: list[int] = []
-    parent, free = 1, 0
-    while number and claims.claim(number, parent, pages.count):
+    parent, name, free = 1, "page 1: file header, freelist", 0
+    while number and claims.claim(number, parent, name, pages.count):
         data = pages.read(number)
         if data is None:
             findings.add(f"page {number}", "is not in the file", page=number, offset=pages.offset(number))
@@ -146,16 +143,17 @@ def walk_freelist(pages: Pages, claims: Claims, findings: Findings) -> Iterator[
         if count > PAGE // 4 - 2:
             findings.add(f"page {number}: freelist", f"lists {count} pages, more than fit in", page=number)
             break
+        parent, name = number, f"page {number}: freelist"
         leaves = list(struct.unpack_from(f">{count}I", data, 8))
         for leaf in leaves:
-            claims.claim(leaf, number, pages.count)
+            claims.claim(leaf, number, name, pages.count)
         free += 1 + count
         yield number, leaves
-        parent, number = number, following
+        number = following
     if free != due:
-        for page, name in [(1, "file header, freelist count"), *((trunk, "freelist") for trunk in trunks)]:
+        for page, part in [(1, "file header, freelist"), *((trunk, "freelist") for trunk in trunks)]:
             what = f"{due} free pages are counted in the header, and {free} are listed"
-            findings.add(f"page {page}: {name}", what, page=page, offset=pages.offset(page))
+            findings.add(f"page {page}: {part}", what, page=page, offset=pages.offset(page))
 
 
 def describe(visit: Visit) -> str:
@@ -172,7 +170,7 @@ def describe(visit: Visit) -> str:
 
 def _visit(pages: Pages, table: str, step: _Descend, claims: Claims, findings: Findings) -> Visit | None:
     """Read and take apart one page; None, with findings, if there is nothing to go on with."""
-    if not claims.claim(step.number, step.parent, pages.count):
+    if not claims.claim(step.number, step.parent, step.name, pages.count):
         return None
     data = pages.read(step.number)
     if data is None:
@@ -190,13 +188,14 @@ def _visit(pages: Pages, table: str, step: _Descend, claims: Claims, findings: F
 def _below(visit: Visit, step: _Descend) -> list[_Descend | _Separate]:
     """List what is to be done below an interior page, in order."""
     todo: list[_Descend | _Separate] = []
+    name = describe(visit)
     low = visit.low
     for cell in visit.page.cells:
         if cell is not None:
-            todo.append(_Descend(cell.child, visit.number, low, cell.key, step.depth + 1))
+            todo.append(_Descend(cell.child, visit.number, name, low, cell.key, step.depth + 1))
             todo.append(_Separate(visit, cell.key, cell.start))
             low = cell.key
-    todo.append(_Descend(visit.page.right, visit.number, low, visit.high, step.depth + 1))
+    todo.append(_Descend(visit.page.right, visit.number, name, low, visit.high, step.depth + 1))
     return todo
 
 

@@ -272,12 +272,14 @@ def test_an_entry_between_stop_and_start_is_found(tmp_path: Path) -> None:
     log = Log()
     log.start()
     log.stop()
-    log.event()
+    log.outcome(log.intent())
     log.sign()
 
     report = check(log, write_database(log, tmp_path / "ledger.db"))
 
-    assert "nothing but a start may come first or follow a stop" == found(report, "entry 2").what
+    assert {"nothing but a start may come first or follow a stop"} == {each.what for each in report.findings}
+    assert ["entry 2", "entry 3"] == [each.where for each in report.findings]
+    assert (1, 1) == (report.intents, report.outcomes)
 
 
 def test_epochs_that_skip_are_found(tmp_path: Path) -> None:

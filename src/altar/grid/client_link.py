@@ -1,0 +1,154 @@
+"""The stream of one client at the host: sessions, calls and cancellations in, results out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import grpc.aio
+    from google.protobuf.message import Message
+
+from altar._proto.altar.adm.v1 import adm_pb2
+from altar._proto.altar.grid.v1 import call_pb2, host_pb2
+from altar.adm.errors import AltarError, TransportError, ValidationError
+from altar.grid import wire
+from altar.grid.host import Host
+from altar.grid.stream import SMALL, Fill, Link, require_protocol, twice
+from altar.grid.tls import Identity
+from altar.grid.wire import FrameWriter
+from altar.later.invocation import Invocation, Outcome, require_call_id
+
+__all__ = ["ClientLink", "add_refusal", "client_invocation"]
+
+
+class ClientLink(Link):
+    """The stream of one client."""
+
+    def __init__(self, host: Host, identity: Identity, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        super().__init__(host, identity, context)
+        self._in_flight: dict[int, Invocation] = {}
+        self.writer: FrameWriter[host_pb2.ConnectResponse, Fill | tuple[Invocation, Outcome]] = FrameWriter(
+            self._write, host_pb2.ConnectResponse, _add_to_client_frame
+        )
+
+    async def _frames(self) -> None:
+        frame = await self._first(host_pb2.ConnectRequest)
+        if frame is None:
+            return
+        self.writer.put(self._hello(frame))
+        while frame is not None:
+            self._take(frame)
+            frame = await self._next(host_pb2.ConnectRequest)
+            if frame is not None and frame.HasField("hello"):
+                raise twice("hello")
+
+    def _take(self, frame: host_pb2.ConnectRequest) -> None:
+        for wanted in frame.create_sessions:
+            self.writer.put(self._create_session(wanted))
+        calls = []
+        for call in frame.calls:
+            try:
+                if call.tag in self._in_flight:
+                    raise TransportError("PROTOCOL_VIOLATION", f"Tag {call.tag} is in use", ran="no")
+                invocation = client_invocation(call, self._identity, self._host, self._answer)
+            except AltarError as malformed:
+                self.writer.put(_refusal(call, malformed))
+            else:
+                self._in_flight[call.tag] = invocation
+                calls.append(invocation)
+        if calls:
+            self._host.execute(calls)
+        for cancel in frame.cancels:
+            cancelled = self._in_flight.get(cancel.tag)
+            if cancelled is not None:
+                self._host.cancel(cancelled)
+        for ended in frame.destroy_sessions:
+            self.writer.put(self._destroy_session(ended))
+
+    def lost(self, _reason: str) -> None:
+        """The client is gone: nobody waits for its calls, and each still gets its outcome."""
+        for invocation in list(self._in_flight.values()):
+            self._host.cancel(invocation)
+
+    def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
+        self._in_flight.pop(invocation.tag, None)
+        self.writer.put((invocation, outcome))
+
+    def _hello(self, frame: host_pb2.ConnectRequest) -> Fill:
+        require_protocol(frame.hello.protocol_versions)
+        hello = host_pb2.HostHello(
+            protocol_version=wire.PROTOCOL_VERSION,
+            host=self._host.name,
+            max_message_bytes=self._host.limits.max_message_bytes,
+        )
+        return lambda response: response.hello.CopyFrom(hello)
+
+    def _create_session(self, wanted: host_pb2.CreateSession) -> Fill:
+        created = host_pb2.SessionCreated(tag=wanted.tag)
+        try:
+            session = self._host.open_session(self._identity.name, list(wanted.tools), ttl=wanted.ttl_seconds)
+        except AltarError as refused:
+            wire.error_to_wire(created.error, refused)
+        else:
+            created.session_id = session.session_id
+            created.ttl_seconds = int(session.ttl)
+            for contract in self._host.manifest:
+                if not session.tools or contract.name in session.tools:
+                    ref = created.contracts.add(declaration=contract.declaration_bytes).ref
+                    ref.name, ref.version = contract.name, contract.version
+                    ref.digest = wire.digest_to_wire(contract.digest)
+        return lambda response: response.sessions_created.append(created)
+
+    def _destroy_session(self, ended: host_pb2.DestroySession) -> Fill:
+        destroyed = host_pb2.SessionDestroyed(tag=ended.tag)
+        try:
+            self._host.close_session(ended.session_id, self._identity.name, force=ended.force)
+        except AltarError as refused:
+            wire.error_to_wire(destroyed.error, refused)
+        return lambda response: response.sessions_destroyed.append(destroyed)
+
+    def _farewell(self, reason: AltarError) -> Message:
+        response = host_pb2.ConnectResponse()
+        wire.error_to_wire(response.closing, reason)
+        return response
+
+
+def client_invocation(
+    call: call_pb2.ToolCall, identity: Identity, host: Host, answer: Callable[[Invocation, Outcome], None]
+) -> Invocation:
+    """A client's call, refused here when its envelope is not one; what it asks for is looked at later."""
+    require_call_id(call.call.call_id)
+    if max(len(call.correlation_id), len(call.session_id), len(call.version)) > 128:
+        raise ValidationError(
+            "MALFORMED_REQUEST", "An id of the call is longer than 128 characters", ran="no", hint="use shorter ids"
+        )
+    if len(call.call.args) > host.limits.max_message_bytes:
+        raise wire.too_large("arguments", len(call.call.args), host.limits.max_message_bytes, ran="no")
+    invocation = wire.invocation_of(call, now=time.monotonic())
+    invocation.invocation_id = ""
+    invocation.principal = identity.name
+    invocation.reply_to = answer
+    return invocation
+
+
+def _add_to_client_frame(frame: host_pb2.ConnectResponse, item: Fill | tuple[Invocation, Outcome]) -> int:
+    if isinstance(item, tuple):
+        return wire.add_result(frame.results.add(), *item)
+    item(frame)
+    return SMALL
+
+
+def _refusal(call: call_pb2.ToolCall, error: AltarError) -> Fill:
+    return lambda frame: add_refusal(frame.results.add(), call, error)
+
+
+def add_refusal(result: call_pb2.ToolResult, call: call_pb2.ToolCall, error: AltarError) -> None:
+    """Write the refusal of a call whose envelope was not one."""
+    result.tag = call.tag
+    result.correlation_id = call.correlation_id
+    result.result.call_id = call.call.call_id
+    result.result.name = call.call.name
+    result.result.status = adm_pb2.RESULT_STATUS_ERROR
+    wire.error_to_wire(result.result.error, error)

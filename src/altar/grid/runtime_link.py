@@ -1,0 +1,154 @@
+"""The stream of one runtime at the host: announcement, fulfilment, results and credits in, calls out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import grpc.aio
+    from google.protobuf.message import Message
+
+from altar._proto.altar.grid.v1 import runtime_pb2
+from altar.adm.errors import AltarError, AuthorizationError
+from altar.grid import wire
+from altar.grid.host import Host
+from altar.grid.runtimes import AttachedRuntime
+from altar.grid.stream import SMALL, Fill, Link, require_protocol, twice
+from altar.grid.tls import Identity
+from altar.grid.wire import FrameWriter
+from altar.later.invocation import Invocation
+
+__all__ = ["RuntimeLink"]
+
+_log = logging.getLogger("altar.grid")
+
+
+class RuntimeLink(Link):
+    """The stream of one runtime."""
+
+    def __init__(self, host: Host, identity: Identity, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        super().__init__(host, identity, context)
+        self._runtime: AttachedRuntime | None = None
+        self._beat: asyncio.Task[None] | None = None
+        self.writer: FrameWriter[runtime_pb2.AttachResponse, Fill | Invocation] = FrameWriter(
+            self._write, runtime_pb2.AttachResponse, _add_to_runtime_frame
+        )
+
+    # ------------------------------------------------------------------------------------- what the source sends
+
+    def send_call(self, invocation: Invocation) -> None:
+        """Queue a call for the next frame."""
+        self.writer.put(invocation)
+
+    def send_cancel(self, tag: int) -> None:
+        """Queue a cancellation."""
+        self.writer.put(lambda frame: frame.cancels.add(tag=tag))
+
+    def unsent(self) -> list[Invocation]:
+        """Take back the calls that never got into a frame."""
+        return [item for item in self.writer.unsent() if isinstance(item, Invocation)]
+
+    # ---------------------------------------------------------------------------------------- what the runtime says
+
+    async def _frames(self) -> None:
+        frame = await self._first(runtime_pb2.AttachRequest)
+        if frame is None:
+            return
+        runtime = self._announce(frame.announce)
+        self._beat = asyncio.get_running_loop().create_task(self._heartbeat())
+        while frame is not None:
+            self._host.runtimes.heard(runtime)
+            self._take(runtime, frame)
+            frame = await self._next(runtime_pb2.AttachRequest)
+            if frame is not None and frame.HasField("announce"):
+                raise twice("announcement")
+
+    def _take(self, runtime: AttachedRuntime, frame: runtime_pb2.AttachRequest) -> None:
+        runtimes = self._host.runtimes
+        if frame.HasField("fulfill"):
+            response = self._fulfil(runtime, frame.fulfill)
+            self.writer.put(lambda out: out.fulfilled.CopyFrom(response))
+        for result in frame.results:
+            runtimes.result(runtime, result.tag, wire.outcome_of(result))
+        if frame.HasField("drain"):
+            runtimes.drain(runtime)
+        if frame.credits:
+            runtimes.credit(runtime, frame.credits)
+
+    def lost(self, reason: str) -> None:
+        """The runtime is gone, or this connection of it."""
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._runtime is not None:
+            self._host.runtimes.detach(self._runtime, reason)
+
+    def _announce(self, announce: runtime_pb2.AnnounceRuntime) -> AttachedRuntime:
+        require_protocol(announce.protocol_versions)
+        if announce.runtime_id != self._identity.name:
+            raise AuthorizationError(
+                "PERMISSION_DENIED",
+                f"The certificate is for {self._identity.name!r}, and the runtime calls itself {announce.runtime_id!r}",
+                ran="no",
+                hint="set runtime_id to the name in the certificate, or issue one for this name",
+            )
+        self._runtime = self._host.runtimes.attach(announce.runtime_id, self)
+        announced = runtime_pb2.AnnounceRuntimeResponse(
+            protocol_version=wire.PROTOCOL_VERSION,
+            connection_epoch=self._runtime.connection_epoch,
+            heartbeat_ms=int(self._host.limits.heartbeat.total_seconds() * 1000),
+            max_message_bytes=self._host.limits.max_message_bytes,
+        )
+        for contract in self._host.manifest:
+            announced.available_contracts.add(
+                name=contract.name, version=contract.version, digest=wire.digest_to_wire(contract.digest)
+            )
+        self.writer.put(lambda frame: frame.announced.CopyFrom(announced))
+        return self._runtime
+
+    def _fulfil(self, runtime: AttachedRuntime, wanted: runtime_pb2.FulfillTools) -> runtime_pb2.FulfillToolsResponse:
+        response = runtime_pb2.FulfillToolsResponse()
+        for ref in wanted.contracts:
+            try:
+                self._host.runtimes.fulfil(runtime, ref.name, ref.version, wire.digest_from_wire(ref.digest))
+            except AltarError as refused:
+                rejected = response.rejected.add()
+                rejected.contract.CopyFrom(ref)
+                wire.error_to_wire(rejected.error, refused)
+                _log.warning(
+                    "fulfilment refused",
+                    extra={"runtime": runtime.runtime_id, "tool": ref.name, "reason": refused.message},
+                )
+            else:
+                response.fulfilled.append(ref)
+        response.status = _fulfilment_status(response)
+        return response
+
+    async def _heartbeat(self) -> None:
+        every = self._host.limits.heartbeat.total_seconds()
+        while True:
+            await asyncio.sleep(every / 2)
+            if time.monotonic() - self.writer.last_written >= every / 2:
+                self.writer.put(lambda frame: frame.heartbeat.SetInParent())
+
+    def _farewell(self, reason: AltarError) -> Message:
+        frame = runtime_pb2.AttachResponse()
+        wire.error_to_wire(frame.closing, reason)
+        return frame
+
+
+def _add_to_runtime_frame(frame: runtime_pb2.AttachResponse, item: Fill | Invocation) -> int:
+    if isinstance(item, Invocation):
+        return wire.add_call(frame.calls.add(), item, tag=item.handle, now=time.monotonic())
+    item(frame)
+    return SMALL
+
+
+def _fulfilment_status(response: runtime_pb2.FulfillToolsResponse) -> runtime_pb2.FulfillmentStatus:
+    if not response.rejected:
+        return runtime_pb2.FULFILLMENT_STATUS_SUCCESS
+    if response.fulfilled:
+        return runtime_pb2.FULFILLMENT_STATUS_PARTIAL_SUCCESS
+    return runtime_pb2.FULFILLMENT_STATUS_FAILURE

@@ -1,0 +1,64 @@
+"""The event loop in a thread of its own, for synchronous code."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+import altar
+from altar.later.portal import Portal, portal
+
+
+async def where() -> threading.Thread:
+    return threading.current_thread()
+
+
+def test_a_coroutine_runs_in_another_thread_and_its_value_comes_back() -> None:
+    assert portal().run(where()) is not threading.current_thread()
+
+
+def test_there_is_one_portal_in_a_process() -> None:
+    assert portal() is portal()
+
+
+def test_what_a_coroutine_raises_is_raised_here() -> None:
+    async def fails() -> None:
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        portal().run(fails())
+
+
+async def test_it_works_while_a_loop_runs_here() -> None:
+    assert portal().run(where()) is not threading.current_thread()
+
+
+def test_many_threads_may_wait_at_once() -> None:
+    async def slowly(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    found: list[int] = []
+    threads = [
+        threading.Thread(target=lambda number=number: found.append(portal().run(slowly(number))))  # type: ignore[misc]
+        for number in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(found) == list(range(20))
+
+
+def test_waiting_for_itself_is_refused_and_not_for_ever() -> None:
+    here = Portal()
+
+    async def nested() -> None:
+        here.run(where())
+
+    with pytest.raises(altar.ConfigurationError) as refused:
+        here.run(nested())
+    assert refused.value.code == "INCOMPATIBLE_MODE"
