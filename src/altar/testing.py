@@ -20,21 +20,21 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from altar.adm.errors import AltarError
 from altar.later.gate import OpenGate
 from altar.later.invocation import Answer, Invocation, Outcome
 
 if TYPE_CHECKING:
-    from altar.grid.certificates import CertificateFiles
+    from altar.grid.certificates import CertificateFiles, Role
     from altar.later.session import Session
 
 __all__ = ["FakeClock", "GridProcess", "LocalGrid", "RecordingGate", "until"]
 
 T = TypeVar("T")
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that anything here is waited for before it counts as failed."""
 
 
@@ -80,9 +80,7 @@ class RecordingGate(OpenGate):
         if invocation.name in self.refuse:
             raise self.refuse[invocation.name]
 
-    def intend(
-        self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer
-    ) -> None:
+    def intend(self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer) -> None:
         """Remember the frame and run it."""
         self.intents.extend(frame)
         run(frame)
@@ -206,7 +204,7 @@ class LocalGrid:
 
     # --------------------------------------------------------------------------------------------- start and stop
 
-    def __enter__(self) -> LocalGrid:
+    def __enter__(self) -> Self:
         self.prepare()
         try:
             self.start_host()
@@ -321,7 +319,7 @@ class LocalGrid:
         limit = None if timeout is None else timedelta(seconds=timeout)
         return Session(Options(tuple(tools), self.source, timeout=limit, source_options=options or self.options))
 
-    def certificate(self, role: Any, name: str) -> CertificateFiles:
+    def certificate(self, role: Role, name: str) -> CertificateFiles:
         """Issue a certificate of this grid's authority: ``role`` is host, runtime or client."""
         return self.authority.issue(role, name, self.directory / "certificates")
 
@@ -364,9 +362,7 @@ class LocalGrid:
 
     def _start(self, command: Sequence[str], given: Mapping[str, object], *, log: str) -> GridProcess:
         wanted = {_variable(key): str(value) for key, value in {**given, **self._settings}.items()}
-        return GridProcess(
-            command, environ=self._environ | wanted, at=self.directory, log=self.directory / log
-        )
+        return GridProcess(command, environ=self._environ | wanted, at=self.directory, log=self.directory / log)
 
     def _clean(self) -> None:
         if self._temporary is not None:

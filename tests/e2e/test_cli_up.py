@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from altar.adm.errors import ConfigurationError
+from altar.adm.errors import ConfigurationError, ExecutionError
+from altar.cli import children
 from altar.cli.local_files import LocalGrid, carry_out, plan
 from altar.grid.authority import Authority
 from tests.e2e.command import COMMAND, altar
@@ -51,17 +52,17 @@ def running(here: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[byte
             stdout=subprocess.PIPE,
             stderr=words,
         )
-    children: list[psutil.Process] = []
+    started: list[psutil.Process] = []
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, (here / "stderr").read_text()
-        children = psutil.Process(process.pid).children(recursive=True)
+        started = psutil.Process(process.pid).children(recursive=True)
         yield process, json.loads(line)
     finally:
         process.kill()
         process.wait()
-        _, alive = psutil.wait_procs(children, timeout=30)
+        _, alive = psutil.wait_procs(started, timeout=30)
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             pipe.close()
@@ -113,6 +114,7 @@ def test_a_grid_serves_calls_and_ends_in_order(here: Path) -> None:
     assert "stop" == listed.json[-1]["kind"]
 
 
+@pytest.mark.slow
 def test_nothing_that_exists_is_made_again(here: Path) -> None:
     with running(here, "--runtimes", "1"):
         pass
@@ -125,6 +127,8 @@ def test_nothing_that_exists_is_made_again(here: Path) -> None:
     assert "made" not in (here / "stderr").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.fault
 def test_a_runtime_that_dies_is_started_again(here: Path) -> None:
     with running(here, "--runtimes", "1") as (process, said):
         assert process.stdout is not None
@@ -143,6 +147,7 @@ def test_a_runtime_that_dies_is_started_again(here: Path) -> None:
     assert f"runtime py-1 is back, as process {call.json}" in (here / "stderr").read_text()
 
 
+@pytest.mark.slow
 def test_settings_that_exist_are_kept_and_what_they_lack_is_said(here: Path) -> None:
     (here / "altar.toml").write_text('[host]\nname = "mine"\n')
 
@@ -155,6 +160,8 @@ def test_settings_that_exist_are_kept_and_what_they_lack_is_said(here: Path) -> 
     assert "client-me.pem" in (here / "stderr").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.fault
 def test_a_host_that_dies_ends_the_grid_with_an_error(here: Path) -> None:
     with running(here, "--runtimes", "1") as (process, said):
         os.kill(said["host"]["pid"], signal.SIGKILL)
@@ -164,12 +171,14 @@ def test_a_host_that_dies_ends_the_grid_with_an_error(here: Path) -> None:
     assert "The host 'host-1' ended by itself (signal 9)" in (here / "stderr").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.fault
 def test_nothing_is_left_when_it_is_killed(here: Path) -> None:
     with running(here) as (process, said):
         pids = [said["host"]["pid"], *(runtime["pid"] for runtime in said["runtimes"])]
-        children = [psutil.Process(pid) for pid in pids]
+        started = [psutil.Process(pid) for pid in pids]
         process.kill()
-        _, alive = psutil.wait_procs(children, timeout=30)
+        _, alive = psutil.wait_procs(started, timeout=30)
 
     assert 3 == len(pids)
     assert [] == alive
@@ -208,6 +217,37 @@ def test_a_module_that_is_missing_makes_no_files(tmp_path: Path) -> None:
     assert done.code == 2
     assert "There is no module 'no_such_module'" in done.err
     assert [] == list(tmp_path.iterdir())
+
+
+# ── children ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_process_that_is_not_ready_in_time_is_ended_and_said_so(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(children, "READY_SECONDS", 2.0)
+    grid = local(here)
+    carry_out(plan(grid, manifest=b"{}", now=datetime.now(UTC)))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+
+        with pytest.raises(ExecutionError, match="'py-1' was not ready within 2 s") as caught:
+            await children.start_child(
+                "py-1", ("runtime", "--connect", address, "--tools", "shop"), log=here / "py-1.log"
+            )
+
+    assert "TIMEOUT" == caught.value.code
+    assert [] == [one for one in psutil.Process().children() if "altar" in one.cmdline()]
+
+
+def test_without_the_grid_extra_the_line_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "find_spec", lambda name: None if name == "grpc" else object())
+
+    with pytest.raises(ConfigurationError, match="A grid needs grpc") as caught:
+        children.require_grid()
+
+    assert "pip install 'altar-ai[grid]'" == caught.value.hint
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────

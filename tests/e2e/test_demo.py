@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -12,7 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
+from rich.progress import Progress, TextColumn
 
+from altar.cli.demo import Bar
 from tests.e2e.command import COMMAND, altar
 
 MARK = "DEMO_OF_THIS_TEST"
@@ -137,6 +141,27 @@ def test_no_file_is_left_when_the_demo_is_interrupted(
     assert len(children) >= 4, "`altar up`, a host and two runtimes"
     assert [] == alive
     assert [] == list(temporary.iterdir())
+
+
+def test_a_person_at_a_terminal_sees_a_bar_for_each_step() -> None:
+    screen = io.StringIO()
+    progress = Progress(
+        TextColumn("{task.description}|{task.percentage:.0f}|{task.fields[calls]}"),
+        console=Console(file=screen, width=100),
+        auto_refresh=False,
+    )
+    bar = Bar(progress)
+
+    bar.progress(1, 2)
+    bar.step("one")
+    bar.progress(3, 4)
+    bar.step("two")
+    bar.close()
+    progress.refresh()
+
+    assert [("one", "3/4 calls", True), ("two", "", True)] == [
+        (task.description.strip(), task.fields["calls"], task.finished) for task in progress.tasks
+    ]
 
 
 def test_settings_of_someone_else_are_not_taken(temporary: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from altar.adm.canonical import JsonValue, canonical
 from altar.testing import PATIENCE, LocalGrid
 
 if TYPE_CHECKING:
-    from altar.grid.certificates import CertificateFiles
+    from altar.grid.certificates import CertificateFiles, Role
 
 F = TypeVar("F")
 
@@ -49,7 +49,7 @@ def stream(grid: LocalGrid, files: CertificateFiles, method: str) -> Iterator[St
 
     out: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     with grpc.secure_channel(f"127.0.0.1:{grid.port}", channel_credentials(files)) as channel:
-        call = channel.stream_stream(method)(iter(out.get, None), timeout=PATIENCE)
+        call: Any = channel.stream_stream(method)(iter(out.get, None), timeout=PATIENCE)  # type: ignore[arg-type]  # bytes
         try:
             yield Stream(call, out)
         finally:
@@ -58,7 +58,7 @@ def stream(grid: LocalGrid, files: CertificateFiles, method: str) -> Iterator[St
 
 
 @contextmanager
-def client(grid: LocalGrid, name: str = "raw", *, role: str = "client") -> Iterator[Stream]:
+def client(grid: LocalGrid, name: str = "raw", *, role: Role = "client") -> Iterator[Stream]:
     """A client's stream, with nothing said yet."""
     with stream(grid, grid.certificate(role, name), "/altar.grid.v1.HostService/Connect") as opened:
         yield opened

@@ -12,6 +12,7 @@ import pytest
 from altar._proto.altar.adm.v1 import adm_pb2
 from altar._proto.altar.grid.v1 import call_pb2, host_pb2, runtime_pb2
 from altar.adm.canonical import canonical
+from altar.grid.certificates import Role
 from altar.testing import LocalGrid, until
 from tests.integration import raw, tools
 from tests.integration.auditing import stop_and_audit
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope="module")
 def grid() -> Iterator[LocalGrid]:
-    settings = {"host.heartbeat": 0.5, "host.max_message_bytes": 100_000}
+    settings = {"host.heartbeat": 1, "host.max_message_bytes": 100_000}
     with LocalGrid([tools.__file__], runtimes=0, settings=settings) as running:
         yield running
         stop_and_audit(running)
@@ -118,9 +119,7 @@ def test_a_tag_that_is_in_use_is_refused(grid: LocalGrid) -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_the_host_reads_arguments_itself_and_believes_no_client(
-    grid: LocalGrid, arguments: bytes, code: str
-) -> None:
+def test_the_host_reads_arguments_itself_and_believes_no_client(grid: LocalGrid, arguments: bytes, code: str) -> None:
     with raw.client(grid) as peer:
         session = raw.open_session(peer).session_id
         call = raw.tool_call("add", {}, session=session)
@@ -188,7 +187,7 @@ def test_a_contract_that_is_not_the_hosts_is_refused(grid: LocalGrid) -> None:
 
 
 @pytest.mark.parametrize(("role", "peer_of"), [("runtime", "client"), ("client", "runtime"), ("host", "client")])
-def test_a_certificate_of_another_role_is_refused(grid: LocalGrid, role: str, peer_of: str) -> None:
+def test_a_certificate_of_another_role_is_refused(grid: LocalGrid, role: Role, peer_of: str) -> None:
     from altar.grid.tls import require_tls13
 
     require_tls13()
@@ -279,9 +278,7 @@ def test_a_runtime_that_answers_twice_or_what_nobody_asked_is_ignored(grid: Loca
     ("content", "code"),
     [(b'"seven"', "SCHEMA_VIOLATION"), (b"7.0", "SERIALIZATION_ERROR"), (b"", "SERIALIZATION_ERROR")],
 )
-def test_the_host_checks_results_itself_and_believes_no_runtime(
-    grid: LocalGrid, content: bytes, code: str
-) -> None:
+def test_the_host_checks_results_itself_and_believes_no_runtime(grid: LocalGrid, content: bytes, code: str) -> None:
     refs = contracts(grid, "breaks_its_promise")
     with raw.client(grid) as peer, raw.runtime(grid, "liar") as runtime:
         session = raw.open_session(peer).session_id

@@ -38,16 +38,14 @@ DECLARE = [
 ]
 
 
-def test_the_notebook_gives_the_outputs_that_are_stored_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_notebook_gives_the_outputs_that_are_stored_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import nbformat
     from nbclient import NotebookClient
 
     for name, value in ENVIRON.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    stored: Any = nbformat.read(NOTEBOOK, as_version=4)
+    stored: Any = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]  # ships no types
     executed = copy.deepcopy(stored)
     for cell in executed.cells:
         cell.outputs = []
@@ -111,8 +109,7 @@ def test_a_tool_that_calls_through_the_front_from_the_fronts_own_loop_is_told_so
     done = _at_a_prompt(["-c", program], [], tmp_path)
 
     assert done.stdout.strip() == (
-        "INCOMPATIBLE_MODE - "
-        "use `async with altar.session(...)` and `await` inside of coroutine functions"
+        "INCOMPATIBLE_MODE - use `async with altar.session(...)` and `await` inside of coroutine functions"
     )
     assert done.stderr == ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -112,8 +113,30 @@ def test_the_same_application_answers_the_same_under_every_profile(grid: LocalGr
 
     assert len(set(outputs.values())) == 1, outputs
     assert '"content": {"tea": 6}' in outputs["dev"]
-    assert "Argument `item` must be a string, not an integer" in outputs["dev"]
+    assert "Argument `item` must be a string, not a number" in outputs["dev"]
     intents = [entry for entry in grid.entries() if entry["kind"] == "intent"]
     outcomes = [entry for entry in grid.entries() if entry["kind"] == "outcome"]
     assert [intent["tool"] for intent in intents] == ["price", "price"]
     assert {outcome["runtime"] for outcome in outcomes} == {"py-eu-7"}
+
+
+async def test_a_contract_that_changed_meanwhile_is_refused_once_and_then_known(grid: LocalGrid) -> None:
+    """The manifest is deployed again while a client is connected and a runtime still has the old code."""
+    async with grid.session(("price",)) as session:
+        assert (await session.call("price", item="tea")).unwrap() == {"tea": 3}
+        application = grid.directory / "application.py"
+        application.write_text(APPLICATION.replace("count: int = 1", "count: int = 2"))
+        await asyncio.to_thread(grid.altar, "manifest", "build", "application", "-o", str(grid.manifest))
+        older = grid.runtimes.pop(1)
+        await asyncio.to_thread(grid.restart_host)
+        assert await asyncio.to_thread(older.wait) == 2
+        assert "The runtime's 'price' at 1.0.0 is not the contract of the host" in older.log
+        await asyncio.to_thread(grid.start_runtime, 2)
+
+        stale = await session.call("price", item="tea")
+        known = await session.call("price", item="tea")
+
+    assert stale.error is not None
+    assert (stale.error.type, stale.error.ran) == ("VERSION_MISMATCH", "no")
+    assert stale.error.message == "The contract of 'price' is not the one the caller knows"
+    assert known.unwrap() == {"tea": 6}

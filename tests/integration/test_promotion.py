@@ -9,6 +9,7 @@ import asyncio
 import copy
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,9 @@ def caller(request: pytest.FixtureRequest) -> Iterator[Caller]:
 def _front(session: Session) -> Iterator[Caller]:
     with session as opened:
         yield Caller(
-            lambda name, seconds, arguments: (
-                opened if seconds is None else opened.options(timeout=seconds)
-            ).call(name, **arguments),
+            lambda name, seconds, arguments: (opened if seconds is None else opened.options(timeout=seconds)).call(
+                name, **arguments
+            ),
             opened.tools,
         )
 
@@ -321,9 +322,7 @@ def test_an_altar_error_that_a_tool_raises_reaches_the_caller_in_its_own_words(c
         ("timeout", "TimeoutError"),
     ],
 )
-def test_what_is_no_exception_is_a_failure_of_the_tool_too(
-    caller: Caller, name: str, how: str, kind: str
-) -> None:
+def test_what_is_no_exception_is_a_failure_of_the_tool_too(caller: Caller, name: str, how: str, kind: str) -> None:
     assert told(caller(name, how=how)) == ("TOOL_EXECUTION_FAILED", f"The tool failed with {kind}", None, "yes")
     assert caller("add_async", a=1).content == 2
 
@@ -350,9 +349,7 @@ def test_a_coroutine_that_cancels_itself_is_answered_and_cancels_nobody_else(cal
         ("surrogate", "'str', holds half of a surrogate pair"),
     ],
 )
-def test_a_result_that_json_cannot_hold_is_named_by_place_and_type(
-    caller: Caller, kind: str, reason: str
-) -> None:
+def test_a_result_that_json_cannot_hold_is_named_by_place_and_type(caller: Caller, kind: str, reason: str) -> None:
     expected = ("SERIALIZATION_ERROR", f"The result at '/here', of the Python type {reason}", "/here", "yes")
 
     assert told(caller("unfit", kind=kind)) == expected
@@ -400,14 +397,14 @@ def test_a_tool_that_outlives_its_own_limit_is_a_timeout(caller: Caller, name: s
 def test_the_time_the_caller_gives_reaches_the_function(caller: Caller, tmp_path: Path) -> None:
     evidence = tmp_path / "evidence"
 
-    result = caller.within(0.3, "witness", evidence=str(evidence))
+    result = caller.within(0.6, "witness", evidence=str(evidence))
 
     assert told(result) == ("TIMEOUT", "'witness' had not ended when its time was up", None, "yes")
     until(lambda: evidence.read_text() == "cancelled", what="the coroutine was cancelled")
 
 
 def test_a_coroutine_that_ignores_its_deadline_is_late_all_the_same(caller: Caller, tmp_path: Path) -> None:
-    result = caller.within(0.3, "stubborn", evidence=str(tmp_path / "evidence"))
+    result = caller.within(0.6, "stubborn", evidence=str(tmp_path / "evidence"))
 
     assert told(result) == ("TIMEOUT", "'stubborn' had not ended when its time was up", None, "yes")
 
@@ -447,9 +444,11 @@ async def test_the_callers_own_timeout_ends_the_call(
     session = Session(Options()) if where == "later" else request.getfixturevalue("grid").session()
 
     async with session as opened:
+        call = asyncio.create_task(opened.call("witness", evidence=str(evidence)))
+        await asyncio.to_thread(until, evidence.exists, what="the function began")
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await opened.call("witness", evidence=str(evidence))
+            async with asyncio.timeout(0.01):
+                await call
 
     await asyncio.to_thread(until, lambda: evidence.read_text() == "cancelled", what="it was cancelled")
 
@@ -465,6 +464,17 @@ async def test_many_calls_at_once_are_each_answered_with_their_own_result(
         results = await asyncio.gather(*(opened.call(names[n % 2], a=n, b=n) for n in range(200)))
 
     assert [result.content for result in results] == [2 * n for n in range(200)]
+
+
+@pytest.mark.parametrize("where", ["later", "grid"])
+def test_threads_may_share_the_synchronous_front(where: str, request: pytest.FixtureRequest) -> None:
+    session = Session(Options()) if where == "later" else request.getfixturevalue("grid").session()
+
+    with session as front, ThreadPoolExecutor(8) as pool:
+        names = ["add", "add_async"]
+        results = list(pool.map(lambda n: front.call(names[n % 2], a=n, b=n), range(100)))
+
+    assert [result.content for result in results] == [2 * n for n in range(100)]
 
 
 # ----------------------------------------------------------------------------------------------------- the session

@@ -81,7 +81,7 @@ def die() -> str:
     os._exit(7)
 
 
-@altar.tool(timeout=0.3)
+@altar.tool(timeout=0.6)
 def hang(evidence: str) -> str:
     """Wait until told to go on, which nobody does in time."""
     Path(evidence).write_text("began")
@@ -89,7 +89,7 @@ def hang(evidence: str) -> str:
     return "late"
 
 
-@altar.tool(timeout=0.3)
+@altar.tool(timeout=0.6)
 async def hang_async(evidence: str) -> str:
     """Wait for ever, and write down how it was ended."""
     return await _witness(evidence)
@@ -219,7 +219,7 @@ async def at_once(directory: str, name: str) -> int:
     _running += 1
     try:
         (Path(directory) / f"{name}.{os.getpid()}.{_running}").touch()
-        while not (Path(directory) / "go").exists():
+        while not (Path(directory) / "go").exists():  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.01)
         return os.getpid()
     finally:
@@ -273,5 +273,11 @@ def _unfit(kind: str) -> Any:
         for _ in range(200):
             deep = [deep]
         return deep
-    others = {"nan": float("nan"), "infinity": float("inf"), "bignum": 2**70, "bytes_key": {(1, 2): 1}, "surrogate": "\ud800"}
+    others = {
+        "nan": float("nan"),
+        "infinity": float("inf"),
+        "bignum": 2**70,
+        "bytes_key": {(1, 2): 1},
+        "surrogate": "\ud800",
+    }
     return others[kind]

@@ -16,8 +16,8 @@ import pytest
 import altar
 from altar.grid.authority import Authority
 from altar.grid.certificates import CertificateFiles
-from altar.ledger.signer import FileSigner
 from altar.later.session import Options, Session
+from altar.ledger.signer import FileSigner
 from altar.testing import LocalGrid
 from tests.e2e.command import Done
 from tests.e2e.command import altar as run
@@ -152,9 +152,7 @@ def test_no_certificate_at_all(told: Told) -> None:
 
 def test_a_certificate_of_another_authority(told: Told, grid: LocalGrid, tmp_path: Path) -> None:
     files = Authority.create(tmp_path / "ca").issue("client", "me", tmp_path)
-    mixed = CertificateFiles(
-        certificate=files.certificate, key=files.key, authority=grid.client.authority
-    )
+    mixed = CertificateFiles(certificate=files.certificate, key=files.key, authority=grid.client.authority)
     told("certificate_of_another_authority", hidden(of_error(refused(grid.source, mixed)), tmp_path, grid.directory))
     told("host_of_another_authority", hidden(of_error(refused(grid.source, files)), tmp_path, port=grid.port))
 

@@ -35,11 +35,13 @@ def conformance() -> None:
     """Read one JSON case a line on stdin; write one verdict a line on stdout.
 
     A line that is no case is answered too, as not valid.
+    A file that is an array with one case a line can be given as it is.
     """
     from altar.adm.conformance import judge
 
-    for line in sys.stdin.buffer:
-        if line.strip():
+    for text in sys.stdin.buffer:
+        line = text.strip().removesuffix(b",")  # a file of cases is an array with one case a line
+        if line not in {b"", b"[", b"]"}:
             verdict = judge(_case(line), local_execution=execute)
             output.raw(json.dumps(verdict.to_json()).encode() + b"\n")
 

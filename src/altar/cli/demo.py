@@ -17,7 +17,7 @@ from altar.demo.driver import STEPS, Watcher, run
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["demo"]
+__all__ = ["Bar", "Lines", "demo"]
 
 
 @click.command()
@@ -46,25 +46,26 @@ def _leave(number: int, _frame: object) -> None:
 def _watching() -> Iterator[Watcher]:
     """A bar where a person is watching, else one line for each step."""
     if not sys.stderr.isatty():
-        yield _Lines()
+        yield Lines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[calls]}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = _Bar(progress)
+        bar = Bar(progress)
         yield bar
         bar.close()
 
 
-class _Lines:
+class Lines:
     """One line on stderr for each step."""
 
     def __init__(self) -> None:
         self._number = 0
 
     def step(self, title: str) -> None:
+        """Say that a step begins."""
         self._number += 1
         output.say(f"{self._number}/{len(STEPS)} {title}")
 
@@ -72,7 +73,7 @@ class _Lines:
         """Lines do not move."""
 
 
-class _Bar:
+class Bar:
     """One bar for each step; the earlier ones stay, full."""
 
     def __init__(self, progress: Progress) -> None:
@@ -81,15 +82,18 @@ class _Bar:
         self._width = max(map(len, STEPS))
 
     def step(self, title: str) -> None:
+        """Fill the bar of the step before, and begin another."""
         if self._task is not None:
             self._fill(self._task)
         self._task = self._progress.add_task(title.ljust(self._width), total=None, calls="")
 
     def progress(self, done: int, total: int) -> None:
+        """Move the bar of this step."""
         if self._task is not None:
             self._progress.update(self._task, completed=done, total=total, calls=f"{done}/{total} calls")
 
     def close(self) -> None:
+        """Fill the last bar."""
         if self._task is not None:
             self._fill(self._task)
 

@@ -115,9 +115,12 @@ def _open_ledger(
 
     settings.data.mkdir(parents=True, exist_ok=True)
     origin = f"altar.local/{settings.name}"
+    signer = FileSigner.open(settings.signing_key, name=origin)
+    with suppress(OSError):  # beside the key, for `altar audit verify`; a host that may not write there says it too
+        settings.signing_key.with_suffix(".vkey").write_text(signer.vkey + "\n")
     return Ledger.open(
         settings.data / "ledger.db",
-        signer=FileSigner.open(settings.signing_key, name=origin),
+        signer=signer,
         origin=origin,
         host=settings.name,
         software=f"altar {__version__}",

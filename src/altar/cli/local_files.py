@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalGrid", "Step", "carry_out", "plan"]
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""The names under which the host can be reached."""
+
 RENEW_BEFORE = timedelta(days=7)
 """A certificate that ends within this time is issued again."""
 
@@ -139,7 +142,7 @@ def _certificate(grid: LocalGrid, role: Role, name: str, *, now: datetime) -> St
     what = f"certificate of the {role} {name}"
 
     def issue() -> None:
-        Authority.open(grid.authority).issue(role, name, files.certificate.parent)
+        Authority.open(grid.authority).issue(role, name, files.certificate.parent, hosts=LOOPBACK)
 
     if not (files.certificate.exists() and files.key.exists()):
         return Step("make", what, files.certificate, issue)

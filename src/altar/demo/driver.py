@@ -31,7 +31,7 @@ __all__ = ["STEPS", "Watcher", "run"]
 APPLICATION = "altar.demo.package_audit"
 MEASURE = "altar.demo.added_time"
 TIED = "altar.demo.tied"
-ROUNDS = 4
+ROUNDS = 6
 """How many audits run at the same time when a runtime is killed."""
 
 STEPS = (
@@ -124,7 +124,7 @@ class _Demo:
     def _audit(
         self, source: str, *, rounds: int = 1, victim: int | None = None, usual: int = 0
     ) -> tuple[Run, dict[str, Any]]:
-        """Run the application; kill the process `victim` when a quarter of its calls are answered.
+        """Run the application; kill the process `victim` when a third of its calls are answered.
 
         `usual` is how many calls one audit makes, known from an earlier one.
         """
@@ -139,7 +139,7 @@ class _Demo:
                         continue
                     far = json.loads(line)
                     self._watcher.progress(far["done"], max(far["total"], rounds * usual))
-                    if victim is not None and 4 * far["done"] >= rounds * usual:
+                    if victim is not None and 3 * far["done"] >= rounds * usual:
                         os.kill(victim, signal.SIGKILL)
                         victim = None
                 code = process.wait()

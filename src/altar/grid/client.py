@@ -403,7 +403,7 @@ class _Stream:
             item.session_id = self._session_id
             return wire.add_call(frame.calls.add(), item, tag=item.tag, now=time.monotonic())
         frame.MergeFrom(item)
-        return item.ByteSize()
+        return item.ByteSize() + 200
 
 
 Results = Callable[[host_pb2.ConnectResponse], None]
@@ -422,7 +422,7 @@ def _certificates(options: Mapping[str, Any]) -> CertificateFiles:
     if missing:
         raise ConfigurationError(
             "CERTIFICATE_ERROR",
-            f"A grid needs a client certificate, and {', '.join(missing)} not set",
+            f"A grid needs a client certificate; not set: {', '.join(missing)}",
             hint="set [tls] certificate, key and authority in altar.toml; `altar up` makes them",
         )
     return CertificateFiles(**{part: Path(path) for part, path in paths.items() if path})

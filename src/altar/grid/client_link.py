@@ -40,6 +40,7 @@ class ClientLink(Link):
         self.writer.put(self._hello(frame))
         while frame is not None:
             self._take(frame)
+            await self.writer.room()
             frame = await self._next(host_pb2.ConnectRequest)
             if frame is not None and frame.HasField("hello"):
                 raise twice("hello")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Protocol
@@ -96,6 +96,7 @@ class RuntimeSource:
         self._runtimes: dict[str, AttachedRuntime] = {}
         self._waiting: dict[Key, deque[Invocation]] = {}
         self._waiting_count = 0
+        self._waiting_of: Counter[str] = Counter()
         self._tags = itertools.count(1)
         self._epochs = itertools.count(1)
 
@@ -109,12 +110,24 @@ class RuntimeSource:
             settle(invocation, Outcome(error=_cancelled(invocation)))
         elif runtime is not None:
             self._send(runtime, invocation)
-        elif self._waiting_count >= self._limit:
+        elif self._waiting_count >= self._limit and not self._make_room(invocation):
             settle(invocation, Outcome(error=_full(invocation, self._limit)))
         else:
             invocation.handle = None
             self._waiting.setdefault(_key(invocation), deque()).append(invocation)
             self._waiting_count += 1
+            self._waiting_of[invocation.principal] += 1
+
+    def _make_room(self, invocation: Invocation) -> bool:
+        """In a full queue whoever has most in it gives way, so that one principal cannot shut out the others."""
+        most, count = self._waiting_of.most_common(1)[0] if self._waiting_of else ("", 0)
+        if count <= self._waiting_of[invocation.principal] + 1:
+            return False
+        theirs = [call for queue in self._waiting.values() for call in queue if call.principal == most]
+        newest = max(theirs, key=lambda call: call.intent)
+        self._drop(self._waiting[_key(newest)], newest)
+        self._settle(newest, Outcome(error=_full(newest, self._limit)))
+        return True
 
     def cancel(self, invocation: Invocation) -> None:
         """Take it out of the queue, or tell the runtime; either way the call ends with an outcome."""
@@ -187,6 +200,9 @@ class RuntimeSource:
     def _drop(self, queue: deque[Invocation], invocation: Invocation) -> None:
         queue.remove(invocation)
         self._waiting_count -= 1
+        self._waiting_of[invocation.principal] -= 1
+        if not self._waiting_of[invocation.principal]:
+            del self._waiting_of[invocation.principal]
         if not queue:
             del self._waiting[_key(invocation)]
 

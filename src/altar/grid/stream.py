@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["SMALL", "Fill", "Link", "require_protocol", "twice"]
 
 _HELLO_SECONDS = 10.0
+_FAREWELL_SECONDS = 1.0
 SMALL = 200
 """Bytes that anything but a call or a result is taken for when a frame is filled."""
 
@@ -48,18 +49,24 @@ class Link(ABC):
 
     async def hold(self) -> None:
         """Carry the stream until one of the two sides ends it."""
-        tasks = [
+        tasks = reading, writing, closed = [
             asyncio.get_running_loop().create_task(step)
             for step in (self._read(), self.writer.run(), self._closed.wait())
         ]
+        silent = False
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._closing is not None:
+                # gRPC never ends a write that follows one that was cancelled half way
+                self.writer.stop()
+                await asyncio.wait((writing,), timeout=_FAREWELL_SECONDS)
+                silent = not writing.done()
         finally:
             for task in tasks:
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             self.lost(_reason(self._closing, ended))
-        if self._closing is not None:
+        if self._closing is not None and not silent:
             await self._write(self._farewell(self._closing))
 
     def close(self, reason: AltarError) -> None:
@@ -90,7 +97,7 @@ class Link(ABC):
         if not isinstance(data, bytes):  # the end of the stream
             return None
         try:
-            return kind.FromString(data)
+            frame = kind.FromString(data)
         except DecodeError as malformed:
             raise TransportError(
                 "PROTOCOL_VIOLATION",
@@ -98,6 +105,11 @@ class Link(ABC):
                 ran="unknown",
                 hint="check that both sides speak protocol " + wire.PROTOCOL_VERSION,
             ) from malformed
+        crowded = wire.crowded(frame)
+        if crowded is not None:
+            del frame, data  # the error would keep them, and they are large
+            raise crowded
+        return frame
 
     async def _first(self, kind: type[Frame]) -> Frame | None:
         try:
@@ -115,7 +127,7 @@ def require_protocol(versions: Any) -> None:
         raise ValidationError(
             "VERSION_MISMATCH",
             f"This host speaks protocol {wire.PROTOCOL_VERSION}; the other side offers "
-            + (", ".join(versions) or "none"),
+            + (", ".join(versions[:8])[:200] or "none"),
             ran="no",
             hint=f"this host is altar {__version__}; use a release that speaks its protocol",
         )

@@ -31,6 +31,7 @@ __all__ = [
     "FrameWriter",
     "add_call",
     "add_result",
+    "crowded",
     "digest_from_wire",
     "digest_to_wire",
     "error_from_wire",
@@ -44,6 +45,10 @@ __all__ = [
 PROTOCOL_VERSION = "1.0"
 FRAME_BYTES = 256 * 1024
 """A frame is closed when it holds this much; one larger item travels alone."""
+MAX_ITEMS = 16_384
+"""Most calls, results or the like in one frame that is received; the frames of this library hold far fewer."""
+MAX_WAITING = 8_192
+"""Items that may wait to be written before the other side is read on; whoever does not listen is not listened to."""
 
 _HEADROOM = 64 * 1024
 _MAX_REMAINING_MS = 2**32 - 1
@@ -200,6 +205,24 @@ def digest_from_wire(digest: bytes) -> str:
 
 # ----------------------------------------------------------------------------------------------------------- frames
 
+
+def crowded(frame: Message) -> AltarError | None:
+    """PROTOCOL_VIOLATION for a frame of too many items, which cost the sender two bytes each and us a thousand."""
+    for field, value in frame.ListFields():
+        if not field.is_repeated:
+            inner = crowded(value) if field.message_type is not None else None
+            if inner is not None:
+                return inner
+        elif len(value) > MAX_ITEMS:
+            return TransportError(
+                "PROTOCOL_VIOLATION",
+                f"The frame has {len(value)} {field.name!r} and the limit is {MAX_ITEMS}",
+                ran="unknown",
+                hint="spread them over several frames",
+            )
+    return None
+
+
 F = TypeVar("F", bound="Message")
 I = TypeVar("I")  # noqa: E741 - an item of a frame
 
@@ -221,6 +244,9 @@ class FrameWriter(Generic[F, I]):
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._stopping = False
+        self._room = asyncio.Event()
+        self._room.set()
         self.last_written = time.monotonic()
 
     def put(self, item: I) -> None:
@@ -228,20 +254,31 @@ class FrameWriter(Generic[F, I]):
         self._queue.append(item)
         self._ready.set()
         self._idle.clear()
+        if len(self._queue) > MAX_WAITING:
+            self._room.clear()
 
     async def run(self) -> None:
-        """Write until cancelled or until the stream fails, which raises."""
-        while True:
+        """Write until stopped or cancelled, or until the stream fails, which raises."""
+        while not self._stopping:
             await self._ready.wait()
             self._ready.clear()
-            while self._queue:
+            while self._queue and not self._stopping:
                 await self._write(self._frame())
                 self.last_written = time.monotonic()
             self._idle.set()
 
+    def stop(self) -> None:
+        """Let :meth:`run` end when the frame that is being written has left; what is queued stays."""
+        self._stopping = True
+        self._ready.set()
+
     async def flushed(self) -> None:
         """Wait until everything that was put has been written."""
         await self._idle.wait()
+
+    async def room(self) -> None:
+        """Wait until no more than MAX_WAITING items wait to be written."""
+        await self._room.wait()
 
     def unsent(self) -> list[I]:
         """Take back what has not been put into a frame yet."""
@@ -254,4 +291,6 @@ class FrameWriter(Generic[F, I]):
         size = 0
         while self._queue and size < FRAME_BYTES:
             size += self._add(frame, self._queue.popleft())
+        if len(self._queue) <= MAX_WAITING:
+            self._room.set()
         return frame

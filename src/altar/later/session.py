@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import orjson
@@ -133,8 +133,10 @@ class Session:
         waiter = _Waiter()
         invocation.reply_to = waiter
         executor.execute((invocation,))
-        if waiter.outcome is None:
-            await self._wait(invocation, waiter)
+        if type(invocation.handle) is CoroutineType:
+            await _in_this_task(invocation.handle, waiter)
+        elif waiter.outcome is None:
+            await self._answered(invocation, waiter)
         return _result(invocation, waiter.outcome)
 
     def options(self, *, timeout: float | timedelta | None = None) -> Session:
@@ -159,11 +161,7 @@ class Session:
     def _catalog(self) -> SessionCatalog | None:
         return self._tools or self._live.catalog
 
-    async def _wait(self, invocation: Invocation, waiter: _Waiter) -> None:
-        if asyncio.iscoroutine(invocation.handle):
-            await _in_this_task(invocation.handle, waiter)
-        if waiter.outcome is not None:
-            return
+    async def _answered(self, invocation: Invocation, waiter: _Waiter) -> None:
         waiter.future = asyncio.get_running_loop().create_future()
         try:
             await waiter.future
@@ -179,7 +177,8 @@ class Session:
             call_id, name = self._names.next_call(), call
         timeout = self._timeout(name)
         try:
-            require_call_id(call_id)
+            if call is not name:
+                require_call_id(call_id)
             encoded = ARGUMENTS.write(arguments)
         except AltarError as unfit:
             return _result(Invocation(name, b"", call_id), Outcome(error=unfit))

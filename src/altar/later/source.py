@@ -126,7 +126,7 @@ async def _awaited(
     except TimeoutError:
         outcome = Outcome(error=late(invocation, ran="yes"))
     else:
-        if limit.expired():
+        if limit.expired() or time.monotonic() >= invocation.deadline:  # it may have blocked the loop
             outcome = Outcome(error=late(invocation, ran="yes"))
     finally:
         if outcome is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from altar.adm.errors import AltarError, ValidationError
 from altar.later.invocation import Answer, Invocation, Outcome
@@ -74,7 +75,7 @@ class Answers:
         return outcome.error
 
 
-def call(name: str = "known", **more: object) -> Invocation:
+def call(name: str = "known", **more: Any) -> Invocation:
     made = Invocation(name, b"{}", "c1")
     for key, value in more.items():
         setattr(made, key, value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from altar.adm.errors import AuthorizationError, ExecutionError, ValidationError
@@ -81,7 +83,9 @@ def test_an_intent_is_committed_before_the_run_and_an_outcome_before_the_answer(
     order: list[str] = []
 
     class Gate(RecordingGate):
-        def intend(self, frame, run, refuse):  # type: ignore[no-untyped-def]  # as the protocol has it
+        def intend(
+            self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer
+        ) -> None:
             order.append("intent")
             run(frame)
 
@@ -100,7 +104,9 @@ def test_an_intent_is_committed_before_the_run_and_an_outcome_before_the_answer(
 
 def test_intents_that_cannot_be_written_are_refused_and_nothing_runs() -> None:
     class Full(RecordingGate):
-        def intend(self, frame, run, refuse):  # type: ignore[no-untyped-def]  # as the protocol has it
+        def intend(
+            self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer
+        ) -> None:
             for invocation in frame:
                 refuse(invocation, Outcome(error=ExecutionError("LOG_UNAVAILABLE", "full", ran="no")))
 

@@ -12,7 +12,8 @@ def test_every_call_may_run() -> None:
 
 
 def test_a_frame_runs_at_once_and_as_a_whole() -> None:
-    frame, ran = [call(), call()], []
+    frame = [call(), call()]
+    ran: list[object] = []
 
     OpenGate().intend(frame, ran.append, Answers())
 

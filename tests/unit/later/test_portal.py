@@ -42,7 +42,7 @@ def test_many_threads_may_wait_at_once() -> None:
 
     found: list[int] = []
     threads = [
-        threading.Thread(target=lambda number=number: found.append(portal().run(slowly(number))))  # type: ignore[misc]
+        threading.Thread(target=lambda number=number: found.append(portal().run(slowly(number))))
         for number in range(20)
     ]
     for thread in threads:

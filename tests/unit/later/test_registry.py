@@ -70,7 +70,11 @@ def test_what_is_cleared_is_gone() -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("ad", "did you mean 'add'?"), ("", "`altar tools` lists what there is"), ("zzz", "`altar tools` lists what there is")],
+    [
+        ("ad", "did you mean 'add'?"),
+        ("", "`altar tools` lists what there is"),
+        ("zzz", "`altar tools` lists what there is"),
+    ],
 )
 def test_an_unknown_tool_is_answered_with_the_nearest_name(name: str, hint: str) -> None:
     assert unknown_tool(name, ["add", "subtract"]).hint == hint

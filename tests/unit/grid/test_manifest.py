@@ -1,0 +1,113 @@
+"""The contracts a host trusts: loaded strictly, found by name and version."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from altar.adm.canonical import digest
+from altar.adm.declaration import ToolContract, ToolManifest
+from altar.adm.errors import AltarError, ConfigurationError, ValidationError
+from altar.grid.manifest import HostContract, Manifest, Version
+from tests.unit.grid.contracts import MANIFEST, declaration
+
+
+def test_without_a_version_the_highest_is_meant() -> None:
+    assert MANIFEST.find("add").version == "1.10.0"
+
+
+def test_with_a_version_exactly_that_is_meant() -> None:
+    assert MANIFEST.find("add", "1.9.0").version == "1.9.0"
+    found = MANIFEST.get("add", "1.0.0")
+    assert found is not None
+    assert found.version == "1.0.0"
+    assert MANIFEST.get("add", "2.0.0") is None
+    assert MANIFEST.get("absent", "1.0.0") is None
+
+
+def test_a_version_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ValidationError, match=r"Tool 'add' has no version '2\.0\.0' here") as refused:
+        MANIFEST.find("add", "2.0.0")
+    assert (refused.value.code, refused.value.ran) == ("VERSION_MISMATCH", "no")
+    assert refused.value.hint == "there is 1.10.0, 1.9.0, 1.0.0"
+
+
+def test_a_tool_that_is_not_there_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ValidationError) as refused:
+        MANIFEST.find("ad")
+    assert (refused.value.code, refused.value.hint) == ("UNSUPPORTED_TOOL", "did you mean 'add'?")
+
+
+@pytest.mark.parametrize("text", ["1", "1.2", "1.2.3.4", "01.2.3", "1.2.x", "", "1.2.3-rc1", "\u0661.2.3"])
+def test_what_is_no_version_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="is not a version"):
+        Version.parse(text)
+
+
+def test_versions_compare_as_numbers() -> None:
+    assert Version.parse("1.10.0") > Version.parse("1.9.9")
+
+
+def test_its_digest_changes_with_any_contract_and_not_with_their_order() -> None:
+    one, two = declaration("one"), declaration("two")
+
+    assert Manifest([one, two]).digest == Manifest([two, one]).digest
+    assert Manifest([one, two]).digest != Manifest([one]).digest
+    assert Manifest([one]).digest != Manifest([declaration("one", "1.0.1")]).digest
+
+
+def test_a_contract_is_checked_on_canonical_bytes_only() -> None:
+    contract = HostContract(declaration("add"))
+
+    contract.check(b'{"n":1}')
+    contract.check_result(b"2")
+    assert contract.digest == digest(contract.declaration_bytes)
+    with pytest.raises(AltarError) as not_canonical:
+        contract.check(b'{"n": 1}')
+    assert not_canonical.value.ran == "no"
+    with pytest.raises(ValidationError) as unfit:
+        contract.check(b'{"n":"1"}')
+    assert (unfit.value.code, unfit.value.path) == ("INVALID_TOOL_ARGS", "/n")
+    with pytest.raises(AltarError) as result:
+        contract.check_result(b"2.0")
+    assert result.value.ran == "yes"
+    with pytest.raises(ValidationError) as broken:
+        contract.check_result(b'"2"')
+    assert (broken.value.code, broken.value.ran) == ("SCHEMA_VIOLATION", "yes")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "twice"),
+    [({}, False), ({"idempotent": True}, True), ({"read_only": True}, True), ({"destructive": True}, False)],
+)
+def test_only_a_contract_that_says_so_may_run_twice(annotations: dict[str, bool], *, twice: bool) -> None:
+    assert HostContract(declaration("add", "1.0.0", **annotations)).idempotent is twice
+
+
+def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    made = ToolManifest("1.0.0", (ToolContract("shop", "Shop.", (declaration("add"),)),), {})
+    file.write_text(json.dumps(made.to_adm()))
+
+    loaded = Manifest.load(file)
+
+    assert (loaded.names, loaded.source) == (["add"], str(file))
+    assert loaded.digest == Manifest([declaration("add")]).digest
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file") as refused:
+        Manifest.load(tmp_path / "absent.json")
+    assert refused.value.code == "MISSING_MANIFEST"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"manifest_version": "1.0.0"}', '{"a": 1, "a": 2}'])
+def test_a_file_of_another_shape_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    file.write_text(text)
+
+    with pytest.raises(ConfigurationError, match="is not valid") as refused:
+        Manifest.load(file)
+    assert refused.value.code == "INVALID_CONFIG"

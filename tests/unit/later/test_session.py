@@ -1,0 +1,148 @@
+"""The session as an object: opening, closing, options, and what it says when it is used wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+import altar
+from altar.later.registry import REGISTRY
+from altar.later.session import Options, Session
+
+MARK: contextvars.ContextVar[str] = contextvars.ContextVar("mark", default="nobody")
+
+
+@pytest.fixture(autouse=True)
+def declared() -> Iterator[None]:
+    before = {tool.name: tool for tool in REGISTRY.tools()}
+    REGISTRY.clear()
+
+    @altar.tool
+    def mark() -> str:
+        """The caller's mark."""
+        return MARK.get()
+
+    @altar.tool
+    def thread() -> int:
+        """The thread that runs this."""
+        return threading.get_ident()
+
+    @altar.tool
+    async def task() -> str:
+        """The task that runs this."""
+        current = asyncio.current_task()
+        return current.get_name() if current else ""
+
+    @altar.tool(timeout=5)
+    def limited() -> int:
+        """The thread that runs this, which has a limit of its own."""
+        return threading.get_ident()
+
+    yield
+    REGISTRY.clear()
+    for tool in before.values():
+        REGISTRY.register(tool)
+
+
+def test_a_plain_tool_runs_in_the_callers_own_thread() -> None:
+    with Session(Options()) as session:
+        assert session.call("thread").unwrap() == threading.get_ident()
+
+
+@pytest.mark.parametrize("timeout", [3, timedelta(seconds=3)])
+def test_with_a_limit_it_runs_in_another_thread(timeout: float | timedelta) -> None:
+    with Session(Options()) as session:
+        assert session.options(timeout=timeout).call("thread").unwrap() != threading.get_ident()
+        assert session.call("limited").unwrap() != threading.get_ident()
+        assert session.call("thread").unwrap() == threading.get_ident()
+
+
+async def test_a_coroutine_runs_in_the_callers_own_task() -> None:
+    async with Session(Options()) as session:
+        task = asyncio.current_task()
+        assert task is not None
+        assert (await session.call("task")).unwrap() == task.get_name()
+
+
+async def test_context_variables_reach_a_plain_tool() -> None:
+    MARK.set("mine")
+
+    async with Session(Options()) as session:
+        assert (await session.call("mark")).unwrap() == "mine"
+
+
+async def test_a_session_is_opened_once() -> None:
+    session = Session(Options())
+    async with session:
+        with pytest.raises(altar.ValidationError, match="opened once"):
+            await session.__aenter__()
+    with pytest.raises(altar.ValidationError, match="opened once"):
+        await session.__aenter__()
+
+
+async def test_a_session_with_other_options_is_the_same_session() -> None:
+    session = Session(Options())
+    quick = session.options(timeout=1)
+
+    async with session:
+        assert (await quick.call("mark")).unwrap() == "nobody"
+    with pytest.raises(altar.ValidationError, match="not open"):
+        await quick.call("mark")
+
+
+async def test_a_session_that_was_never_opened_is_not_open() -> None:
+    with pytest.raises(altar.ValidationError, match="not open") as refused:
+        await Session(Options()).call("mark")
+    assert refused.value.code == "INVALID_SESSION"
+
+
+def test_the_tools_of_a_session_are_those_it_asked_for() -> None:
+    assert Session(Options(("thread", "mark"))).tools == ["mark", "thread"]
+    assert Session(Options()).tools == ["limited", "mark", "task", "thread"]
+
+
+def test_a_tool_nobody_declared_is_refused_at_once_with_the_nearest_name() -> None:
+    with pytest.raises(altar.ValidationError, match="No tool 'marc' is declared") as refused:
+        Session(Options(("marc",)))
+    assert refused.value.hint == "did you mean 'mark'?"
+
+
+def test_a_call_can_be_an_adm_document() -> None:
+    with Session(Options()) as session:
+        result = session.call(altar.FunctionCall.from_adm({"call_id": "c-1", "name": "mark", "args": {}}))
+        ids = {session.call("mark").call_id for _ in range(50)}
+
+    assert result.to_adm() == {"call_id": "c-1", "name": "mark", "status": "SUCCESS", "content": "nobody"}
+    assert len(ids) == 50
+    assert all(1 <= len(call_id) <= 128 for call_id in ids)
+
+
+def test_a_session_that_has_expired_refuses() -> None:
+    with Session(Options(ttl=timedelta(microseconds=1))) as session:
+        error = session.call("mark").error
+
+    assert error is not None
+    assert (error.type, error.ran) == ("SESSION_EXPIRED", "no")
+
+
+async def test_a_caller_that_is_cancelled_while_a_plain_tool_runs_is_let_go() -> None:
+    began, go = threading.Event(), threading.Event()
+
+    @altar.tool(name="held")
+    def held() -> None:
+        """Wait."""
+        began.set()
+        go.wait(20)
+
+    async with Session(Options()) as session:
+        call = asyncio.create_task(session.call("held"))
+        await asyncio.to_thread(began.wait, 20)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        go.set()

@@ -1,0 +1,174 @@
+"""Where functions run: each invocation is settled once, and a slot is freed when its function has really ended."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from altar.adm.errors import ExecutionError
+from altar.later.invocation import Invocation, Outcome
+from altar.later.workplace import CallerThread, LoopTasks, LoopThreads
+from altar.testing import PATIENCE
+from tests.unit.later.doubles import Answers, call
+
+DONE = Outcome(b"1")
+
+
+def noting(threads: list[threading.Thread]) -> Callable[[], Outcome]:
+    """A function that notes the thread that runs it."""
+
+    def job() -> Outcome:
+        threads.append(threading.current_thread())
+        return DONE
+
+    return job
+
+
+class Place:
+    """A place with one thread, and what it told."""
+
+    def __init__(self, kind: type[LoopThreads]) -> None:
+        self.answers = Answers()
+        self.freed: list[Invocation] = []
+        self.place = kind(threads=1, freed=self.freed.append)
+        self.go = threading.Event()
+        self.began = threading.Event()
+
+    def held(self) -> Outcome:
+        self.began.set()
+        assert self.go.wait(PATIENCE)
+        return DONE
+
+    async def told(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not condition():  # noqa: ASYNC110 - told from another thread
+                await asyncio.sleep(0.001)
+
+
+@pytest.fixture(params=[LoopThreads, LoopTasks])
+async def at(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    made = Place(request.param)
+    yield made
+    made.go.set()
+    made.place.close()
+
+
+def test_the_callers_thread_runs_a_function_here_and_now() -> None:
+    answers = Answers()
+    threads: list[threading.Thread] = []
+
+    CallerThread().run_plain(call(), noting(threads), answers)
+
+    assert threads == [threading.current_thread()]
+    assert answers.outcomes == [DONE]
+
+
+def test_the_callers_thread_has_no_place_for_coroutines() -> None:
+    async def work() -> None:
+        """Never runs."""
+
+    with pytest.raises(ExecutionError, match="needs an event loop"):
+        CallerThread().run_async(call(), work())
+    CallerThread().cancel(call())
+
+
+async def test_a_plain_function_runs_in_another_thread_and_is_answered_in_the_loop(at: Place) -> None:
+    threads: list[threading.Thread] = []
+    at.place.run_plain(call(), noting(threads), at.answers)
+
+    await at.told(lambda: len(at.freed) == 1)
+
+    assert threads != [threading.current_thread()]
+    assert at.answers.outcomes == [DONE]
+
+
+async def test_a_function_that_is_late_is_answered_in_time_and_keeps_its_slot(at: Place) -> None:
+    at.place.run_plain(call(deadline=time.monotonic() + 0.02), at.held, at.answers)
+
+    await at.told(lambda: bool(at.answers.given))
+
+    assert (at.answers.error.code, at.answers.error.ran) == ("TIMEOUT", "yes")
+    assert at.freed == []
+    at.go.set()
+    await at.told(lambda: len(at.freed) == 1)
+    assert len(at.answers.given) == 1
+
+
+async def test_a_function_that_got_no_thread_in_time_did_not_run_and_never_will(at: Place) -> None:
+    ran: list[threading.Thread] = []
+    at.place.run_plain(call(), at.held, Answers())
+    waiting = call(deadline=time.monotonic() + 0.02)
+    at.place.run_plain(waiting, noting(ran), at.answers)
+
+    await at.told(lambda: bool(at.answers.given))
+
+    assert (at.answers.error.code, at.answers.error.ran) == ("TIMEOUT", "no")
+    assert at.freed == [waiting]
+    at.go.set()
+    await at.told(lambda: len(at.freed) == 2)
+    assert ran == []
+
+
+async def test_a_function_that_runs_is_answered_as_cancelled_and_keeps_its_slot(at: Place) -> None:
+    invocation = call()
+    at.place.run_plain(invocation, at.held, at.answers)
+    await at.told(at.began.is_set)
+
+    at.place.cancel(invocation)
+    at.place.cancel(invocation)
+
+    assert (at.answers.error.code, at.answers.error.ran) == ("CANCELLED", "yes")
+    assert at.freed == []
+    at.go.set()
+    await at.told(lambda: at.freed == [invocation])
+
+
+async def test_a_function_that_waits_for_a_thread_is_cancelled_without_running(at: Place) -> None:
+    at.place.run_plain(call(), at.held, Answers())
+    waiting = call()
+    at.place.run_plain(waiting, lambda: DONE, at.answers)
+
+    at.place.cancel(waiting)
+
+    assert (at.answers.error.code, at.answers.error.ran) == ("CANCELLED", "no")
+
+
+async def test_a_coroutine_is_left_to_whoever_awaits_the_call() -> None:
+    place, invocation, ran = LoopThreads(), call(), []
+
+    async def work() -> None:
+        ran.append(asyncio.current_task())
+
+    place.run_async(invocation, work())
+    assert ran == []
+    await invocation.handle
+    place.close()
+
+    assert ran == [asyncio.current_task()]
+
+
+async def test_a_runtime_runs_a_coroutine_as_a_task_that_can_be_cancelled() -> None:
+    freed: list[Invocation] = []
+    place, invocation, ended = LoopTasks(freed=freed.append), call(), []
+    began = asyncio.Event()
+
+    async def work() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    place.run_async(invocation, work())
+    await began.wait()
+    place.cancel(invocation)
+    await asyncio.wait([invocation.handle])
+    await asyncio.sleep(0)
+    place.close()
+
+    assert (ended, freed) == (["cancelled"], [invocation])
