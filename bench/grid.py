@@ -1,7 +1,8 @@
 """A governed call over the grid: client, host and runtime are processes of their own, mTLS and both commits are on.
 
 One connection with 1, 64 and 256 calls in flight, and 64 client processes with one call each.
-CPU comes from the kernel's accounting of each process; commits are counted by the host.
+CPU comes from the kernel's accounting of each process.
+Fsyncs are the commits that the host counts: each is one `fdatasync`, as `strace -c` on a host shows.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Grid:
             "client µs": sum(report["cpu"] for report in reports) / every * 1e6,
             "host µs": used["host"] / every * 1e6,
             "runtime µs": used["runtime"] / every * 1e6,
-            "commits per call": used["commits"] / every,
+            "fsyncs per call": used["commits"] / every,
         }
 
     def _client(self, scene: Scene, seconds: float) -> Any:
@@ -116,9 +117,7 @@ class Grid:
         seen = host.log.count('"log": "status"')
         os.kill(host.pid, signal.SIGUSR1)
         until(lambda: host.log.count('"log": "status"') > seen, what="status of the host")
-        status = next(
-            line for line in map(json.loads, reversed(host.log.splitlines())) if line["log"] == "status"
-        )
+        status = next(line for line in map(json.loads, reversed(host.log.splitlines())) if line["log"] == "status")
         return {
             "host": _cpu(host.pid),
             "runtime": _cpu(runtime.pid),

@@ -22,7 +22,7 @@ from bench import grid, local
 
 __all__ = ["main"]
 
-KINDS = {"calls/s": "throughput", "p50 ms": "latency", "p99 ms": "latency", "commits per call": "cpu"}
+KINDS = {"calls/s": "throughput", "p50 ms": "latency", "p99 ms": "latency", "fsyncs per call": "cpu"}
 
 
 def main() -> int:

@@ -81,9 +81,7 @@ def main(arguments: list[str]) -> int:
             continue
         stale = True
         if "--check" in arguments:
-            sys.stderr.write(
-                f"{path.relative_to(ROOT)} is out of date: run scripts/generate_settings_page.py\n"
-            )
+            sys.stderr.write(f"{path.relative_to(ROOT)} is out of date: run scripts/generate_settings_page.py\n")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -132,9 +130,7 @@ def _kind(field: FieldInfo) -> str:
         return "path"
     if "tuple" in text:
         return "list of text"
-    return {"float": "number of seconds", "int": "whole number"}.get(
-        getattr(field.annotation, "__name__", ""), "text"
-    )
+    return {"float": "number of seconds", "int": "whole number"}.get(getattr(field.annotation, "__name__", ""), "text")
 
 
 def _toml(value: object) -> str:

@@ -6,6 +6,10 @@ import os
 
 import pytest
 
+from altar.grid.tls import require_tls13
+
+require_tls13()  # gRPC reads its settings when it is imported, which some test module does before its first test runs
+
 ALLOWED_SKIPS: frozenset[str] = frozenset()
 """Reasons for which a test may be skipped in CI, word for word."""
 

@@ -83,18 +83,14 @@ class TlsFiles(Section):
 
     certificate: Path | None = Field(default=None, description="Certificate of this party, PEM.")
     key: Path | None = Field(default=None, description="Private key of that certificate, PEM.")
-    authority: Path | None = Field(
-        default=None, description="Certificate of the authority that is trusted, PEM."
-    )
+    authority: Path | None = Field(default=None, description="Certificate of the authority that is trusted, PEM.")
 
 
 class Host(Section):
     """What a host needs to start: its address, its files, its limits."""
 
     listen: _HostPort = Field(default="127.0.0.1:7443", description="Address the host listens on.")
-    name: str = Field(
-        default="host-1", min_length=1, description="Name of this host in its log and its certificate."
-    )
+    name: str = Field(default="host-1", min_length=1, description="Name of this host in its log and its certificate.")
     data: Path = Field(
         default=Path(".altar/host"), description="Directory of the ledger and of all else the host keeps."
     )
@@ -105,17 +101,13 @@ class Host(Section):
         default=Path(".altar/keys/ledger.pem"),
         description="Private key that signs the log, kept outside `host.data`.",
     )
-    heartbeat: _Seconds = Field(
-        default=10, description="Seconds between two heartbeats that a runtime owes the host."
-    )
+    heartbeat: _Seconds = Field(default=10, description="Seconds between two heartbeats that a runtime owes the host.")
     max_message_bytes: _Count = Field(
         default=4 * 1024 * 1024, description="Largest message, in bytes; a larger one is refused."
     )
     session_ttl: _Seconds = Field(default=3600, description="Seconds that an unused session lives.")
     max_session_ttl: _Seconds = Field(default=86400, description="Most seconds that a session may ask for.")
-    queue: _Count = Field(
-        default=1024, description="Calls that may wait for a runtime; further ones are refused."
-    )
+    queue: _Count = Field(default=1024, description="Calls that may wait for a runtime; further ones are refused.")
     tls: TlsFiles = Field(default=TlsFiles(), description="Certificate files of the host.")
 
     @model_validator(mode="after")
@@ -131,9 +123,7 @@ class Runtime(Section):
     runtime_id: str = Field(
         default="py-1", min_length=1, description="Name of this runtime; a second one fences the first."
     )
-    connect: _HostPort = Field(
-        default="127.0.0.1:7443", description="Address of the host that the runtime dials."
-    )
+    connect: _HostPort = Field(default="127.0.0.1:7443", description="Address of the host that the runtime dials.")
     tools: tuple[str, ...] = Field(
         default=(), description="Modules that declare the tools; split by commas in the environment."
     )
@@ -160,9 +150,7 @@ class Settings(Section):
         pattern=r"^(later:|[a-z][a-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4})$",
         description="Where tools run: `later:` in this process, `grid://host:port` on a grid.",
     )
-    timeout: _Seconds = Field(
-        default=30, description="Seconds that a call may take, when the caller sets no limit."
-    )
+    timeout: _Seconds = Field(default=30, description="Seconds that a call may take, when the caller sets no limit.")
     environment: str = Field(
         default="production",
         min_length=1,
@@ -230,9 +218,7 @@ class Settings(Section):
         `altar.toml line 3` or `default`.
         """
         return [
-            Explained(
-                key, _shown_value(reduce(getattr, key.split("."), self)), self._origins.get(key, "default")
-            )
+            Explained(key, _shown_value(reduce(getattr, key.split("."), self)), self._origins.get(key, "default"))
             for key, _ in _leaves(type(self))
         ]
 
@@ -300,9 +286,7 @@ def _from_file(file: Path | None, profile: str | None, leaves: Mapping[str, Fiel
     if not isinstance(profiles, dict) or not all(isinstance(table, dict) for table in profiles.values()):
         raise ConfigurationError("INVALID_CONFIG", f"Profiles in {_shown(file)} are tables: [profile.<name>]")
     # Every profile is checked, not only the selected one: a slip in prod is found in dev.
-    overlays = {
-        name: _from_table(table, ("profile", name), file, lines, leaves) for name, table in profiles.items()
-    }
+    overlays = {name: _from_table(table, ("profile", name), file, lines, leaves) for name, table in profiles.items()}
     if profile is not None and profile not in overlays:
         hint = f"it has {', '.join(sorted(overlays))}" if overlays else f"add a section [profile.{profile}]"
         raise ConfigurationError("INVALID_CONFIG", f"Profile {profile!r} is not in {_shown(file)}", hint=hint)
@@ -405,9 +389,7 @@ def _from_flags(flags: Mapping[str, object], leaves: Mapping[str, FieldInfo]) ->
     return given
 
 
-def _final(
-    key: str, given: _Given, field: FieldInfo, file: Path | None, environ: Mapping[str, str]
-) -> object:
+def _final(key: str, given: _Given, field: FieldInfo, file: Path | None, environ: Mapping[str, str]) -> object:
     value = given.value
     if given.kind == "file":
         value = _filled(key, value, given.origin, environ)

@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from altar.testing import until
 
@@ -25,7 +26,7 @@ class Proxy:
         self._stalled = False
         self._accepting = True
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
         return self
@@ -48,7 +49,7 @@ class Proxy:
 
     def cut(self) -> None:
         """Reset every connection that there is now; later ones are carried."""
-        self._do(lambda: [link.reset() for link in list(self._links)])
+        self._do(self._reset_all)
 
     def stall(self) -> None:
         """Carry nothing any more, on no connection, and close none: the peers see only silence."""
@@ -59,18 +60,37 @@ class Proxy:
         self._do(lambda: self._stall(False))
 
     def lose_the_far_side(self) -> None:
-        """Half-open: reset the side of the target; the side that dialled hears nothing, ever. Later ones are carried."""
-        self._do(lambda: [link.half_open() for link in list(self._links)])
+        """Half-open: reset the side of the target, and let the side that dialled hear nothing, ever.
+
+        Later connections are carried.
+        """
+        self._do(self._halve_all)
 
     def _do(self, step: Callable[[], object]) -> None:
         done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (step(), done.set()))
+
+        def take_it() -> None:
+            step()
+            done.set()
+
+        self._loop.call_soon_threadsafe(take_it)
         assert done.wait(30)
+
+    def _reset_all(self) -> None:
+        for link in list(self._links):
+            link.reset()
+
+    def _halve_all(self) -> None:
+        for link in list(self._links):
+            link.half_open()
 
     def _stall(self, stalled: bool) -> None:
         self._stalled = stalled
         for link in self._links:
-            link.open.clear() if stalled else link.open.set()
+            if stalled:
+                link.open.clear()
+            else:
+                link.open.set()
 
     async def _listen(self) -> asyncio.Server:
         server = await asyncio.start_server(self._carry, "127.0.0.1", 0)

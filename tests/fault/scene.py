@@ -1,4 +1,4 @@
-"""What the tests with faults share: a client process that keeps calling, its file, the export, and what is left behind."""
+"""What the tests with faults share: a client process that keeps calling, calls that wait, the export, what is left."""
 
 from __future__ import annotations
 
@@ -58,10 +58,11 @@ def exported(grid: LocalGrid, out: Path) -> Path:
 
 def left_behind(directory: Path) -> list[str]:
     """Processes that still work in a directory, whoever their parent is now."""
-    found = []
-    for process in psutil.process_iter(["pid", "cwd", "cmdline"]):
-        if process.info["cwd"] == str(directory):
-            found.append(f"{process.info['pid']} {process.info['cmdline']}")
+    found = [
+        f"{process.info['pid']} {process.info['cmdline']}"
+        for process in psutil.process_iter(["pid", "cwd", "cmdline"])
+        if process.info["cwd"] == str(directory)
+    ]
     return found + [str(child) for child in psutil.Process().children(recursive=True)]
 
 
@@ -83,10 +84,10 @@ async def when(condition: Callable[[], object], *, what: str) -> None:
 
 
 async def start(
-    session: Session, tool: str, directory: Path, name: str, *, timeout: float = 20
+    session: Session, tool: str, directory: Path, name: str, *, seconds: float = 20
 ) -> asyncio.Task[ToolResult]:
     """Start a call of a tool that waits, and see it begin."""
-    call = asyncio.create_task(session.options(timeout=timeout).call(tool, directory=str(directory), name=name))
+    call = asyncio.create_task(session.options(timeout=seconds).call(tool, directory=str(directory), name=name))
     await when(lambda: begun(directory, name) or call.done(), what=f"the start of {name}")
     assert not call.done(), call.result()
     return call

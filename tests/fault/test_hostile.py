@@ -16,7 +16,7 @@ from altar.adm.call import ToolResult
 from altar.testing import LocalGrid, until
 from altar.verify import verify
 from tests.fault.raw import CLIENT, RUNTIME, RawPeer, RawStream, raw_peer
-from tests.fault.scene import TOOLS, start, told, told_key, unanswered, when
+from tests.fault.scene import TOOLS, told, told_key, unanswered, when
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -50,7 +50,7 @@ async def bystander(grid: LocalGrid) -> AsyncIterator[None]:
     over = asyncio.Event()
 
     async def work() -> list[ToolResult]:
-        results = []
+        results: list[ToolResult] = []
         async with grid.session(timeout=20) as session:
             while not results or not over.is_set():
                 results.append(await session.call("once", key=f"honest-{len(results)}", attempt=1))
@@ -87,7 +87,9 @@ def calls(*given: dict[str, Any]) -> bytes:
 
     frame = host_pb2.ConnectRequest()
     for tag, changes in enumerate(given, 1):
-        function = {"call_id": f"c{tag}", "name": "once", "args": b'{"attempt":1,"key":"bad"}'} | changes.pop("call", {})
+        function = {"call_id": f"c{tag}", "name": "once", "args": b'{"attempt":1,"key":"bad"}'} | changes.pop(
+            "call", {}
+        )
         frame.calls.add(**({"tag": tag, "remaining_ms": 5000, "call": function} | changes))
     return frame.SerializeToString()
 
@@ -252,6 +254,17 @@ async def test_a_client_that_never_listens_is_not_listened_to(grid: LocalGrid) -
     assert held_back, "the host took all that was sent"
 
 
+async def test_a_stream_that_breaks_the_rules_and_does_not_listen_is_ended_all_the_same(grid: LocalGrid) -> None:
+    async with attacker(grid) as peer:
+        stream = peer.stream(CLIENT)
+        await stream.send(hello())
+        await stream.send(calls(*({"call": {"name": "no_such_tool"}} for _ in range(5000))))
+        await stream.send(b"\xff")
+        await asyncio.sleep(2)  # longer than the host lets a farewell wait
+
+        await stream.end()
+
+
 async def _send_for_ever(stream: RawStream, frame: bytes) -> None:
     for _ in range(2000):
         await stream.send(frame)
@@ -261,7 +274,9 @@ async def test_unknown_fields_enums_and_tags_mean_nothing(grid: LocalGrid) -> No
     unknown = b"\xfa\x3e\x03abc" + b"\x98\x75\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"  # fields 1007 and 1875
     async with attacker(grid) as peer:
         stream = peer.stream(CLIENT)
-        await stream.send(hello(cancels=[{"tag": 2**64 - 1}], destroy_sessions=[{"tag": 1, "session_id": "x"}]) + unknown)
+        await stream.send(
+            hello(cancels=[{"tag": 2**64 - 1}], destroy_sessions=[{"tag": 1, "session_id": "x"}]) + unknown
+        )
         await stream.send(calls({"tag": 2**64 - 1}) + unknown)
         result = (await results_of(stream, 1))[2**64 - 1]
         stream.leave()
@@ -374,9 +389,7 @@ async def test_a_runtime_can_answer_no_call_but_its_own_and_a_flood_of_answers_h
     async with bystander(grid), hostile_runtime(grid, "held_once") as runtime, grid.session() as session:
         honest = grid.runtimes[1].pid
         names = [f"a{number}" for number in range(4)]
-        waiting = [
-            asyncio.create_task(session.call("held_once", directory=str(tmp_path), name=name)) for name in names
-        ]
+        waiting = [asyncio.create_task(session.call("held_once", directory=str(tmp_path), name=name)) for name in names]
         await when(lambda: any((tmp_path / f"{name}.{honest}").exists() for name in names), what="an honest run")
         for first in range(0, 100_000, 10_000):
             tags = range(first, first + 10_000)
@@ -398,6 +411,38 @@ async def test_a_runtime_that_never_answers_costs_its_calls_their_time_and_nothi
     assert {("TIMEOUT", "unknown")} >= {told(result) for result in results} - {("TIMEOUT", "no")}
     async with grid.session(timeout=20) as session:
         assert "later" == told_key(await session.call("once", key="later", attempt=1))
+
+
+async def test_a_second_runtime_cannot_deny_what_the_first_may_have_done(grid: LocalGrid) -> None:
+    grid.kill_runtime(1)
+    async with grid.session(timeout=10) as session:
+        async with hostile_runtime(grid, "again") as first:
+            call = asyncio.create_task(session.call("again", key="k", attempt=1))
+            await next_call(first)
+        async with hostile_runtime(grid, "again") as second:
+            tag = (await next_call(second)).tag
+            denial = {"type": "RESOURCE_EXHAUSTED", "message": "never began", "ran": 1}
+            await second.send(answers({"tag": tag, "result": {"status": 2, "error": denial}}))
+
+            assert ("RESOURCE_EXHAUSTED", "unknown") == told(await call)
+
+
+async def test_a_call_that_is_cancelled_between_two_attempts_may_have_run(grid: LocalGrid) -> None:
+    grid.kill_runtime(1)
+    async with grid.session(timeout=10) as session:
+        async with hostile_runtime(grid, "again") as first:
+            call = asyncio.create_task(session.call("again", key="k", attempt=1))
+            await next_call(first)
+        await when(lambda: _events(grid).count("runtime.detached") == 2, what="the loss of the runtime")
+        call.cancel()
+        await when(lambda: unanswered(grid) == [], what="the outcome")
+
+    (outcome,) = [entry for entry in grid.entries() if entry["kind"] == "outcome"]
+    assert ("CANCELLED", "unknown") == (outcome["code"], outcome["ran"])
+
+
+def _events(grid: LocalGrid) -> list[str]:
+    return [entry["event"] for entry in grid.entries() if entry["kind"] == "event"]
 
 
 async def test_a_runtime_may_not_call_itself_by_another_name(grid: LocalGrid) -> None:

@@ -28,7 +28,8 @@ def test_kills_at_random_moments_lose_nothing_acknowledged_and_run_nothing_twice
     kills = int(os.environ.get("ALTAR_FAULT_KILLS", "50"))
     seed = int(os.environ.get("ALTAR_FAULT_SEED") or random.SystemRandom().randrange(2**32))
     ran, acked = tmp_path / "ran", tmp_path / "acked"
-    ran.touch(), acked.touch()
+    ran.touch()
+    acked.touch()
     print(f"ALTAR_FAULT_SEED={seed}")
 
     with LocalGrid([TOOLS], directory=tmp_path, environ={"FAULT_RAN": str(ran)}) as grid:
@@ -74,7 +75,7 @@ def see_calls_succeed(grid: LocalGrid, client: subprocess.Popen[bytes], acked: P
     try:
         until(lambda: client.poll() is not None or successes(acked) >= least, what="a call that succeeds")
     except TimeoutError as late:
-        processes = {"host": grid.host, **grid.runtimes}
+        processes = {"host": grid.host} | {f"runtime-{number}": runtime for number, runtime in grid.runtimes.items()}
         for name, process in processes.items():
             if process is not None:
                 late.add_note(f"{name} {process.pid}, alive: {process.alive}\n{process.log[-3000:]}")

@@ -63,7 +63,7 @@ async def test_a_client_that_is_cut_off_learns_that_its_call_is_unknown_and_goes
 async def test_a_client_in_a_silent_network_has_its_answer_in_time_and_goes_on_after_it(tmp_path: Path) -> None:
     with behind_a_proxy(tmp_path, runtime=False) as (grid, proxy):
         async with session_at(grid, proxy.address) as session:
-            call = await start(session, "held_once", tmp_path, "a", timeout=1)
+            call = await start(session, "held_once", tmp_path, "a", seconds=1)
 
             proxy.stall()
             result = await asyncio.wait_for(call, 1 + PATIENCE)
@@ -92,7 +92,7 @@ async def test_a_call_that_was_only_held_up_by_the_network_succeeds(tmp_path: Pa
 async def test_a_client_on_a_half_open_connection_has_its_answers_in_time_and_finds_back(tmp_path: Path) -> None:
     with behind_a_proxy(tmp_path, runtime=False) as (grid, proxy):
         async with session_at(grid, proxy.address) as session:
-            call = await start(session, "held_once", tmp_path, "a", timeout=1)
+            call = await start(session, "held_once", tmp_path, "a", seconds=1)
 
             proxy.lose_the_far_side()
             result = await asyncio.wait_for(call, 1 + PATIENCE)

@@ -49,10 +49,7 @@ def test_altar_up_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_the_grandchildren_of_a_program_that_is_killed_are_gone_too(tmp_path: Path) -> None:
-    middle = (
-        "import subprocess\n"
-        f"subprocess.Popen({[*up(), '--tied']!r}, stdin=subprocess.PIPE).wait()"
-    )
+    middle = f"import subprocess\nsubprocess.Popen({[*up(), '--tied']!r}, stdin=subprocess.PIPE).wait()"
     parent = started([sys.executable, "-c", middle], tmp_path)
 
     family = descendants(parent, least=4)

@@ -120,6 +120,11 @@ async def _host_with_clock(grid: LocalGrid, wall_ms: Callable[[], int]) -> Async
     from altar.ledger import FileSigner, Ledger
 
     failures: list[AltarError] = []
+    loop = asyncio.get_running_loop()
+
+    def deliver(answers: Callable[[], None]) -> None:
+        loop.call_soon_threadsafe(answers)
+
     ledger = Ledger.open(
         grid.directory / "data/ledger.db",
         signer=FileSigner.open(grid.directory / "keys/ledger.pem", name="altar.local/host-1"),
@@ -128,7 +133,7 @@ async def _host_with_clock(grid: LocalGrid, wall_ms: Callable[[], int]) -> Async
         software="altar",
         wall_ms=wall_ms,
         on_failure=failures.append,
-        deliver=asyncio.get_running_loop().call_soon_threadsafe,
+        deliver=deliver,
     )
     host = Host(name="host-1", manifest=Manifest.load(grid.manifest), ledger=ledger)
     credentials = server_credentials(grid.certificate("host", "host-1"))

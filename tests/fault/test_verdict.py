@@ -169,9 +169,7 @@ def test_an_acknowledged_success_that_the_log_has_as_a_failure_is_found(evidence
 def test_an_acknowledged_success_that_is_not_in_the_log_is_found(evidence: Evidence) -> None:
     evidence.acked.append(answer("k9", "once"))
 
-    assert_found(
-        evidence, "the success of k9.1 was acknowledged", "k9.1 was said to have succeeded, and it never ran"
-    )
+    assert_found(evidence, "the success of k9.1 was acknowledged", "k9.1 was said to have succeeded, and it never ran")
 
 
 @pytest.mark.parametrize(("code", "ran"), [("TOOL_EXECUTION_FAILED", "yes"), ("RUNTIME_CRASH", "unknown")])

@@ -110,9 +110,7 @@ def _lost(answers: list[dict[str, Any]], record: _Record) -> Iterator[str]:
             if [("SUCCESS", due)] != [(outcome["status"], outcome["result"]) for outcome in outcomes]:
                 yield f"the success of {answer['call']} was acknowledged, and the log has {outcomes}"
         elif not outcomes:
-            if answer["ran"] == "yes" or (
-                answer["ran"] == "unknown" and answer["code"] not in CLIENTS_OWN_WORDS
-            ):
+            if answer["ran"] == "yes" or (answer["ran"] == "unknown" and answer["code"] not in CLIENTS_OWN_WORDS):
                 yield f"{answer['code']} of {answer['call']} was acknowledged, and the log has nothing"
         elif answer["ran"] == "no" and outcomes[0]["ran"] != "no":
             yield f"{answer['call']} was said not to have run, and the log has {outcomes[0]}"
@@ -154,9 +152,7 @@ def _run_though_denied(runs: list[Run], answers: list[dict[str, Any]]) -> Iterat
 
 
 def _of_tool(runs: list[Run], record: _Record, tool: str) -> set[Run]:
-    return {
-        run for run in runs for seq in record.by_arguments[_arguments(run)] if record.intents[seq]["tool"] == tool
-    }
+    return {run for run in runs for seq in record.by_arguments[_arguments(run)] if record.intents[seq]["tool"] == tool}
 
 
 def _counts(runs: list[Run], answers: list[dict[str, Any]], record: _Record) -> dict[str, int]:

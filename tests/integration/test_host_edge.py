@@ -336,7 +336,7 @@ def test_a_session_with_calls_in_flight_is_destroyed_only_by_force(grid: LocalGr
             return frame.sessions_destroyed[0].error
 
         refused = destroy(force=False)
-        assert (refused.type, refused.message) == ("INVALID_SESSION", "The session has 1 calls in flight")
+        assert (refused.type, refused.message) == ("INVALID_SESSION", "The session has calls in flight: 1")
         assert not destroy(force=True).type
 
         (cancel,) = runtime.receive(runtime_pb2.AttachResponse, lambda frame: frame.cancels).cancels

@@ -102,9 +102,7 @@ def parse_canonical(data: bytes, *, max_depth: int = MAX_DEPTH) -> JsonValue:
         if canonical(value, max_depth=max_depth) == data:
             return value
     except AltarError as error:
-        raise error_of(
-            "SERIALIZATION_ERROR", "The bytes are not canonical JSON", detail=error.message
-        ) from None
+        raise error_of("SERIALIZATION_ERROR", "The bytes are not canonical JSON", detail=error.message) from None
     raise error_of("SERIALIZATION_ERROR", "The bytes are JSON, but not in canonical form")
 
 
@@ -118,9 +116,7 @@ def is_within_depth(value: object, max_depth: int = MAX_DEPTH) -> bool:
         return True
     if max_depth <= 0:
         return False
-    return all(
-        is_within_depth(item, max_depth - 1) for item in items if isinstance(item, dict | list | tuple)
-    )
+    return all(is_within_depth(item, max_depth - 1) for item in items if isinstance(item, dict | list | tuple))
 
 
 def depth_of(value: object) -> int:
@@ -279,9 +275,7 @@ def _is_plain(value: object, depth: int) -> bool:
 def _keys_sort_alike(value: object) -> bool:
     """Tell whether the keys have one order by code point and by UTF-16 unit; beyond U+D7FF they may not."""
     if isinstance(value, dict):
-        return all(max(name, default="") < "\ud800" for name in value) and all(
-            map(_keys_sort_alike, value.values())
-        )
+        return all(max(name, default="") < "\ud800" for name in value) and all(map(_keys_sort_alike, value.values()))
     return not isinstance(value, list | tuple) or all(map(_keys_sort_alike, value))
 
 

@@ -328,9 +328,7 @@ def _defects_of(declaration: FunctionDeclaration) -> Iterator[Defect]:
     if not declaration.description.strip():
         yield Defect("/description", "LENGTH", f"The description of {declaration.name!r} is blank")
     if not _SEMVER.fullmatch(declaration.version):
-        yield Defect(
-            "/version", "PATTERN", f"`version` is {declaration.version!r}, not a version such as 1.2.0"
-        )
+        yield Defect("/version", "PATTERN", f"`version` is {declaration.version!r}, not a version such as 1.2.0")
     yield from (defect.under("/parameters") for defect in _not_an_object(declaration.parameters))
 
 

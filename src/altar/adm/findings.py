@@ -112,17 +112,13 @@ def _defects(error: jsonschema_rs.ValidationError, wording: Wording) -> Iterable
     return [Defect(pointer(*path), kind, f"{wording.subject(path)} {phrase}")]
 
 
-def _unknown(
-    error: jsonschema_rs.ValidationError, path: list[str | int], wording: Wording
-) -> Iterable[Defect]:
+def _unknown(error: jsonschema_rs.ValidationError, path: list[str | int], wording: Wording) -> Iterable[Defect]:
     for name in error.kind.unexpected:  # type: ignore[attr-defined]  # by its name
         place = [*path, name]
         yield Defect(pointer(*place), "UNKNOWN_FIELD", f"{wording.subject(place)} is not declared")
 
 
-def _alternatives(
-    error: jsonschema_rs.ValidationError, path: list[str | int], wording: Wording
-) -> Iterable[Defect]:
+def _alternatives(error: jsonschema_rs.ValidationError, path: list[str | int], wording: Wording) -> Iterable[Defect]:
     """Explain the one alternative that was meant, or name the types that all of them together allow."""
     kind: Any = error.kind
     branches: list[list[jsonschema_rs.ValidationError]] = kind.context

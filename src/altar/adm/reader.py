@@ -113,9 +113,7 @@ class Members:
             return None
         return held
 
-    def matching(
-        self, name: str, rule: re.Pattern[str], wanted: str, *, required: bool = False
-    ) -> str | None:
+    def matching(self, name: str, rule: re.Pattern[str], wanted: str, *, required: bool = False) -> str | None:
         """Return a text member that matches `rule` as a whole; `wanted` says in words what that is."""
         held: str | None = self.get(name, str, required=required)
         if held is not None and not rule.fullmatch(held):
@@ -181,9 +179,7 @@ class Members:
                 self.say("LENGTH", f"`{name}` has an empty key", name, key)
             elif not isinstance(value, str):
                 kind: Kind = "NULL" if value is None else "TYPE"
-                self.say(
-                    kind, f"`{name}` maps {quoted(key)} to {quoted(value)}, which is not text", name, key
-                )
+                self.say(kind, f"`{name}` maps {quoted(key)} to {quoted(value)}, which is not text", name, key)
         return dict(held)
 
     def extensions(self) -> dict[str, Any]:

@@ -19,13 +19,14 @@ _MAX_DEPTH: Final = 3
 
 
 def signature_of(name: str, parameters: Mapping[str, Any]) -> str:
-    """Return the call of a function with its parameters: the required ones first, each in its order."""
+    """Return the call of a function with its parameters: the required ones in their order, the others by name.
+
+    The order of `properties` is not kept by canonical JSON, so it says nothing.
+    """
     properties: Mapping[str, Any] = parameters.get("properties", {})
-    required = set(parameters.get("required", ()))
-    order = sorted(properties, key=lambda parameter: parameter not in required)
-    written = [
-        _parameter(parameter, properties[parameter], parameter in required, parameters) for parameter in order
-    ]
+    required = [parameter for parameter in parameters.get("required", ()) if parameter in properties]
+    order = [*required, *sorted(set(properties) - set(required))]
+    written = [_parameter(parameter, properties[parameter], parameter in required, parameters) for parameter in order]
     if parameters.get("additionalProperties", not properties and "properties" not in parameters):
         written.append("…")
     return f"{name}({', '.join(written)})"

@@ -58,8 +58,7 @@ _FOR_TYPES: Final[Mapping[str, frozenset[str]]] = {
         frozenset({"NUMBER", "INTEGER"}),
     ),
     **dict.fromkeys(
-        "items prefixItems contains minContains maxContains minItems maxItems uniqueItems"
-        " unevaluatedItems".split(),
+        "items prefixItems contains minContains maxContains minItems maxItems uniqueItems unevaluatedItems".split(),
         frozenset({"ARRAY"}),
     ),
     **dict.fromkeys(
@@ -300,15 +299,11 @@ class _Node:
         for index, name in enumerate(names):
             steps = ("required", index)
             if not isinstance(name, str):
-                self._say(
-                    steps, "NULL" if name is None else "TYPE", f"A required name is text, not {quoted(name)}"
-                )
+                self._say(steps, "NULL" if name is None else "TYPE", f"A required name is text, not {quoted(name)}")
             elif name in seen:
                 self._say(steps, "DUPLICATE", f"`required` names {quoted(name)} more than once")
             elif closed and name not in declared:
-                self._say(
-                    steps, "REFERENCE", f"`required` names {quoted(name)}, which is not in `properties`"
-                )
+                self._say(steps, "REFERENCE", f"`required` names {quoted(name)}, which is not in `properties`")
             if isinstance(name, str):
                 seen.add(name)
 
@@ -329,9 +324,7 @@ class _Node:
             if key in seen:
                 self._say(("enum", index), "DUPLICATE", f"`enum` holds {quoted(item)} more than once")
             elif self.types and not self._admits(item):
-                self._say(
-                    ("enum", index), "TYPE", f"`enum` holds {quoted(item)}, which is not {self._wanted()}"
-                )
+                self._say(("enum", index), "TYPE", f"`enum` holds {quoted(item)}, which is not {self._wanted()}")
             seen.add(key)
 
     def _admits(self, item: JsonValue) -> bool:
@@ -348,8 +341,7 @@ _IS: Final[Mapping[str, Callable[[JsonValue], bool]]] = {
     "STRING": lambda item: isinstance(item, str),
     "NUMBER": lambda item: isinstance(item, int | float) and not isinstance(item, bool),
     "INTEGER": lambda item: (
-        not isinstance(item, bool)
-        and (isinstance(item, int) or (isinstance(item, float) and item.is_integer()))
+        not isinstance(item, bool) and (isinstance(item, int) or (isinstance(item, float) and item.is_integer()))
     ),
     "BOOLEAN": lambda item: isinstance(item, bool),
     "ARRAY": lambda item: isinstance(item, list | tuple),

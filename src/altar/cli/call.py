@@ -21,13 +21,9 @@ __all__ = ["arguments_of", "call"]
 @click.argument("name")
 @click.argument("values", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--json-args", metavar="JSON", help="Arguments as one JSON object.")
-@click.option(
-    "--tools", "modules", multiple=True, metavar="MODULE", help="Module or .py file that declares tools."
-)
+@click.option("--tools", "modules", multiple=True, metavar="MODULE", help="Module or .py file that declares tools.")
 @click.option("--source", help="Where to run: `later:` or `grid://host:port`.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Limit of the call."
-)
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Limit of the call.")
 @output.json_option
 def call(
     *,

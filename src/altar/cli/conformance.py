@@ -112,9 +112,7 @@ def _implementation(impl: Mapping[str, Any]) -> Callable[..., Any]:
     return function
 
 
-def _run(
-    allowed: Sequence[FunctionDeclaration], call: FunctionCall, function: Callable[..., Any]
-) -> AltarError | None:
+def _run(allowed: Sequence[FunctionDeclaration], call: FunctionCall, function: Callable[..., Any]) -> AltarError | None:
     from pydantic import TypeAdapter
 
     from altar.adm.canonical import canonical

@@ -54,9 +54,7 @@ def doctor(*, profile: str | None, as_json: bool) -> int:
     """
     findings = list(examine(profile))
     lines = [output.columns([(one.state, one.check, _sentence(one)) for one in findings])]
-    members = [
-        {"check": one.check, "state": one.state, "message": one.message, "hint": one.hint} for one in findings
-    ]
+    members = [{"check": one.check, "state": one.state, "message": one.message, "hint": one.hint} for one in findings]
     ok = all(one.state != "fail" for one in findings)
     output.data({"ok": ok, "findings": members}, as_json=as_json, text="\n".join(lines))
     return output.DONE if ok else output.FAILED
@@ -95,16 +93,12 @@ def _python() -> Finding:
 def _packages() -> Iterator[Finding]:
     missing = [name for name in BASE if _version(name) is None]
     if missing:
-        yield Finding(
-            "packages", "fail", f"missing: {', '.join(missing)}", "run `pip install altar-ai` again"
-        )
+        yield Finding("packages", "fail", f"missing: {', '.join(missing)}", "run `pip install altar-ai` again")
     else:
         yield Finding("packages", "ok", ", ".join(f"{name} {_version(name)}" for name in BASE))
     absent = _absent()
     if absent:
-        yield Finding(
-            "extra grid", "warn", f"missing: {', '.join(absent)}", f"{ADD_GRID}; `later:` needs none"
-        )
+        yield Finding("extra grid", "warn", f"missing: {', '.join(absent)}", f"{ADD_GRID}; `later:` needs none")
     else:
         yield Finding("extra grid", "ok", ", ".join(f"{name} {_version(name)}" for _, name in GRID))
 
@@ -123,9 +117,7 @@ def _version(name: str) -> str | None:
 def _clock(now: datetime) -> Iterator[Finding]:
     hint = "set the clock, and let NTP keep it: certificates, tokens and the log depend on it"
     if now < EARLIEST:
-        yield Finding(
-            "clock", "fail", f"it says {now:%Y-%m-%d %H:%M} UTC, which is before ALTAR was made", hint
-        )
+        yield Finding("clock", "fail", f"it says {now:%Y-%m-%d %H:%M} UTC, which is before ALTAR was made", hint)
         return
     newest = max((part.stat().st_mtime for part in Path(__file__).parent.glob("*.py")), default=0.0)
     if now.timestamp() < newest - 86400:
@@ -177,9 +169,7 @@ def _certificates(settings: Settings, now: datetime) -> Iterator[Finding]:
             yield _certificate(check, files, role, now)
     if settings.source.startswith("grid:") and _files(settings.tls) is None:
         hint = "set tls.certificate, tls.key and tls.authority; `altar up` makes them"
-        yield Finding(
-            "certificate of the client", "fail", f"none is set, and {settings.source} asks for one", hint
-        )
+        yield Finding("certificate of the client", "fail", f"none is set, and {settings.source} asks for one", hint)
 
 
 def _files(tls: TlsFiles) -> CertificateFiles | None:

@@ -34,9 +34,7 @@ _log = logging.getLogger("altar.grid")
 @click.option("--data", type=click.Path(path_type=Path), help="Directory of the ledger.")
 @click.option("--profile", help="Profile of altar.toml.")
 @tied_option
-def host(
-    *, listen: str | None, manifest: Path | None, data: Path | None, profile: str | None, tied: bool
-) -> None:
+def host(*, listen: str | None, manifest: Path | None, data: Path | None, profile: str | None, tied: bool) -> None:
     """Serve a manifest to clients and runtimes, over mutual TLS 1.3.
 
     When it is ready it prints one line of JSON to stdout with the port it listens on; its log goes to stderr.

@@ -37,12 +37,8 @@ def manifest() -> None:
 
 @manifest.command()
 @click.argument("modules", nargs=-1, required=True)
-@click.option(
-    "-o", "--output", "target", type=click.Path(path_type=Path), help="File to write; without it, stdout."
-)
-@click.option(
-    "--metadata", multiple=True, metavar="KEY=VALUE", help="A member of global_metadata; may be repeated."
-)
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="File to write; without it, stdout.")
+@click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="A member of global_metadata; may be repeated.")
 @output.json_option
 def build(*, modules: tuple[str, ...], target: Path | None, metadata: tuple[str, ...], as_json: bool) -> None:
     """Write the manifest of the tools that MODULES declare: one contract for each module.
@@ -58,9 +54,7 @@ def build(*, modules: tuple[str, ...], target: Path | None, metadata: tuple[str,
     try:
         target.write_bytes(content)
     except OSError as error:
-        raise ConfigurationError(
-            "ENVIRONMENT_ERROR", f"Cannot write {str(target)!r}: {error.strerror}"
-        ) from error
+        raise ConfigurationError("ENVIRONMENT_ERROR", f"Cannot write {str(target)!r}: {error.strerror}") from error
     functions = sum(len(contract.function_declarations) for contract in built.contracts)
     if as_json:
         summary = {"file": str(target), "contracts": len(built.contracts), "functions": functions}
@@ -85,9 +79,7 @@ def check(*, file: Path, against: tuple[str, ...], as_json: bool) -> int:
     differing = [row for row in rows if row["state"] != "same"]
     text = [f"{file}  functions: {len(list(known))}  {known.digest}"]
     if rows:
-        text.append(
-            output.columns([(row["state"], row["name"], row["version"], row["note"]) for row in rows])
-        )
+        text.append(output.columns([(row["state"], row["name"], row["version"], row["note"]) for row in rows]))
     report = {
         "ok": not differing,
         "file": str(file),
@@ -125,9 +117,7 @@ def manifest_bytes(built: ToolManifest) -> bytes:
     """The manifest as a file: JSON with sorted members, numbers as in canonical JSON, two spaces a level."""
     from altar.adm.canonical import canonical, parse
 
-    return (
-        json.dumps(parse(canonical(built.to_adm())), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    ).encode()
+    return (json.dumps(parse(canonical(built.to_adm())), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def compare(known: Manifest, tools: Iterable[ToolFunction[..., Any]]) -> list[dict[str, str]]:
@@ -174,9 +164,7 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise ValidationError(
-                "MALFORMED_REQUEST", f"{word!r} is not metadata", hint="write it as key=value"
-            )
+            raise ValidationError("MALFORMED_REQUEST", f"{word!r} is not metadata", hint="write it as key=value")
         pairs[key] = value
     return pairs
 

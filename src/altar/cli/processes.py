@@ -59,6 +59,7 @@ def run_until_told(start: Callable[[asyncio.Event], Coroutine[Any, Any, None]], 
         await start(leave)
 
     import uvloop
+
     uvloop.run(main())
 
 

@@ -61,14 +61,10 @@ class Authority:
 
         if not DOMAIN.fullmatch(trust_domain):
             message = f"{trust_domain!r} is not a trust domain"
-            raise ConfigurationError(
-                "CERTIFICATE_ERROR", message, hint="use a domain name such as 'altar.local'"
-            )
+            raise ConfigurationError("CERTIFICATE_ERROR", message, hint="use a domain name such as 'altar.local'")
         if (directory / f"{_AUTHORITY}.key").exists():
             message = f"there is a certificate authority in {str(directory)!r} already"
-            raise ConfigurationError(
-                "CERTIFICATE_ERROR", message, hint="open it, or choose an empty directory"
-            )
+            raise ConfigurationError("CERTIFICATE_ERROR", message, hint="open it, or choose an empty directory")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _authority_certificate(trust_domain, key=key)
@@ -89,9 +85,7 @@ class Authority:
         certificate = read_certificates(path)[0]
         key = read_key(directory / f"{_AUTHORITY}.key")
         try:
-            names = certificate.extensions.get_extension_for_class(
-                x509.NameConstraints
-            ).value.permitted_subtrees
+            names = certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees
         except x509.ExtensionNotFound:
             names = None
         domains = [name.value for name in names or () if isinstance(name, x509.UniformResourceIdentifier)]
@@ -128,9 +122,7 @@ class Authority:
         start = not_before or _now() - _SKEW
         identity = Identity(trust_domain=self.trust_domain, role=role, name=name)
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _leaf_certificate(
-            self, identity, key=key, hosts=hosts, start=start, end=start + lifetime
-        )
+        certificate = _leaf_certificate(self, identity, key=key, hosts=hosts, start=start, end=start + lifetime)
         files = CertificateFiles(
             certificate=directory / f"{role}-{name}.pem",
             key=directory / f"{role}-{name}.key",

@@ -139,9 +139,7 @@ def read_matching(files: CertificateFiles) -> tuple[bytes, bytes, bytes]:
     key = _read(files.key)
     certificate = _read(files.certificate)
     authority = _read(files.authority)
-    _check_match(
-        _parse_certificates(certificate, files.certificate)[0], _parse_key(key, files.key), files=files
-    )
+    _check_match(_parse_certificates(certificate, files.certificate)[0], _parse_key(key, files.key), files=files)
     _parse_certificates(authority, files.authority)
     return key, certificate, authority
 

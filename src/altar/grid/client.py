@@ -37,7 +37,7 @@ __all__ = ["GridSource", "HostContracts", "connect"]
 
 _log = logging.getLogger("altar.grid")
 
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 10.0
 GRACE = 1.0
 """Seconds a client waits beyond a deadline for the host's own word on it."""
 SILENCE = 5.0
@@ -411,9 +411,7 @@ Lost = Callable[[AltarError | None], None]
 
 
 def _contract(told: host_pb2.Contract) -> RemoteContract:
-    return RemoteContract(
-        told.ref.name, told.ref.version, wire.digest_from_wire(told.ref.digest), told.declaration
-    )
+    return RemoteContract(told.ref.name, told.ref.version, wire.digest_from_wire(told.ref.digest), told.declaration)
 
 
 def _certificates(options: Mapping[str, Any]) -> CertificateFiles:

@@ -106,9 +106,7 @@ def _watch_handshake(
     return TransportError("TLS_HANDSHAKE_FAILED", message, hint=hint, detail=detail, ran="no")
 
 
-def _watch_first_bytes(
-    secured: ssl.SSLSocket, *, target: str, files: CertificateFiles, detail: str
-) -> AltarError:
+def _watch_first_bytes(secured: ssl.SSLSocket, *, target: str, files: CertificateFiles, detail: str) -> AltarError:
     """Wait for the verdict on our certificate: in TLS 1.3 a client is done before its server has judged."""
     try:
         accepted = bool(secured.recv(1))

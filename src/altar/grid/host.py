@@ -88,9 +88,7 @@ class SessionGate:
             raise ExecutionError("TIMEOUT", "The call came too late to be run", ran="no", hint="allow more time")
         invocation.record = _intent(invocation)
 
-    def intend(
-        self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer
-    ) -> None:
+    def intend(self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer) -> None:
         """Commit one intent for each call of the frame, in one transaction; then run them."""
         intents = [invocation.record for invocation in frame]
         self.in_flight += len(frame)

@@ -103,9 +103,7 @@ class Manifest:
                 f"The manifest {str(path)!r} is not valid{where}: {broken.message}",
                 hint="`altar manifest check` explains it",
             ) from broken
-        declarations = [
-            function for contract in manifest.contracts for function in contract.function_declarations
-        ]
+        declarations = [function for contract in manifest.contracts for function in contract.function_declarations]
         return cls(declarations, source=str(path))
 
     def find(self, name: str, version: str = "") -> HostContract:

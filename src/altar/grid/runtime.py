@@ -173,9 +173,7 @@ class _Connection:
         )
         fulfill = runtime_pb2.FulfillTools()
         for tool in runtime.registry.tools():
-            fulfill.contracts.add(
-                name=tool.name, version=tool.version, digest=wire.digest_to_wire(tool.digest)
-            )
+            fulfill.contracts.add(name=tool.name, version=tool.version, digest=wire.digest_to_wire(tool.digest))
         async with asyncio.timeout(CONNECT_SECONDS):
             await self._call.write(runtime_pb2.AttachRequest(announce=announce, fulfill=fulfill))
             fulfilled: runtime_pb2.FulfillToolsResponse | None = None

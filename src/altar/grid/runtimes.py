@@ -221,9 +221,7 @@ class RuntimeSource:
                     hint="give each runtime process an id and a certificate of its own",
                 )
             )
-        runtime = AttachedRuntime(
-            runtime_id, link, connection_epoch=next(self._epochs), now=self._clock()
-        )
+        runtime = AttachedRuntime(runtime_id, link, connection_epoch=next(self._epochs), now=self._clock())
         self._runtimes[runtime_id] = runtime
         self._note("runtime.attached", runtime_id, f"connection {runtime.connection_epoch}")
         return runtime

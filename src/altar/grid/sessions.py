@@ -61,9 +61,7 @@ class Sessions:
                 hint="close some, or let them expire",
             )
         lifetime = min(ttl or self._default, self._max)
-        session = HostSession(
-            f"session-{secrets.token_hex(16)}", principal, wanted, lifetime, self._clock() + lifetime
-        )
+        session = HostSession(f"session-{secrets.token_hex(16)}", principal, wanted, lifetime, self._clock() + lifetime)
         self._sessions[session.session_id] = session
         return session
 
@@ -75,13 +73,9 @@ class Sessions:
         session = self._sessions.get(session_id)
         now = self._clock()
         if session is None or session.principal != principal:
-            raise ValidationError(
-                "INVALID_SESSION", "There is no such session", ran="no", hint="open a new session"
-            )
+            raise ValidationError("INVALID_SESSION", "There is no such session", ran="no", hint="open a new session")
         if now >= session.expires:
-            raise AuthorizationError(
-                "SESSION_EXPIRED", "The session has expired", ran="no", hint="open a new session"
-            )
+            raise AuthorizationError("SESSION_EXPIRED", "The session has expired", ran="no", hint="open a new session")
         session.expires = now + session.ttl
         return session
 
@@ -91,7 +85,7 @@ class Sessions:
         if session.calls and not force:
             raise ValidationError(
                 "INVALID_SESSION",
-                f"The session has {len(session.calls)} calls in flight",
+                f"The session has calls in flight: {len(session.calls)}",
                 ran="no",
                 hint="wait for them, or force it to cancel them",
             )
@@ -136,7 +130,7 @@ class SessionCatalog:
                 "VERSION_MISMATCH",
                 f"The contract of {invocation.name!r} is not the one the caller knows",
                 ran="no",
-                hint="open a new session to read the contract again",
+                hint="call again: the session reads the contract as it is now, or open a new one",
             )
         invocation.version = contract.version
         return contract

@@ -49,7 +49,7 @@ class Link(ABC):
 
     async def hold(self) -> None:
         """Carry the stream until one of the two sides ends it."""
-        tasks = reading, writing, closed = [
+        tasks = _, writing, _ = [
             asyncio.get_running_loop().create_task(step)
             for step in (self._read(), self.writer.run(), self._closed.wait())
         ]

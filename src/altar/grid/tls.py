@@ -71,15 +71,11 @@ def identity_of(auth_context: Mapping[str, Iterable[bytes]], *, trust_domain: st
         raise AuthorizationError("INVALID_CREDENTIALS", message, hint=hint)
     if len(uris) != 1 or every != uris:
         message = "the caller's certificate does not name one holder by one SPIFFE id"
-        raise AuthorizationError(
-            "INVALID_CREDENTIALS", message, hint=hint, detail=f"spiffe {uris!r}, uri {every!r}"
-        )
+        raise AuthorizationError("INVALID_CREDENTIALS", message, hint=hint, detail=f"spiffe {uris!r}, uri {every!r}")
     identity = parse_identity(uris[0])
     if identity is None or (trust_domain is not None and identity.trust_domain != trust_domain):
         message = f"the caller's SPIFFE id {uris[0]!r} is foreign to this grid"
-        raise AuthorizationError(
-            "INVALID_CREDENTIALS", message, hint=hint, detail=f"expected {trust_domain!r}"
-        )
+        raise AuthorizationError("INVALID_CREDENTIALS", message, hint=hint, detail=f"expected {trust_domain!r}")
     return identity
 
 
@@ -183,9 +179,7 @@ class _Renewal:
     def _stamps(self) -> tuple[int, ...]:
         """A value that changes when one of the files is replaced or written; empty when one is missing."""
         try:
-            stats = [
-                path.stat() for path in (self._files.certificate, self._files.key, self._files.authority)
-            ]
+            stats = [path.stat() for path in (self._files.certificate, self._files.key, self._files.authority)]
         except OSError:
             return ()
         return tuple(number for stat in stats for number in (stat.st_ino, stat.st_mtime_ns, stat.st_size))

@@ -234,9 +234,7 @@ class FrameWriter(Generic[F, I]):
     Batching is what makes a gRPC stream fast: the cost is per message, not per byte.
     """
 
-    def __init__(
-        self, write: Callable[[F], Awaitable[None]], new: Callable[[], F], add: Callable[[F, I], int]
-    ) -> None:
+    def __init__(self, write: Callable[[F], Awaitable[None]], new: Callable[[], F], add: Callable[[F, I], int]) -> None:
         self._write = write
         self._new = new
         self._add = add

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 if TYPE_CHECKING:
     from griffe import DocstringSection
 
-_SPHINX = re.compile(
-    r"^\s*:(param|parameter|arg|argument|returns?|raises?|type|rtype)\b[^:\n]*:", re.MULTILINE
-)
+_SPHINX = re.compile(r"^\s*:(param|parameter|arg|argument|returns?|raises?|type|rtype)\b[^:\n]*:", re.MULTILINE)
 _NUMPY = re.compile(
     r"^[ \t]*(Parameters|Other Parameters|Returns|Yields|Raises)[ \t]*\n[ \t]*-{3,}[ \t]*$", re.MULTILINE
 )
@@ -40,9 +38,7 @@ def documentation(function: Callable[..., object]) -> Documentation:
     if not text:
         return Documentation()
     sections = _sections(text)
-    return Documentation(
-        summary=_summary(sections), parameters=_parameters(sections), returns=_returns(sections)
-    )
+    return Documentation(summary=_summary(sections), parameters=_parameters(sections), returns=_returns(sections))
 
 
 def underlying(function: Callable[..., Any]) -> Callable[..., Any]:

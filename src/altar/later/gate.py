@@ -26,9 +26,7 @@ class Gate(Protocol):
         """Raise AuthorizationError unless this checked call may run now."""
         ...
 
-    def intend(
-        self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer
-    ) -> None:
+    def intend(self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer) -> None:
         """Commit the intents of the frame together, then ``run`` it; if they cannot be written, refuse each."""
         ...
 
@@ -45,9 +43,7 @@ class OpenGate:
     def authorize(self, invocation: Invocation) -> None:
         """Every call may run."""
 
-    def intend(
-        self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer
-    ) -> None:
+    def intend(self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer) -> None:
         """Run at once."""
         run(frame)
 

@@ -64,9 +64,7 @@ def declare(
     text = _description(name, description, documented)
     parameters = tuple(_parameters(function, name, hints, documented))
     reader, accepted = _arguments(name, parameters)
-    writer, returned = (
-        _result(name, hints["return"], documented.returns) if "return" in hints else (None, None)
-    )
+    writer, returned = _result(name, hints["return"], documented.returns) if "return" in hints else (None, None)
     declaration = FunctionDeclaration(
         name=name,
         description=text,
@@ -244,18 +242,14 @@ def _alias(parameter: str, name: str, annotation: Any) -> str:
     given = [mark.validation_alias or mark.alias for mark in marks(annotation) if isinstance(mark, FieldInfo)]
     alias = next((alias for alias in given if alias is not None), parameter)
     if not isinstance(alias, str):
-        raise _refused(
-            f"Parameter {parameter!r} of {name!r} has more than one alias", hint="give it one name"
-        )
+        raise _refused(f"Parameter {parameter!r} of {name!r} has more than one alias", hint="give it one name")
     return alias
 
 
 # ------------------------------------------------------------------------------ types to JSON Schema
 
 
-def _arguments(
-    name: str, parameters: tuple[_Parameter, ...]
-) -> tuple[pydantic.TypeAdapter[Any], dict[str, Any]]:
+def _arguments(name: str, parameters: tuple[_Parameter, ...]) -> tuple[pydantic.TypeAdapter[Any], dict[str, Any]]:
     """The reader and the schema of a function's arguments as one JSON object."""
     try:
         adapter = _object(parameters)
@@ -282,8 +276,7 @@ def _object(parameters: tuple[_Parameter, ...]) -> pydantic.TypeAdapter[Any]:
     make: Any = typing_extensions.TypedDict
     optional: Any = typing_extensions.NotRequired
     fields = {
-        each.name: each.annotation if each.default is _ABSENT else optional[each.annotation]
-        for each in parameters
+        each.name: each.annotation if each.default is _ABSENT else optional[each.annotation] for each in parameters
     }
     shape = make("Arguments", fields)
     shape.__pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -322,9 +315,7 @@ def _add_default(name: str, parameter: _Parameter, schema: dict[str, Any]) -> No
     described["default"] = default
 
 
-def _result(
-    name: str, annotation: Any, documented: str
-) -> tuple[pydantic.TypeAdapter[Any] | None, dict[str, Any]]:
+def _result(name: str, annotation: Any, documented: str) -> tuple[pydantic.TypeAdapter[Any] | None, dict[str, Any]]:
     """The writer (None when there is nothing to turn) and the schema of a function's result."""
     origin = get_origin(annotation) or annotation
     if origin in _YIELDING:

@@ -89,9 +89,7 @@ class JsonForm:
         if isinstance(value, (list, tuple)):
             return [self._plain(part, f"{path}/{index}", inside) for index, part in enumerate(value)]
         if _is_plain_dataclass(value):
-            return self._members(
-                {each.name: getattr(value, each.name) for each in fields(value)}, path, inside
-            )
+            return self._members({each.name: getattr(value, each.name) for each in fields(value)}, path, inside)
         return self._leaf(value, path, inside)
 
     def _text(self, value: str, path: str) -> str:
@@ -146,9 +144,7 @@ def pointer(steps: Sequence[str]) -> str:
 
 
 def _is_plain_dataclass(value: Any) -> bool:
-    return (
-        is_dataclass(value) and not isinstance(value, type) and not hasattr(value, "__pydantic_serializer__")
-    )
+    return is_dataclass(value) and not isinstance(value, type) and not hasattr(value, "__pydantic_serializer__")
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:

@@ -40,8 +40,8 @@ class Registry:
             if known is not None and _origin(known) != _origin(tool):
                 raise DeclarationError(
                     "INVALID_DECLARATION",
-                    f"The tool {tool.name!r} is declared twice: in {known.function.__module__!r} "
-                    f"and in {tool.function.__module__!r}",
+                    f"The tool {tool.name!r} is declared twice: by {'.'.join(_origin(known))!r} "
+                    f"and by {'.'.join(_origin(tool))!r}",
                     hint="give one of them another name: @altar.tool(name=…)",
                 )
             self._tools[tool.name] = tool
@@ -103,9 +103,7 @@ class SessionTools:
         """
         now = self._clock()
         if now >= self._expires:
-            raise AuthorizationError(
-                "SESSION_EXPIRED", "The session has expired", ran="no", hint="open a new session"
-            )
+            raise AuthorizationError("SESSION_EXPIRED", "The session has expired", ran="no", hint="open a new session")
         self._expires = now + self._ttl
         tool = self._tools.get(invocation.name)
         if tool is None:

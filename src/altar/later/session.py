@@ -68,9 +68,7 @@ class Session:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._tools = (
-            SessionTools(_declared(options), ttl=options.ttl or DEFAULT_TTL) if _is_local(options) else None
-        )
+        self._tools = SessionTools(_declared(options), ttl=options.ttl or DEFAULT_TTL) if _is_local(options) else None
         self._live = _Live()
         self._names = _Names()
 
@@ -330,9 +328,7 @@ def _result(invocation: Invocation, outcome: Outcome | None) -> ToolResult:
         if told.field_path == "":
             told = replace(told, field_path=None)  # the whole value; a wire cannot tell this from no path
         return ToolResult(invocation.call_id, invocation.name, ResultStatus.ERROR, error=told)
-    return ToolResult(
-        invocation.call_id, invocation.name, ResultStatus.SUCCESS, content=orjson.loads(outcome.content)
-    )
+    return ToolResult(invocation.call_id, invocation.name, ResultStatus.SUCCESS, content=orjson.loads(outcome.content))
 
 
 def _not_open(message: str, *, hint: str) -> AltarError:
@@ -346,10 +342,7 @@ def _declared(options: Options) -> list[ToolFunction[..., Any]]:
     for name in options.tools:
         tool = REGISTRY.get(name)
         if tool is None:
-            error = unknown_tool(name, [known.name for known in REGISTRY.tools()])
-            error.message = f"No tool {name!r} is declared in this process"
-            error.args = (error.message,)
-            raise error
+            raise unknown_tool(name, [known.name for known in REGISTRY.tools()])
         found.append(tool)
     return found
 

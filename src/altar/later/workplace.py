@@ -36,9 +36,7 @@ class CallerThread:
     def run_async(self, invocation: Invocation, work: Work) -> None:
         """Refuse: there is no loop in this thread."""
         work.close()
-        raise ExecutionError(
-            "INTERNAL", f"{invocation.name!r} is a coroutine function and needs an event loop"
-        )
+        raise ExecutionError("INTERNAL", f"{invocation.name!r} is a coroutine function and needs an event loop")
 
     def cancel(self, invocation: Invocation) -> None:
         """Nothing to stop: the caller is the one who runs it."""

@@ -37,7 +37,7 @@ WEATHER: dict[str, Any] = {
     "metadata": {"team": "ops", "tier": None},
     "x_owner": "ops",
 }
-SIGNATURE = 'get_weather(city: string, unit: "c" | "f" = "c", days?: integer)'
+SIGNATURE = 'get_weather(city: string, days?: integer, unit: "c" | "f" = "c")'
 
 
 def test_a_declaration_survives_a_round_trip_with_its_extensions() -> None:
@@ -176,7 +176,7 @@ def test_any_result_passes_where_none_is_declared() -> None:
                     "any": True,
                 },
             },
-            "f(grid?: number[][], any?: any)",
+            "f(any?: any, grid?: number[][])",
         ),
         (
             {

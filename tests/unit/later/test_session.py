@@ -107,7 +107,7 @@ def test_the_tools_of_a_session_are_those_it_asked_for() -> None:
 
 
 def test_a_tool_nobody_declared_is_refused_at_once_with_the_nearest_name() -> None:
-    with pytest.raises(altar.ValidationError, match="No tool 'marc' is declared") as refused:
+    with pytest.raises(altar.ValidationError, match="Tool 'marc' is not in this session") as refused:
         Session(Options(("marc",)))
     assert refused.value.hint == "did you mean 'mark'?"
 
