@@ -116,7 +116,11 @@ def test_the_line_that_failed_is_named(tmp_path: Path) -> None:
 def test_no_tools_are_nothing_on_stdout_and_a_warning(tmp_path: Path) -> None:
     shown = altar("tools", at=tmp_path)
 
-    assert (shown.code, shown.out, shown.err) == (0, "", "warning: no modules are named\n")
+    assert (shown.code, shown.out, shown.err) == (
+        0,
+        "",
+        "warning: no modules are named; name one, as in `altar tools weather.py`, or set runtime.tools in altar.toml\n",
+    )
 
 
 def test_call_prints_the_result_as_json(shop: Path) -> None:

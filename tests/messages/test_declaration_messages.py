@@ -337,5 +337,6 @@ def test_a_name_that_is_taken_is_answered_with_these_words() -> None:
     with pytest.raises(DeclarationError) as refused:
         registry.register(declare(none_result, name="taken"))
 
-    assert f"The tool 'taken' is declared twice: by '{__name__}.blank' and by '{__name__}.none_result'" == refused.value.message
+    told = f"The tool 'taken' is declared twice: by '{__name__}.blank' and by '{__name__}.none_result'"
+    assert told == refused.value.message
     assert "give one of them another name: @altar.tool(name=…)" == refused.value.hint

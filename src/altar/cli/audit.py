@@ -44,7 +44,7 @@ def audit() -> None:
     """List, export and verify the audit log."""
 
 
-@audit.command("list")
+@audit.command("list", short_help="Print the log as a table.")
 @_data_option
 @click.option("--file", "export_file", type=_FILE, help="Read this export instead of a ledger.")
 @click.option("--kind", type=click.Choice(KINDS), help="Only rows of this kind.")
@@ -70,7 +70,7 @@ def list_entries(
     output.data(rows, as_json=as_json, text=text)
 
 
-@audit.command("export")
+@audit.command("export", short_help="Write the log to a file for an auditor.")
 @click.option("-o", "--output", "target", type=_FILE, required=True, help="File to write.")
 @_data_option
 @_vkey_option
@@ -104,7 +104,7 @@ def export(*, target: Path, data: Path | None, vkey: str | None, vkey_file: Path
         output.say(f"wrote {target} (entries: {count})")
 
 
-@audit.command()
+@audit.command(short_help="Prove the log, or name the damage.")
 @click.argument("path", type=click.Path(path_type=Path))
 @_vkey_option
 @_vkey_file_option
@@ -144,7 +144,7 @@ def checkpoint(*, data: Path | None, as_json: bool) -> None:
     output.data({"checkpoint": text}, as_json=as_json, text=text.removesuffix("\n"))
 
 
-@audit.command()
+@audit.command(short_help="Say what one byte of a log is for.")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("offset", type=click.IntRange(min=0))
 @output.json_option

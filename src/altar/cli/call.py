@@ -42,7 +42,14 @@ def call(
     """
     import altar
 
-    load_modules(named_or_set(modules))
+    loaded = load_modules(named_or_set(modules))
+    if not loaded and _is_here(source):
+        raise ValidationError(
+            "UNSUPPORTED_TOOL",
+            f"Tool {name!r} is not known: no module is named, and the source is this process",
+            ran="no",
+            hint="name a module with --tools, or a host with --source grid://host:port",
+        )
     with altar.session((name,), source=source, timeout=timeout) as session:
         declaration = session.declaration(name)
         parameters = declaration.parameters.json_schema if declaration is not None else {}
@@ -72,6 +79,12 @@ def arguments_of(
             raise ValidationError("MALFORMED_REQUEST", f"The argument {key!r} is given twice")
         arguments[key] = _value(text, set(_types(parameters.get("properties", {}).get(key), parameters)))
     return arguments
+
+
+def _is_here(source: str | None) -> bool:
+    from altar.settings import Settings
+
+    return (source or Settings.load().source).startswith("later:")
 
 
 def _object(text: str) -> dict[str, Any]:

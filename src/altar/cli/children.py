@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -71,7 +72,7 @@ def require_grid() -> None:
     if missing:
         raise ConfigurationError(
             "ENVIRONMENT_ERROR",
-            f"A grid needs {', '.join(missing)}, which is not installed",
+            f"A grid needs {', '.join(missing)}, and {'they are' if len(missing) > 1 else 'it is'} not installed",
             hint="pip install 'altar-ai[grid]'",
         )
 
@@ -85,6 +86,7 @@ async def start_child(
     Raises ConfigurationError ENVIRONMENT_ERROR with the child's own words when it ends before it is ready,
     ExecutionError TIMEOUT when it is not ready within `READY_SECONDS`.
     """
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         begins = file.tell()
         process = await asyncio.create_subprocess_exec(
@@ -103,7 +105,7 @@ async def start_child(
         await _bury(process, seconds=0)
         raise ExecutionError(
             "TIMEOUT",
-            f"{name!r} was not ready within {READY_SECONDS:.0f} s: {_last_words(log, begins) or 'it said nothing'}",
+            f"{name!r} was not ready within {READY_SECONDS:.0f} s: {_last_words(log, begins)[0] or 'it said nothing'}",
             hint=f"its log is {str(log)!r}",
         ) from None
     except BaseException:
@@ -111,10 +113,11 @@ async def start_child(
         raise
     if facts is None:
         code = await process.wait()
+        words, advice = _last_words(log, begins)
         raise ConfigurationError(
             "ENVIRONMENT_ERROR",
-            f"{name!r} did not start: {_last_words(log, begins) or f'exit code {code}'}",
-            hint=f"its log is {str(log)!r}",
+            f"{name!r} did not start: {words or f'exit code {code}'}",
+            hint="; ".join(filter(None, (advice, f"its log is {str(log)!r}"))),
         )
     return Child(name, process, facts, log)
 
@@ -142,9 +145,12 @@ async def _bury(process: Process, *, seconds: float) -> None:
         await process.wait()
 
 
-def _last_words(log: Path, begins: int) -> str:
-    # The error that `altar` printed, without its mark, or else the last line of the log.
+def _last_words(log: Path, begins: int) -> tuple[str, str]:
+    # The error that `altar` printed, without its mark and its code, and its hint; or else the last line of the log.
     text = log.read_bytes()[begins:].decode("utf-8", "replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
-    return errors[-1] if errors else lines[-1] if lines else ""
+    hints = [line.removeprefix("hint:").strip() for line in lines if line.startswith("hint:")]
+    if not errors:
+        return (lines[-1] if lines else ""), ""
+    return re.sub(r" \([A-Z_]+\)$", "", errors[-1]), (hints[-1] if hints else "")

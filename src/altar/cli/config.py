@@ -14,7 +14,7 @@ def config() -> None:
     """Show the settings and where each came from."""
 
 
-@config.command()
+@config.command(short_help="Print each setting and where it came from.")
 @click.option("--profile", help="Profile of altar.toml; without it, ALTAR_PROFILE.")
 @click.option("--file", "path", help="Settings file; without it, ALTAR_CONFIG or the nearest altar.toml.")
 @output.json_option

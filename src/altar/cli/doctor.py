@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "doctor", "examine"]
 
 BASE = ("pydantic", "jsonschema-rs", "orjson", "griffelib", "click", "rich")
-GRID = (("grpc", "grpcio"), ("google", "protobuf"), ("cryptography", "cryptography"))
+GRID = (("grpc", "grpcio"), ("google", "protobuf"), ("cryptography", "cryptography"), ("uvloop", "uvloop"))
 ADD_GRID = "`pip install 'altar-ai[grid]'` adds it"
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 """A clock before this date is wrong: ALTAR did not exist."""

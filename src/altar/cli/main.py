@@ -14,7 +14,7 @@ from typing import cast
 import click
 
 import altar
-from altar.adm.errors import AltarError, ExecutionError, ValidationError
+from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, ValidationError
 from altar.cli import output
 
 __all__ = ["COMMANDS", "cli", "main"]
@@ -34,6 +34,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 """Each command: where it is, and its line in `altar --help`."""
 
+GRID = frozenset({"grpc", "google", "cryptography", "uvloop"})
+"""What the extra `grid` brings, by the names under which Python imports it."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; without arguments it takes those of the process."""
@@ -48,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return output.fail(_usage_error(error), as_json=as_json, number=output.WRONG_USE)
     except AltarError as error:
         return output.fail(error, as_json=as_json)
+    except ModuleNotFoundError as missing:
+        return output.fail(_missing_extra(missing), as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         return output.fail(ExecutionError("CANCELLED", "Interrupted"), as_json=as_json, number=130)
     return number if isinstance(number, int) else output.DONE
@@ -104,3 +109,14 @@ def _usage_error(error: click.ClickException) -> ValidationError:
     if hint is None and ctx is not None:
         hint = f"`{ctx.command_path} --help` says how"
     return ValidationError("MALFORMED_REQUEST", message.rstrip("."), hint=hint)
+
+
+def _missing_extra(missing: ModuleNotFoundError) -> ConfigurationError:
+    # Whatever else is missing is a defect, and its traceback must be seen.
+    if (missing.name or "").partition(".")[0] not in GRID:
+        raise missing
+    return ConfigurationError(
+        "ENVIRONMENT_ERROR",
+        f"This command needs the package {missing.name!r}, which is not installed",
+        hint="pip install 'altar-ai[grid]'",
+    )

@@ -35,7 +35,7 @@ def manifest() -> None:
     """Build and check manifests of contracts."""
 
 
-@manifest.command()
+@manifest.command(short_help="Write the manifest of some modules.")
 @click.argument("modules", nargs=-1, required=True)
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="File to write; without it, stdout.")
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="A member of global_metadata; may be repeated.")
@@ -63,7 +63,7 @@ def build(*, modules: tuple[str, ...], target: Path | None, metadata: tuple[str,
         output.say(f"wrote {target} (contracts: {len(built.contracts)}, functions: {functions})")
 
 
-@manifest.command()
+@manifest.command(short_help="Check a manifest, and code against it.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--against", multiple=True, metavar="MODULE", help="Module whose tools must be those of FILE.")
 @output.json_option

@@ -6,6 +6,7 @@ Importing it registers what it declares.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import sys
@@ -37,7 +38,11 @@ def tools(*, modules: tuple[str, ...], as_json: bool) -> None:
     names = load_modules(named_or_set(modules))
     found = REGISTRY.tools()
     if not found:
-        output.warn(f"no tools are declared in {', '.join(names)}" if names else "no modules are named")
+        output.warn(
+            f"no tools are declared in {', '.join(names)}; put @altar.tool on a function"
+            if names
+            else "no modules are named; name one, as in `altar tools weather.py`, or set runtime.tools in altar.toml"
+        )
     output.data([_members(tool) for tool in found], as_json=as_json, text="\n".join(map(_lines, found)))
 
 
@@ -90,7 +95,9 @@ def _load(module: str) -> str:
 
 def _load_file(file: Path) -> str:
     if not file.is_file():
-        raise ConfigurationError("INVALID_CONFIG", f"There is no file {str(file)!r}")
+        near = difflib.get_close_matches(file.name, [one.name for one in file.parent.glob("*.py")], n=1)
+        hint = f"did you mean {str(file.parent / near[0])!r}?" if near else f"paths count from {str(Path.cwd())!r}"
+        raise ConfigurationError("INVALID_CONFIG", f"There is no file {str(file)!r}", hint=hint)
     directory = str(file.resolve().parent)
     if directory not in sys.path:
         sys.path.insert(0, directory)

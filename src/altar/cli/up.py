@@ -220,7 +220,7 @@ class _Grid:
         try:
             await self._start_runtime(name)
         except AltarError as failed:
-            output.warn(str(failed))
+            output.warn(f"{failed}; {failed.hint}" if failed.hint else str(failed))
             return False
         return True
 

@@ -26,6 +26,8 @@ from altar.later.invocation import Invocation, Outcome
 
 __all__ = ["Service", "serve"]
 
+_FIRST_FRAME_SECONDS = 2.0
+
 
 @asynccontextmanager
 async def serve(host: Host, *, listen: str, credentials: grpc.ServerCredentials) -> AsyncIterator[int]:
@@ -91,12 +93,12 @@ class Service:
         await asyncio.gather(*(link.writer.flushed() for link in self._links))
 
     async def _connect(self, _requests: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        identity = await _identify(context, "client")
+        identity = await _identify(context, "client", stream=True)
         link = ClientLink(self._host, identity, context)
         await self._hold(link)
 
     async def _attach(self, _requests: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        identity = await _identify(context, "runtime")
+        identity = await _identify(context, "runtime", stream=True)
         link = RuntimeLink(self._host, identity, context)
         await self._hold(link)
 
@@ -132,7 +134,7 @@ class Service:
         return response
 
 
-async def _identify(context: grpc.aio.ServicerContext[Any, Any], role: str) -> Identity:
+async def _identify(context: grpc.aio.ServicerContext[Any, Any], role: str, *, stream: bool = False) -> Identity:
     try:
         identity = identity_of(context.auth_context())
         if identity.role != role:
@@ -140,6 +142,9 @@ async def _identify(context: grpc.aio.ServicerContext[Any, Any], role: str) -> I
                 "PERMISSION_DENIED", f"A certificate of role {identity.role!r} may not connect as a {role}", ran="no"
             )
     except AltarError as refused:
+        if stream:  # a peer whose first frame meets a refusal hears of a broken stream and never of the reason
+            with suppress(TimeoutError):
+                await asyncio.wait_for(context.read(), _FIRST_FRAME_SECONDS)
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{refused.message} ({refused.code})")
         raise
     return identity
