@@ -41,9 +41,7 @@ def test_help_loads_nothing_heavy() -> None:
         "altar.later",
     ]
 
-    done = subprocess.run(
-        [sys.executable, "-c", program, *heavy], check=False, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", program, *heavy], check=False, capture_output=True, text=True)
 
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -195,6 +193,5 @@ def test_a_wrong_file_stops_config_show(tmp_path: Path) -> None:
 
     assert (shown.code, shown.out) == (2, "")
     assert shown.err == (
-        "error: There is no setting 'timeot' (altar.toml line 1) (INVALID_CONFIG)\n\n"
-        "hint: did you mean 'timeout'?\n"
+        "error: There is no setting 'timeot' (altar.toml line 1) (INVALID_CONFIG)\n\nhint: did you mean 'timeout'?\n"
     )

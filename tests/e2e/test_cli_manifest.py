@@ -79,8 +79,7 @@ def test_a_package_takes_in_the_tools_of_its_modules(shop: Path) -> None:
     built = altar("manifest", "build", "shop", "shop.stock", at=shop).json
 
     assert {"shop": ["discount", "price"], "shop.stock": ["stock"]} == {
-        one["name"]: [function["name"] for function in one["function_declarations"]]
-        for one in built["contracts"]
+        one["name"]: [function["name"] for function in one["function_declarations"]] for one in built["contracts"]
     }
 
 

@@ -147,9 +147,7 @@ def test_a_missing_argument_is_wrong_use_and_shows_the_signature(shop: Path) -> 
     shown = altar("call", "get_weather", "--tools", "shop", at=shop)
 
     assert (shown.code, shown.out) == (2, "")
-    assert shown.err.startswith(
-        "error: Argument `city` is missing (INVALID_TOOL_ARGS)\n\nhint: get_weather(city"
-    )
+    assert shown.err.startswith("error: Argument `city` is missing (INVALID_TOOL_ARGS)\n\nhint: get_weather(city")
 
 
 def test_a_tool_that_does_not_exist_is_wrong_use(shop: Path) -> None:
@@ -227,9 +225,7 @@ def test_words_are_added_to_the_json_object() -> None:
         ([], "[1]", "--json-args must be a JSON object"),
     ],
 )
-def test_words_that_are_no_arguments_are_refused(
-    words: list[str], json_args: str | None, message: str
-) -> None:
+def test_words_that_are_no_arguments_are_refused(words: list[str], json_args: str | None, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         arguments_of(words, json_args=json_args, parameters={})
 

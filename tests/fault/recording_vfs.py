@@ -78,9 +78,7 @@ class _RecordingFile(apsw.VFSFile):
         super().xSync(flags)
         self._record("sync")
 
-    def _record(
-        self, kind: Literal["open", "write", "truncate", "sync"], offset: int = 0, data: bytes = b""
-    ) -> None:
+    def _record(self, kind: Literal["open", "write", "truncate", "sync"], offset: int = 0, data: bytes = b"") -> None:
         if self._name:
             self._disk.operations.append(Operation(kind, self._name, offset, data))
 
@@ -131,10 +129,7 @@ def surviving_files(
         if chance and file.deleted and chance.random() < share:
             continue
         kept = [
-            part
-            for operation in file.pending
-            for part in _sectors(operation)
-            if chance and chance.random() < share
+            part for operation in file.pending for part in _sectors(operation) if chance and chance.random() < share
         ]
         if file.durable is not None or kept:
             survivors[name] = _applied(file.durable or b"", kept)

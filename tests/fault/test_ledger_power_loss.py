@@ -31,9 +31,7 @@ def disk(request: pytest.FixtureRequest) -> Iterator[RecordingDisk]:
     disk.unregister()
 
 
-def test_whatever_was_acknowledged_survives_a_power_cut_at_any_moment(
-    tmp_path: Path, disk: RecordingDisk
-) -> None:
+def test_whatever_was_acknowledged_survives_a_power_cut_at_any_moment(tmp_path: Path, disk: RecordingDisk) -> None:
     signer = signer_in(tmp_path)
     work_on(tmp_path, disk, signer)
 
@@ -44,9 +42,7 @@ def test_whatever_was_acknowledged_survives_a_power_cut_at_any_moment(
         assert missing_after_recovery(tmp_path, files, acknowledged, signer) == []
 
 
-def test_it_survives_also_when_some_unsynced_sectors_reached_the_disk(
-    tmp_path: Path, disk: RecordingDisk
-) -> None:
+def test_it_survives_also_when_some_unsynced_sectors_reached_the_disk(tmp_path: Path, disk: RecordingDisk) -> None:
     signer = signer_in(tmp_path)
     work_on(tmp_path, disk, signer)
 
@@ -131,9 +127,7 @@ def work_on(folder: Path, disk: RecordingDisk, signer: FileSigner) -> None:
             numbers = range(number, number + crowd)
             number += crowd
             seqs = commit_together(ledger, disk, [[intent(n)] for n in numbers])
-            commit_together(
-                ledger, disk, [[outcome(n, seq)] for n, seq in zip(numbers, seqs, strict=True) if n % 4]
-            )
+            commit_together(ledger, disk, [[outcome(n, seq)] for n, seq in zip(numbers, seqs, strict=True) if n % 4])
         commit_together(ledger, disk, [[intent(number + 900), outcome(number + 900, -1)]])
         ledger.close()
 
@@ -207,9 +201,7 @@ def assert_every_intent_has_one_outcome(path: Path) -> None:
     answered = sorted(entry["intent"] for entry in entries if entry["kind"] == "outcome")
     assert intents == answered
     table = rows(path, "SELECT intent, seq FROM outcomes ORDER BY seq")
-    assert [(e["intent"], seq) for seq, e in enumerate(entries) if e["kind"] == "outcome"] == [
-        *map(tuple, table)
-    ]
+    assert [(e["intent"], seq) for seq, e in enumerate(entries) if e["kind"] == "outcome"] == [*map(tuple, table)]
 
 
 def assert_the_tree_is_signed(path: Path) -> None:

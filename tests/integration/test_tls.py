@@ -103,9 +103,7 @@ def test_the_host_refuses_a_client_of_a_foreign_authority(
     assert shake_hands(host, replace(stranger, authority=client.authority), version=TLS13) == "refused"
 
 
-@pytest.mark.parametrize(
-    "begins", [timedelta(days=-100), timedelta(days=1)], ids=["expired", "not yet valid"]
-)
+@pytest.mark.parametrize("begins", [timedelta(days=-100), timedelta(days=1)], ids=["expired", "not yet valid"])
 def test_the_host_refuses_a_client_certificate_outside_its_dates(
     host: int, authority: Authority, tmp_path: Path, begins: timedelta
 ) -> None:
@@ -199,9 +197,7 @@ def test_a_running_host_picks_up_a_renewed_certificate_and_skips_a_half_written_
     assert first != second
 
 
-@pytest.mark.parametrize(
-    "address", ["localhost:{}", "127.0.0.1:{}", "dns:///localhost:{}", "grid://localhost:{}"]
-)
+@pytest.mark.parametrize("address", ["localhost:{}", "127.0.0.1:{}", "dns:///localhost:{}", "grid://localhost:{}"])
 def test_an_explanation_says_so_when_the_handshake_works_after_all(
     host: int, client: CertificateFiles, address: str
 ) -> None:
@@ -225,12 +221,8 @@ def test_an_explanation_names_a_client_certificate_that_the_host_does_not_accept
     assert "UNAVAILABLE" in str(error.detail)
 
 
-def test_an_explanation_names_a_host_of_a_foreign_authority(
-    host: int, foreign: Authority, tmp_path: Path
-) -> None:
-    error = explain_handshake_failure(
-        f"localhost:{host}", foreign.issue("client", "alice", tmp_path), "UNAVAILABLE"
-    )
+def test_an_explanation_names_a_host_of_a_foreign_authority(host: int, foreign: Authority, tmp_path: Path) -> None:
+    error = explain_handshake_failure(f"localhost:{host}", foreign.issue("client", "alice", tmp_path), "UNAVAILABLE")
 
     assert error.code == "CERTIFICATE_ERROR"
     assert "was not issued by authority" in error.message
@@ -327,9 +319,7 @@ def call(target: str, files: CertificateFiles) -> dict[str, Any]:
     return answer
 
 
-def shake_hands(
-    port: int, files: CertificateFiles, *, version: ssl.TLSVersion, send_certificate: bool = True
-) -> str:
+def shake_hands(port: int, files: CertificateFiles, *, version: ssl.TLSVersion, send_certificate: bool = True) -> str:
     """Shake hands in one version with all its suites, as any program might, and wait for the first byte."""
     context = context_of(ssl.PROTOCOL_TLS_CLIENT, files, version=version, load=send_certificate)
     try:
@@ -399,9 +389,7 @@ def with_rsa_key(files: CertificateFiles, *, authority: Authority) -> Certificat
     return files
 
 
-def context_of(
-    protocol: int, files: CertificateFiles, *, version: ssl.TLSVersion, load: bool = True
-) -> ssl.SSLContext:
+def context_of(protocol: int, files: CertificateFiles, *, version: ssl.TLSVersion, load: bool = True) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.load_verify_locations(files.authority)
     if load:
@@ -436,9 +424,7 @@ async def serve(files: CertificateFiles, *, ours: bool) -> None:
     import grpc
 
     class WhoCalls(grpc.GenericRpcHandler):
-        def service(
-            self, handler_call_details: grpc.HandlerCallDetails
-        ) -> grpc.RpcMethodHandler[bytes, bytes]:
+        def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
             return grpc.unary_unary_rpc_method_handler(answer)
 
     async def answer(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:

@@ -316,9 +316,7 @@ WRONG: list[tuple[str, Callable[[], Any], str, str | None]] = [
 declare: Any = functools.partial(tool, description="d", register=False)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message", "hint"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG]
-)
+@pytest.mark.parametrize(("wrong", "message", "hint"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
 def test_a_wrong_declaration_is_answered_with_these_words(
     wrong: Callable[[], Any], message: str, hint: str | None
 ) -> None:

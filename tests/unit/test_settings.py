@@ -126,9 +126,7 @@ def test_a_variable_is_written_into_the_text_of_a_profile() -> None:
         ("${A}", {"A": "${B}"}, "${B}"),
     ],
 )
-def test_a_reference_is_filled_once_and_like_a_shell_does(
-    text: str, environ: dict[str, str], expected: str
-) -> None:
+def test_a_reference_is_filled_once_and_like_a_shell_does(text: str, environ: dict[str, str], expected: str) -> None:
     write(f"environment = '{text}'\n")
 
     assert Settings.load(environ=environ).environment == expected
@@ -176,10 +174,7 @@ def test_values_of_the_environment_are_not_searched_for_references() -> None:
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
-    assert (
-        Settings.load(environ={"ALTAR_TLS_KEY": "", "ALTAR_PROFILE": "", "ALTAR_CONFIG": ""}).source
-        == "later:"
-    )
+    assert Settings.load(environ={"ALTAR_TLS_KEY": "", "ALTAR_PROFILE": "", "ALTAR_CONFIG": ""}).source == "later:"
 
 
 def test_a_list_in_the_environment_is_split_by_commas() -> None:
@@ -209,9 +204,7 @@ def test_no_two_settings_share_a_variable() -> None:
     assert not {"ALTAR_CONFIG", "ALTAR_PROFILE"} & set(variables)
 
 
-def test_the_file_is_looked_up_from_the_working_directory_upwards(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_file_is_looked_up_from_the_working_directory_upwards(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write('timeout = 9\n[tls]\nkey = "keys/k.pem"\nauthority = "/etc/ca.pem"\n').absolute()
     inner = here / "a" / "b"
     inner.mkdir(parents=True)

@@ -185,9 +185,7 @@ def test_the_depth_limit_is_the_same_for_writing_and_reading() -> None:
         ('"\t"', "line 1"),
     ],
 )
-def test_text_that_two_readers_could_understand_differently_is_refused(
-    text: bytes | str, reason: str
-) -> None:
+def test_text_that_two_readers_could_understand_differently_is_refused(text: bytes | str, reason: str) -> None:
     with pytest.raises(AltarError, match=reason) as caught:
         parse(text)
 

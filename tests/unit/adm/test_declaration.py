@@ -122,9 +122,7 @@ def test_a_declaration_made_from_parts_is_sound_or_refused(part: dict[str, Any],
         (None, "", "The arguments must be an object, not null"),
     ],
 )
-def test_wrong_arguments_are_explained_so_that_a_model_can_act(
-    arguments: Any, path: str, message: str
-) -> None:
+def test_wrong_arguments_are_explained_so_that_a_model_can_act(arguments: Any, path: str, message: str) -> None:
     declaration = FunctionDeclaration.from_adm(WEATHER)
 
     with pytest.raises(ValidationError) as caught:

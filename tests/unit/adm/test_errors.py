@@ -36,9 +36,7 @@ def test_the_generated_files_match_the_table_of_codes() -> None:
     generate = runpy.run_path(str(ROOT / "scripts" / "generate_codes.py"))["generate"]
 
     for path, text in generate().items():
-        assert text == path.read_text(encoding="utf-8"), (
-            f"run scripts/generate_codes.py: {path.name} is stale"
-        )
+        assert text == path.read_text(encoding="utf-8"), f"run scripts/generate_codes.py: {path.name} is stale"
 
 
 def test_the_table_holds_grids_thirty_codes_and_ten_of_altar() -> None:

@@ -205,9 +205,7 @@ def test_a_value_nested_beyond_any_limit_is_refused_and_nothing_breaks() -> None
     deep: Any = 1
     for _ in range(100_000):
         deep = [deep]
-    schema = Schema.from_adm(
-        {"$ref": "#/$defs/N", "$defs": {"N": {"type": "ARRAY", "items": {"$ref": "#/$defs/N"}}}}
-    )
+    schema = Schema.from_adm({"$ref": "#/$defs/N", "$defs": {"N": {"type": "ARRAY", "items": {"$ref": "#/$defs/N"}}}})
 
     assert not schema.accepts(deep)
     assert schema.defects(deep)

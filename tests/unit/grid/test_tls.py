@@ -77,9 +77,7 @@ def test_the_certificate_of_a_host_is_no_authority(files: CertificateFiles, tmp_
         Authority.open(tmp_path)
 
 
-def test_a_host_certificate_names_its_holder_and_may_serve_at_its_hosts(
-    authority: Authority, tmp_path: Path
-) -> None:
+def test_a_host_certificate_names_its_holder_and_may_serve_at_its_hosts(authority: Authority, tmp_path: Path) -> None:
     hosts = ["host.example.com", "127.0.0.1", "::1"]
     leaf = certificate(authority.issue("host", "h1", tmp_path, hosts=hosts))
 
@@ -114,9 +112,7 @@ def test_no_certificate_outlives_its_authority(authority: Authority, tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "é", "x" * 65, "a\n"])
-def test_a_name_that_cannot_stand_in_a_spiffe_id_is_refused(
-    authority: Authority, tmp_path: Path, name: str
-) -> None:
+def test_a_name_that_cannot_stand_in_a_spiffe_id_is_refused(authority: Authority, tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="is not a name for a certificate"):
         authority.issue("client", name, tmp_path)
 
@@ -159,9 +155,7 @@ def key_is_text(files: CertificateFiles, authority: Authority) -> CertificateFil
 def key_is_encrypted(files: CertificateFiles, authority: Authority) -> CertificateFiles:
     key = ec.generate_private_key(ec.SECP256R1())
     locked = serialization.BestAvailableEncryption(b"secret")
-    files.key.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
-    )
+    files.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
     return files
 
 
@@ -224,9 +218,7 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_sentence_with_a_hint(
         (START - timedelta(seconds=1), "is not valid before 2030-01-01 00:00 UTC"),
     ],
 )
-def test_a_certificate_outside_its_dates_is_refused(
-    files: CertificateFiles, now: datetime, words: str
-) -> None:
+def test_a_certificate_outside_its_dates_is_refused(files: CertificateFiles, now: datetime, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         check_files(files, role="host", now=now)
 
@@ -321,14 +313,10 @@ def test_importing_the_module_loads_neither_grpc_nor_cryptography() -> None:
 
 
 def test_the_limit_to_tls_1_3_holds_and_leaves_the_environment_as_it_was() -> None:
-    program = (
-        "import os; from altar.grid.tls import require_tls13; require_tls13(); require_tls13(); print({})"
-    )
+    program = "import os; from altar.grid.tls import require_tls13; require_tls13(); require_tls13(); print({})"
 
     assert run(program.format("os.environ.get('GRPC_SSL_CIPHER_SUITES')")) == "None"
-    assert (
-        run(program.format("os.environ['GRPC_SSL_CIPHER_SUITES']"), suites="ECDHE+AESGCM") == "ECDHE+AESGCM"
-    )
+    assert run(program.format("os.environ['GRPC_SSL_CIPHER_SUITES']"), suites="ECDHE+AESGCM") == "ECDHE+AESGCM"
 
 
 TOO_LATE = """
@@ -347,9 +335,7 @@ else:
 def test_a_process_that_imported_grpc_before_is_told_so_and_what_to_do() -> None:
     answer = run(TOO_LATE)
 
-    assert answer.startswith(
-        "ENVIRONMENT_ERROR gRPC in this process would accept TLS 1.2: grpc was imported before"
-    )
+    assert answer.startswith("ENVIRONMENT_ERROR gRPC in this process would accept TLS 1.2: grpc was imported before")
     assert "GRPC_SSL_CIPHER_SUITES=ECDHE-PSK-CHACHA20-POLY1305" in answer
 
 
@@ -389,8 +375,6 @@ def run(program: str, *, suites: str | None = None) -> str:
     if suites is not None:
         environment["GRPC_SSL_CIPHER_SUITES"] = suites
     command = [sys.executable, "-c", program]
-    finished = subprocess.run(
-        command, capture_output=True, text=True, env=environment, check=True, timeout=30
-    )
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=30)
     assert finished.stderr == ""
     return finished.stdout.strip()

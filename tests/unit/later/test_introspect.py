@@ -125,9 +125,7 @@ def test_a_field_description_comes_before_the_docstring() -> None:
 
     properties = declare(f)[0].parameters.json_schema["properties"]
 
-    assert ["from Field", "from text", "from docstring"] == [
-        properties[name]["description"] for name in "abc"
-    ]
+    assert ["from Field", "from text", "from docstring"] == [properties[name]["description"] for name in "abc"]
 
 
 def test_what_is_said_at_the_declaration_comes_before_what_is_found() -> None:

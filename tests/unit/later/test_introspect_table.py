@@ -420,18 +420,14 @@ TABLE: list[tuple[Callable[..., Any], Any, Any]] = [
 @pytest.mark.parametrize(
     ("function", "expected", "returned"), TABLE, ids=[getattr(row[0], "__name__", "object") for row in TABLE]
 )
-def test_a_signature_becomes_this_contract(
-    function: Callable[..., Any], expected: Any, returned: Any
-) -> None:
+def test_a_signature_becomes_this_contract(function: Callable[..., Any], expected: Any, returned: Any) -> None:
     declaration, _ = declare(function, name="f", description="d")
 
     assert expected == declaration.parameters.json_schema
     assert returned == (declaration.returns.json_schema if declaration.returns else None)
 
 
-@pytest.mark.parametrize(
-    "function", [row[0] for row in TABLE], ids=lambda f: getattr(f, "__name__", "object")
-)
+@pytest.mark.parametrize("function", [row[0] for row in TABLE], ids=lambda f: getattr(f, "__name__", "object"))
 def test_every_contract_survives_its_adm_form(function: Callable[..., Any]) -> None:
     declaration, _ = declare(function, name="f", description="d")
 

@@ -344,9 +344,7 @@ def test_arguments_that_do_not_fit_are_refused_before_they_are_bound(arguments: 
 )
 def test_what_a_type_refuses_is_named_and_has_not_run(arguments: bytes, message: str, path: str) -> None:
     @declared
-    def invite(
-        guest: Guest | None = None, many: list[Guest] | int = 0, when: dt.datetime | None = None
-    ) -> None: ...
+    def invite(guest: Guest | None = None, many: list[Guest] | int = 0, when: dt.datetime | None = None) -> None: ...
 
     with pytest.raises(ValidationError) as refused:
         invite.bind(arguments)
