@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from altar.adm.codes import CODES
 from altar.adm.errors import AltarError, error_of
+from altar.cli import main as main_module
 from altar.cli import output
 from altar.cli.main import COMMANDS
 from tests.e2e.command import altar
@@ -54,6 +56,33 @@ def test_the_table_of_commands_is_true(name: str) -> None:
 
     assert command.name == name
     assert COMMANDS[name][1] == COMMANDS[name][1].strip()
+
+
+@pytest.mark.parametrize("module", ["uvloop", "grpc.aio", "cryptography.exceptions", "google.protobuf"])
+def test_a_command_that_lacks_the_grid_extra_says_the_line_that_installs_it(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(main_module.cli, "main", missing(module))
+
+    code = main_module.main(["host"])
+
+    assert (output.WRONG_USE, "") == (code, (shown := capsys.readouterr()).out)
+    assert f"needs the package {module!r}, which is not installed (ENVIRONMENT_ERROR)" in shown.err
+    assert "hint: pip install 'altar-ai[grid]'" in shown.err
+
+
+def test_any_other_missing_module_is_a_defect_and_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main_module.cli, "main", missing("altar.nothing"))
+
+    with pytest.raises(ModuleNotFoundError):
+        main_module.main(["host"])
+
+
+def missing(module: str) -> Callable[..., None]:
+    def run(**_options: object) -> None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    return run
 
 
 SERVING = {"host", "runtime", "up"}

@@ -123,6 +123,18 @@ def test_no_tools_are_nothing_on_stdout_and_a_warning(tmp_path: Path) -> None:
     )
 
 
+def test_a_call_without_a_module_and_without_a_grid_says_what_to_name(tmp_path: Path) -> None:
+    shown = altar("call", "get_weather", at=tmp_path)
+
+    assert (shown.code, shown.out) == (2, "")
+    assert "no module is named, and the source is this process (UNSUPPORTED_TOOL)" in shown.err
+    assert "hint: name a module with --tools, or a host with --source grid://host:port" in shown.err
+
+
+def test_a_file_whose_name_is_misspelt_is_answered_with_the_nearest(shop: Path) -> None:
+    assert "hint: did you mean 'shop.py'?" in altar("tools", "shpo.py", at=shop).err
+
+
 def test_call_prints_the_result_as_json(shop: Path) -> None:
     shown = altar("call", "get_weather", "city=Øslo", "days=3", 'tags=["a"]', "--tools", "shop", at=shop)
 

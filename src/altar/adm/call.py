@@ -18,9 +18,8 @@ from typing import Any, Final, Self
 from altar.adm.canonical import JsonValue
 from altar.adm.codes import ALIASES, CODES, Ran
 from altar.adm.defect import Defect
-from altar.adm.errors import AltarError, ValidationError, error_of
-from altar.adm.reader import Members
-from altar.adm.vocabulary import Mode, Version
+from altar.adm.errors import AltarError, error_of
+from altar.adm.reader import Members, Mode, Structure, Version
 
 
 class ResultStatus(StrEnum):
@@ -31,7 +30,7 @@ class ResultStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionCall:
+class FunctionCall(Structure):
     """A request to call one function.
 
     `call_id` is made by the caller: 1 to 128 printable ASCII characters, unique for each call.
@@ -44,15 +43,9 @@ class FunctionCall:
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_adm(cls, doc: Mapping[str, Any], *, mode: Mode = "strict") -> Self:
-        """Return the call of an ADM document; SCHEMA_VIOLATION names the first defect."""
-        made, found = cls.read(doc, mode=mode)
-        if made is None:
-            raise ValidationError.from_defects("SCHEMA_VIOLATION", found)
-        return made
-
-    @classmethod
-    def read(cls, document: object, *, mode: Mode = "strict") -> tuple[Self | None, list[Defect]]:
+    def read(
+        cls, document: object, *, version: Version = "1.1", mode: Mode = "strict"
+    ) -> tuple[Self | None, list[Defect]]:
         """Return the call of a document, or None and everything that is wrong with it."""
         members = Members(document, what="A function call", mode=mode)
         call_id, name = members.call_id(), members.name()
@@ -68,7 +61,7 @@ class FunctionCall:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorObject:
+class ErrorObject(Structure):
     """Why a call failed, fit for the caller or a model.
 
     `type` is a code of spec/errors.toml or, from a foreign tool, any other name.
@@ -96,14 +89,6 @@ class ErrorObject:
             ran=error.ran,
             hint=error.hint,
         )
-
-    @classmethod
-    def from_adm(cls, doc: Mapping[str, Any], *, version: Version = "1.1", mode: Mode = "strict") -> Self:
-        """Return the error of an ADM document; SCHEMA_VIOLATION names the first defect."""
-        made, found = cls.read(doc, version=version, mode=mode)
-        if made is None:
-            raise ValidationError.from_defects("SCHEMA_VIOLATION", found)
-        return made
 
     @classmethod
     def read(
@@ -145,7 +130,7 @@ class ErrorObject:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolResult:
+class ToolResult(Structure):
     """The answer to one call: `content` on SUCCESS, `error` on ERROR, never both.
 
     `usage` says what the call took (tokens, cost, compute milliseconds, bytes), where that is known.
@@ -170,14 +155,6 @@ class ToolResult:
         """Return the answer that a call failed; the detail of an exception stays behind."""
         told = error if isinstance(error, ErrorObject) else ErrorObject.of(error)
         return cls(call.call_id, call.name, ResultStatus.ERROR, error=told, **parts)
-
-    @classmethod
-    def from_adm(cls, doc: Mapping[str, Any], *, version: Version = "1.1", mode: Mode = "strict") -> Self:
-        """Return the result of an ADM document; SCHEMA_VIOLATION names the first defect."""
-        made, found = cls.read(doc, version=version, mode=mode)
-        if made is None:
-            raise ValidationError.from_defects("SCHEMA_VIOLATION", found)
-        return made
 
     @classmethod
     def read(

@@ -19,9 +19,9 @@ from altar.adm.context import SecurityContext, ToolConfig
 from altar.adm.declaration import MAX_DOCUMENT_DEPTH, FunctionDeclaration, Tool, ToolContract, ToolManifest
 from altar.adm.defect import Defect
 from altar.adm.errors import AltarError
+from altar.adm.reader import Mode, Version
 from altar.adm.schema import read_schema
 from altar.adm.version import agree
-from altar.adm.vocabulary import Mode, Version
 
 
 @dataclass(frozen=True, slots=True)

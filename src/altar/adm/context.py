@@ -14,13 +14,11 @@ from enum import StrEnum
 from typing import Any, Self
 
 from altar.adm.defect import Defect
-from altar.adm.errors import ValidationError
-from altar.adm.reader import Members
-from altar.adm.vocabulary import Mode
+from altar.adm.reader import Members, Mode, Structure, Version
 
 
 @dataclass(frozen=True, slots=True)
-class SecurityContext:
+class SecurityContext(Structure):
     """Who asks, for which tenant, with which claims; ids are not blank, claims map text to text."""
 
     principal_id: str
@@ -29,15 +27,9 @@ class SecurityContext:
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_adm(cls, doc: Mapping[str, Any], *, mode: Mode = "strict") -> Self:
-        """Return the context of an ADM document; SCHEMA_VIOLATION names the first defect."""
-        made, found = cls.read(doc, mode=mode)
-        if made is None:
-            raise ValidationError.from_defects("SCHEMA_VIOLATION", found)
-        return made
-
-    @classmethod
-    def read(cls, document: object, *, mode: Mode = "strict") -> tuple[Self | None, list[Defect]]:
+    def read(
+        cls, document: object, *, version: Version = "1.1", mode: Mode = "strict"
+    ) -> tuple[Self | None, list[Defect]]:
         """Return the context of a document, or None and everything that is wrong with it."""
         members = Members(document, what="A security context", mode=mode)
         principal = members.text("principal_id", required=True)
@@ -65,7 +57,7 @@ class ToolMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ToolConfig:
+class ToolConfig(Structure):
     """Which functions a model may call; no names means all of them, and NONE takes no names."""
 
     mode: ToolMode
@@ -73,15 +65,9 @@ class ToolConfig:
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_adm(cls, doc: Mapping[str, Any], *, mode: Mode = "strict") -> Self:
-        """Return the configuration of an ADM document; SCHEMA_VIOLATION names the first defect."""
-        made, found = cls.read(doc, mode=mode)
-        if made is None:
-            raise ValidationError.from_defects("SCHEMA_VIOLATION", found)
-        return made
-
-    @classmethod
-    def read(cls, document: object, *, mode: Mode = "strict") -> tuple[Self | None, list[Defect]]:
+    def read(
+        cls, document: object, *, version: Version = "1.1", mode: Mode = "strict"
+    ) -> tuple[Self | None, list[Defect]]:
         """Return the configuration of a document, or None and everything that is wrong with it."""
         members = Members(document, what="A tool configuration", mode=mode)
         chosen = members.one_of("mode", tuple(ToolMode), required=True)

@@ -14,17 +14,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from altar.adm.canonical import canonical
 from altar.adm.canonical import digest as digest_of
 from altar.adm.defect import Defect, pointer
 from altar.adm.errors import DeclarationError, ValidationError
 from altar.adm.findings import Wording
-from altar.adm.reader import NAME, NAME_RULE, Members
+from altar.adm.reader import NAME, NAME_RULE, Members, Mode, Structure, Version
 from altar.adm.schema import Schema, read_schema
 from altar.adm.signature import signature_of
-from altar.adm.vocabulary import Mode, Version
 
 ANNOTATIONS: Final = ("read_only", "idempotent", "destructive", "open_world", "stateful", "deprecated")
 """The statements that a declaration may make about its function; each is false unless made."""
@@ -58,8 +57,16 @@ class Annotations:
         return {name: True for name in ANNOTATIONS if getattr(self, name)} | dict(self.extensions)
 
 
+class _Declared(Structure):
+    """What declares functions; a document that is not one is a wrong declaration."""
+
+    __slots__ = ()
+
+    refused_with: ClassVar = (DeclarationError, "INVALID_DECLARATION")
+
+
 @dataclass(frozen=True)
-class FunctionDeclaration:
+class FunctionDeclaration(_Declared):
     """One function as a contract; immutable, and sound from the moment it is made.
 
     Making one with a bad name, a blank description or parameters that are not an OBJECT raises
@@ -81,14 +88,6 @@ class FunctionDeclaration:
         found = list(_defects_of(self))
         if found:
             raise DeclarationError.from_defects("INVALID_DECLARATION", found)
-
-    @classmethod
-    def from_adm(cls, doc: Mapping[str, Any], *, version: Version = "1.1", mode: Mode = "strict") -> Self:
-        """Return the declaration of an ADM document; INVALID_DECLARATION names the first defect."""
-        made, found = cls.read(doc, version=version, mode=mode)
-        if made is None:
-            raise DeclarationError.from_defects("INVALID_DECLARATION", found)
-        return made
 
     @classmethod
     def read(
@@ -183,19 +182,11 @@ class FunctionDeclaration:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(_Declared):
     """Functions that are offered together; at least one, and their names differ."""
 
     function_declarations: tuple[FunctionDeclaration, ...]
     extensions: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_adm(cls, doc: Mapping[str, Any], *, version: Version = "1.1", mode: Mode = "strict") -> Self:
-        """Return the tool of an ADM document; INVALID_DECLARATION names the first defect."""
-        made, found = cls.read(doc, version=version, mode=mode)
-        if made is None:
-            raise DeclarationError.from_defects("INVALID_DECLARATION", found)
-        return made
 
     @classmethod
     def read(
@@ -218,7 +209,7 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolContract:
+class ToolContract(_Declared):
     """A named group of functions: a runtime fulfils the group, a call names one function."""
 
     name: str
@@ -226,14 +217,6 @@ class ToolContract:
     function_declarations: tuple[FunctionDeclaration, ...]
     version: str = "1.0.0"
     extensions: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_adm(cls, doc: Mapping[str, Any], *, version: Version = "1.1", mode: Mode = "strict") -> Self:
-        """Return the contract of an ADM document; INVALID_DECLARATION names the first defect."""
-        made, found = cls.read(doc, version=version, mode=mode)
-        if made is None:
-            raise DeclarationError.from_defects("INVALID_DECLARATION", found)
-        return made
 
     @classmethod
     def read(
@@ -262,21 +245,13 @@ class ToolContract:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolManifest:
+class ToolManifest(_Declared):
     """The contracts that a host trusts; names of contracts and of functions are unique in all of it."""
 
     manifest_version: str
     contracts: tuple[ToolContract, ...]
     global_metadata: Mapping[str, str] = field(default_factory=dict)
     extensions: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_adm(cls, doc: Mapping[str, Any], *, version: Version = "1.1", mode: Mode = "strict") -> Self:
-        """Return the manifest of an ADM document; INVALID_DECLARATION names the first defect."""
-        made, found = cls.read(doc, version=version, mode=mode)
-        if made is None:
-            raise DeclarationError.from_defects("INVALID_DECLARATION", found)
-        return made
 
     @classmethod
     def read(

@@ -12,13 +12,19 @@ only, never the names of properties or arguments.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self
 
 from altar.adm.canonical import INT64_MAX
 from altar.adm.defect import Defect, Kind, pointer, quoted
+from altar.adm.errors import AltarError, ValidationError
+
+Version = Literal["1.0", "1.1"]
+"""The versions of the ADM that are read."""
 
 Mode = Literal["strict", "lenient"]
+"""How a document is read: our own strictly, a peer's leniently."""
 
 NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
 """The names that a function may have (use `fullmatch`)."""
@@ -42,6 +48,34 @@ _KINDS: Final[Mapping[type, str]] = {
 def is_extension(name: str) -> bool:
     """Tell whether a member name is reserved for extensions and therefore kept by every reader."""
     return name in _RESERVED or _EXTENSION.fullmatch(name) is not None
+
+
+class Structure(ABC):
+    """A structure of the ADM: `read` gives it or everything that is wrong, `from_adm` gives it or raises."""
+
+    __slots__ = ()
+
+    refused_with: ClassVar[tuple[type[AltarError], str]] = (ValidationError, "SCHEMA_VIOLATION")
+    """The error for a document that is not one, and its code."""
+
+    @classmethod
+    @abstractmethod
+    def read(
+        cls, document: object, *, version: Version = "1.1", mode: Mode = "strict"
+    ) -> tuple[Self | None, list[Defect]]:
+        """Return the structure of a document, or None and everything that is wrong with it."""
+
+    @classmethod
+    def from_adm(cls, doc: Mapping[str, Any], *, version: Version = "1.1", mode: Mode = "strict") -> Self:
+        """Return the structure of an ADM document; the error's message and path name the first defect.
+
+        Raises SCHEMA_VIOLATION; INVALID_DECLARATION for what declares functions.
+        """
+        made, found = cls.read(doc, version=version, mode=mode)
+        if made is None:
+            error, code = cls.refused_with
+            raise error.from_defects(code, found)
+        return made
 
 
 class Members:

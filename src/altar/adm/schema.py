@@ -21,19 +21,8 @@ from altar.adm.canonical import INT64_MAX, INT64_MIN, canonical, depth_of, is_wi
 from altar.adm.defect import Defect, Kind, pointer
 from altar.adm.errors import AltarError, DeclarationError, ValidationError
 from altar.adm.findings import PLAIN, Wording, findings
-from altar.adm.vocabulary import (
-    MANY,
-    MAX_SCHEMA_BYTES,
-    NAMED,
-    ONE,
-    Mode,
-    Spelling,
-    Version,
-    defects_of,
-    fan_out,
-    respell,
-    subschemas,
-)
+from altar.adm.reader import Mode, Version
+from altar.adm.vocabulary import MANY, MAX_SCHEMA_BYTES, NAMED, ONE, Spelling, defects_of, fan_out, respell, subschemas
 
 if TYPE_CHECKING:
     import jsonschema_rs

@@ -14,11 +14,9 @@ from urllib.parse import unquote
 
 from altar.adm.canonical import JsonValue, canonical
 from altar.adm.defect import Defect, pointer, quoted
-from altar.adm.reader import is_extension
+from altar.adm.reader import Mode, Version, is_extension
 
 Spelling = Literal["adm", "json_schema"]
-Version = Literal["1.0", "1.1"]
-Mode = Literal["strict", "lenient"]
 
 MAX_SCHEMA_DEPTH: Final = 64
 MAX_SCHEMA_NODES: Final = 10_000

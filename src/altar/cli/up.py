@@ -180,7 +180,10 @@ class _Grid:
     def _tell(self, host: Child) -> None:
         grid = self._grid
         source = f"grid://{self._target}"
-        output.say(f'ready. This line of altar.toml, or ALTAR_SOURCE, promotes:\n  source = "{source}"')
+        output.say(
+            "ready. This line in altar.toml, or ALTAR_SOURCE in the environment, sends calls here:"
+            f'\n  source = "{source}"\nCtrl-C ends it.'
+        )
         facts: Mapping[str, Any] = {
             "port": host.facts["port"],
             "source": source,
