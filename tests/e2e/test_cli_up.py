@@ -20,6 +20,7 @@ from altar.adm.errors import ConfigurationError, ExecutionError
 from altar.cli import children
 from altar.cli.local_files import LocalGrid, carry_out, plan
 from altar.grid.authority import Authority
+from altar.testing import until
 from tests.e2e.command import COMMAND, altar
 
 TOOLS = """
@@ -30,6 +31,12 @@ import altar
 def where(place: str) -> int:
     \"\"\"Say which process this is.\"\"\"
     return os.getpid()
+"""
+
+OTHER = """
+@altar.tool
+def other(n: {type}) -> None:
+    \"\"\"Do something else.\"\"\"
 """
 
 
@@ -148,6 +155,16 @@ def test_a_runtime_that_dies_is_started_again(here: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fault
+def test_what_a_runtime_no_longer_serves_after_its_code_has_changed_is_said(here: Path) -> None:
+    (here / "shop.py").write_text(TOOLS + OTHER.format(type="int"))
+    with running(here, "--runtimes", "1") as (_process, said):
+        (here / "shop.py").write_text(TOOLS + OTHER.format(type="str"))
+        os.kill(said["runtimes"][0]["pid"], signal.SIGKILL)
+        until(lambda: "does not serve other any more" in (here / "stderr").read_text(), what="the warning")
+
+
+@pytest.mark.slow
 def test_settings_that_exist_are_kept_and_what_they_lack_is_said(here: Path) -> None:
     (here / "altar.toml").write_text('[host]\nname = "mine"\n')
 
@@ -191,7 +208,8 @@ def test_a_port_that_is_taken_is_said_in_one_sentence(here: Path) -> None:
         done = altar("up", "shop", "--listen", address, at=here)
 
     assert done.code == 2
-    assert "'host-1' did not start: " in done.err
+    assert f"'host-1' did not start: The host cannot listen on '{address}' (ENVIRONMENT_ERROR)\n" in done.err
+    assert "hint: the port is taken or the address is not of this machine; choose another with --listen; " in done.err
     assert "host.log" in done.err
     assert f'# source = "grid://{address}"' in (here / "altar.toml").read_text()
 

@@ -206,26 +206,33 @@ class _Grid:
     async def _keep(self, name: str) -> None:
         """Start the runtime again each time it ends, after a pause that doubles while it does not last."""
         pause = PAUSE
+        served = set(self._runtimes[name].facts["tools"])
         while True:
             started = time.monotonic()
             code = await self._runtimes[name].ended()
             if time.monotonic() - started > STEADY:
                 pause = PAUSE
-            started_again = False
-            while not started_again:
-                output.warn(f"runtime {name} ended ({_ending(code)}); it starts again in {pause:g} s")
+            reason: str | None = f"runtime {name} ended ({_ending(code)})"
+            while reason is not None:
+                output.warn(f"{reason}; it starts again in {pause:g} s")
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, 2 * pause)
-                started_again = await self._try_again(name)
+                reason = await self._try_again(name)
             output.say(f"runtime {name} is back, as process {self._runtimes[name].pid}")
+            lost = sorted(served.difference(self._runtimes[name].facts["tools"]))
+            if lost:
+                output.warn(
+                    f"it does not serve {', '.join(lost)} any more, because the code has changed;"
+                    " end `altar up` and start it again"
+                )
 
-    async def _try_again(self, name: str) -> bool:
+    async def _try_again(self, name: str) -> str | None:
+        """Start the runtime, and return why it did not start, or None when it did."""
         try:
             await self._start_runtime(name)
         except AltarError as failed:
-            output.warn(f"{failed}; {failed.hint}" if failed.hint else str(failed))
-            return False
-        return True
+            return f"{failed}; {failed.hint}" if failed.hint else str(failed)
+        return None
 
 
 def _ending(code: int) -> str:
