@@ -25,6 +25,7 @@ MAX_EXPLAINED: Final = 400
 
 MAX_FINDINGS: Final = 100
 """So many errors of one value are looked at; the first of them makes the message."""
+_SMALL: Final = 2_000
 
 _MAX_NAME: Final = 64
 _MAX_NAMES: Final = 200
@@ -58,7 +59,7 @@ def findings(
     `document` is what the validator was compiled from; near misses of its names are suggested.
     """
     try:
-        errors = list(islice(validator.iter_errors(value), MAX_FINDINGS)) if is_within_depth(value) else []
+        errors = _errors(validator, value) if is_within_depth(value) else []
     except (ValueError, RecursionError):
         errors = []
     if not errors or any(error.instance is None for error in errors):
@@ -71,6 +72,33 @@ def findings(
     return [_with_near_miss(defect, document) for defect in found] or [
         Defect("", "TYPE", f"{wording.root} does not fit the schema")
     ]
+
+
+def _errors(validator: jsonschema_rs.Validator, value: object) -> list[jsonschema_rs.ValidationError]:
+    """What is wrong: everything in a value of human size, the first thing in a larger one.
+
+    The validator finds all errors before it gives the first, and each holds a copy of its part of the value.
+    """
+    if _is_small(value):
+        return list(islice(validator.iter_errors(value), MAX_FINDINGS))
+    import jsonschema_rs
+
+    try:
+        validator.validate(value)
+    except jsonschema_rs.ValidationError as first:
+        return [first]
+    return []
+
+
+def _is_small(value: object) -> bool:
+    left, waiting = _SMALL, [value]
+    while waiting and left > 0:
+        part = waiting.pop()
+        inside = part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else ()
+        left -= 1 + len(inside)
+        if left > 0:
+            waiting.extend(inside)
+    return left > 0
 
 
 def _not_json(value: object) -> list[Defect]:
@@ -113,7 +141,7 @@ def _defects(error: jsonschema_rs.ValidationError, wording: Wording) -> Iterable
 
 
 def _unknown(error: jsonschema_rs.ValidationError, path: list[str | int], wording: Wording) -> Iterable[Defect]:
-    for name in error.kind.unexpected:  # type: ignore[attr-defined]  # by its name
+    for name in islice(error.kind.unexpected, MAX_FINDINGS):  # type: ignore[attr-defined]  # by its name
         place = [*path, name]
         yield Defect(pointer(*place), "UNKNOWN_FIELD", f"{wording.subject(place)} is not declared")
 

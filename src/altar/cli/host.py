@@ -69,6 +69,7 @@ async def _serve(settings: settings.Host, leave: asyncio.Event) -> None:
     from altar.grid.tls import require_tls13, server_credentials
 
     require_tls13()
+    from altar.grid.certificates import identity_in
     from altar.grid.host import Host, HostLimits
     from altar.grid.manifest import Manifest
     from altar.grid.service import serve
@@ -95,7 +96,10 @@ async def _serve(settings: settings.Host, leave: asyncio.Event) -> None:
             max_session_ttl=timedelta(seconds=settings.max_session_ttl),
         )
         serving = Host(name=settings.name, manifest=manifest, ledger=ledger, limits=limits)
-        async with serve(serving, listen=settings.listen, credentials=server_credentials(files)) as port:
+        domain = identity_in(files.certificate).trust_domain
+        async with serve(
+            serving, listen=settings.listen, credentials=server_credentials(files), trust_domain=domain
+        ) as port:
             loop.add_signal_handler(signal.SIGUSR1, lambda: _log.info("status", extra=serving.status()))
             announce({"host": settings.name, "port": port, "epoch": ledger.epoch, "vkey": ledger.vkey})
             await leave.wait()

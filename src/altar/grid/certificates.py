@@ -123,6 +123,11 @@ def examine(files: CertificateFiles, *, role: Role | None, now: datetime) -> x50
     return leaf
 
 
+def identity_in(path: Path) -> Identity:
+    """The one identity that a certificate file names; CERTIFICATE_ERROR when it names none."""
+    return _identity_in(read_certificates(path)[0], path=str(path))
+
+
 def parse_identity(uri: str) -> Identity | None:
     """Return the identity in a SPIFFE id of the form ALTAR issues, or None for any other text."""
     match = _SPIFFE_ID.fullmatch(uri)

@@ -387,8 +387,13 @@ class _Stream:
         lost(reason)
 
     async def _write_all(self) -> None:
-        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the reader says that the stream ended
+        try:
             await self.writer.run()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # the reader says that the stream ended
+        except Exception:  # noqa: BLE001 - whatever it is, the calls that wait must hear of it
+            _log.exception("writing failed")
+            self._call.cancel()  # so that the reader says it
 
     async def _read(self) -> host_pb2.ConnectResponse:
         frame = await self._call.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ from altar.later.invocation import Invocation, Outcome, require_call_id
 
 __all__ = ["ClientLink", "add_refusal", "client_invocation"]
 
+_LONGEST_ID = 128
+
 
 class ClientLink(Link):
     """The stream of one client."""
@@ -29,6 +32,7 @@ class ClientLink(Link):
     def __init__(self, host: Host, identity: Identity, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         super().__init__(host, identity, context)
         self._in_flight: dict[int, Invocation] = {}
+        self._sessions: set[str] = set()
         self.writer: FrameWriter[host_pb2.ConnectResponse, Fill | tuple[Invocation, Outcome]] = FrameWriter(
             self._write, host_pb2.ConnectResponse, _add_to_client_frame
         )
@@ -72,6 +76,9 @@ class ClientLink(Link):
         """The client is gone: nobody waits for its calls, and each still gets its outcome."""
         for invocation in list(self._in_flight.values()):
             self._host.cancel(invocation)
+        for session_id in self._sessions:
+            with suppress(AltarError):  # it has expired
+                self._host.close_session(session_id, self._identity.name, force=True)
 
     def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
         self._in_flight.pop(invocation.tag, None)
@@ -93,6 +100,7 @@ class ClientLink(Link):
         except AltarError as refused:
             wire.error_to_wire(created.error, refused)
         else:
+            self._sessions.add(session.session_id)
             created.session_id = session.session_id
             created.ttl_seconds = int(session.ttl)
             for contract in self._host.manifest:
@@ -106,6 +114,7 @@ class ClientLink(Link):
         destroyed = host_pb2.SessionDestroyed(tag=ended.tag)
         try:
             self._host.close_session(ended.session_id, self._identity.name, force=ended.force)
+            self._sessions.discard(ended.session_id)
         except AltarError as refused:
             wire.error_to_wire(destroyed.error, refused)
         return lambda response: response.sessions_destroyed.append(destroyed)
@@ -121,9 +130,12 @@ def client_invocation(
 ) -> Invocation:
     """A client's call, refused here when its envelope is not one; what it asks for is looked at later."""
     require_call_id(call.call.call_id)
-    if max(len(call.correlation_id), len(call.session_id), len(call.version)) > 128:
+    if max(map(len, (call.correlation_id, call.session_id, call.version, call.call.name))) > _LONGEST_ID:
         raise ValidationError(
-            "MALFORMED_REQUEST", "An id of the call is longer than 128 characters", ran="no", hint="use shorter ids"
+            "MALFORMED_REQUEST",
+            f"An id or name of the call is longer than {_LONGEST_ID} characters",
+            ran="no",
+            hint="use shorter ids",
         )
     if len(call.call.args) > host.limits.max_message_bytes:
         raise wire.too_large("arguments", len(call.call.args), host.limits.max_message_bytes, ran="no")
@@ -142,14 +154,16 @@ def _add_to_client_frame(frame: host_pb2.ConnectResponse, item: Fill | tuple[Inv
 
 
 def _refusal(call: call_pb2.ToolCall, error: AltarError) -> Fill:
-    return lambda frame: add_refusal(frame.results.add(), call, error)
+    result = call_pb2.ToolResult()
+    add_refusal(result, call, error)  # now: a part of a frame keeps the whole frame in memory
+    return lambda frame: frame.results.append(result)
 
 
 def add_refusal(result: call_pb2.ToolResult, call: call_pb2.ToolCall, error: AltarError) -> None:
     """Write the refusal of a call whose envelope was not one."""
     result.tag = call.tag
-    result.correlation_id = call.correlation_id
-    result.result.call_id = call.call.call_id
-    result.result.name = call.call.name
+    result.correlation_id = call.correlation_id[:_LONGEST_ID]
+    result.result.call_id = call.call.call_id[:_LONGEST_ID]
+    result.result.name = call.call.name[:_LONGEST_ID]
     result.result.status = adm_pb2.RESULT_STATUS_ERROR
     wire.error_to_wire(result.result.error, error)

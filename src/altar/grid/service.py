@@ -30,13 +30,15 @@ _FIRST_FRAME_SECONDS = 2.0
 
 
 @asynccontextmanager
-async def serve(host: Host, *, listen: str, credentials: grpc.ServerCredentials) -> AsyncIterator[int]:
+async def serve(
+    host: Host, *, listen: str, credentials: grpc.ServerCredentials, trust_domain: str
+) -> AsyncIterator[int]:
     """Serve a host on ``listen`` ("address:port") while the context lasts; gives the port that is bound.
 
     Leaves in order: no new calls, those in flight get their outcomes, then the streams end.
     Raises ConfigurationError when the port is taken.
     """
-    service = Service(host)
+    service = Service(host, trust_domain=trust_domain)
     server = grpc.aio.server(options=[*wire.message_options(host.limits.max_message_bytes), ("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers(service.handlers())
     try:
@@ -64,8 +66,9 @@ async def serve(host: Host, *, listen: str, credentials: grpc.ServerCredentials)
 class Service:
     """The handlers of both services over one host."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, *, trust_domain: str) -> None:
         self._host = host
+        self._trust_domain = trust_domain
         self._links: set[Link] = set()
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
@@ -93,12 +96,12 @@ class Service:
         await asyncio.gather(*(link.writer.flushed() for link in self._links))
 
     async def _connect(self, _requests: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        identity = await _identify(context, "client", stream=True)
+        identity = await self._identify(context, "client", stream=True)
         link = ClientLink(self._host, identity, context)
         await self._hold(link)
 
     async def _attach(self, _requests: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        identity = await _identify(context, "runtime", stream=True)
+        identity = await self._identify(context, "runtime", stream=True)
         link = RuntimeLink(self._host, identity, context)
         await self._hold(link)
 
@@ -112,7 +115,7 @@ class Service:
     async def _call_tool(
         self, request: host_pb2.CallToolRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> host_pb2.CallToolResponse:
-        identity = await _identify(context, "client")
+        identity = await self._identify(context, "client")
         response = host_pb2.CallToolResponse()
         answered: asyncio.Future[tuple[Invocation, Outcome]] = asyncio.get_running_loop().create_future()
 
@@ -133,18 +136,21 @@ class Service:
             raise
         return response
 
-
-async def _identify(context: grpc.aio.ServicerContext[Any, Any], role: str, *, stream: bool = False) -> Identity:
-    try:
-        identity = identity_of(context.auth_context())
-        if identity.role != role:
-            raise AuthorizationError(
-                "PERMISSION_DENIED", f"A certificate of role {identity.role!r} may not connect as a {role}", ran="no"
-            )
-    except AltarError as refused:
-        if stream:  # a peer whose first frame meets a refusal hears of a broken stream and never of the reason
-            with suppress(TimeoutError):
-                await asyncio.wait_for(context.read(), _FIRST_FRAME_SECONDS)
-        await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{refused.message} ({refused.code})")
-        raise
-    return identity
+    async def _identify(
+        self, context: grpc.aio.ServicerContext[Any, Any], role: str, *, stream: bool = False
+    ) -> Identity:
+        try:
+            identity = identity_of(context.auth_context(), trust_domain=self._trust_domain)
+            if identity.role != role:
+                raise AuthorizationError(
+                    "PERMISSION_DENIED",
+                    f"A certificate of role {identity.role!r} may not connect as a {role}",
+                    ran="no",
+                )
+        except AltarError as refused:
+            if stream:  # a peer whose first frame meets a refusal hears of a broken stream and never of the reason
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(context.read(), _FIRST_FRAME_SECONDS)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{refused.message} ({refused.code})")
+            raise
+        return identity

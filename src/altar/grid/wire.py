@@ -7,7 +7,6 @@ Only this module and the three edges that hold a stream (`client`, `runtime`, `s
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -51,7 +50,9 @@ MAX_WAITING = 8_192
 """Items that may wait to be written before the other side is read on; whoever does not listen is not listened to."""
 
 _HEADROOM = 64 * 1024
-_MAX_REMAINING_MS = 2**32 - 1
+_MAX_MS = 2**32 - 1
+MAX_ERROR_TEXT = 4_096
+"""Characters of an error's message or hint that travel."""
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_time_ms", 20_000),
@@ -128,7 +129,7 @@ def add_call(call: call_pb2.ToolCall, invocation: Invocation, *, tag: int, now: 
     if invocation.known_digest:
         call.contract_digest = digest_to_wire(invocation.known_digest)
     left = invocation.deadline - now
-    call.remaining_ms = _MAX_REMAINING_MS if math.isinf(left) else max(1, int(left * 1000))
+    call.remaining_ms = max(1, _milliseconds(left))
     function = call.call
     function.call_id = invocation.call_id
     function.name = invocation.name
@@ -169,14 +170,24 @@ def outcome_of(result: call_pb2.ToolResult) -> Outcome:
 def error_to_wire(target: adm_pb2.ErrorObject, error: AltarError) -> None:
     """Write an error for the other side. ``detail`` stays here: it is for our own log."""
     target.type = error.code
-    target.message = error.message
+    target.message = _text(error.message)
     target.ran = _RAN_TO_WIRE[error.ran]
     if error.hint:
-        target.hint = error.hint
+        target.hint = _text(error.hint)
     if error.path:
-        target.field_path = error.path
+        target.field_path = _text(error.path)
     if error.retry_after is not None:
-        target.retry_after_ms = int(error.retry_after.total_seconds() * 1000)
+        target.retry_after_ms = _milliseconds(error.retry_after.total_seconds())
+
+
+def _text(text: object) -> str:
+    """What protobuf takes, whatever a tool put into its error: text, no half surrogate pairs, not a book."""
+    return str(text)[:MAX_ERROR_TEXT].encode("utf-8", "replace").decode("utf-8")
+
+
+def _milliseconds(seconds: float) -> int:
+    """Seconds as the wire has them: whole milliseconds, nothing negative, at most what 32 bits hold."""
+    return int(min(max(0.0, seconds * 1000), _MAX_MS))
 
 
 def error_from_wire(source: adm_pb2.ErrorObject) -> AltarError:

@@ -128,12 +128,16 @@ class SessionTools:
         return "caller" if tool is None or not (tool.is_async or tool.timeout) else "loop"
 
 
+_LONGEST_NAME = 64
+
+
 def unknown_tool(name: str, known: Iterable[str]) -> ValidationError:
     """The one way to say that there is no such tool here, with the nearest name that is."""
-    near = difflib.get_close_matches(name, list(known), n=1)
+    fits = len(name) <= _LONGEST_NAME  # comparing takes time, and no tool has a longer name
+    near = difflib.get_close_matches(name, list(known), n=1) if fits else []
     return ValidationError(
         "UNSUPPORTED_TOOL",
-        f"Tool {name!r} is not in this session",
+        f"Tool {name[:_LONGEST_NAME]!r} is not in this session",
         ran="no",
         hint=f"did you mean {near[0]!r}?" if near else "`altar tools` lists what there is",
     )

@@ -57,9 +57,10 @@ class LoopThreads:
     def run_plain(self, invocation: Invocation, job: Job, settle: Answer) -> None:
         """Run it in a thread; at its deadline the call is answered, and the thread is left to finish."""
         run = _ThreadRun(self, invocation, settle)
-        invocation.handle = run
         context = contextvars.copy_context()
         run.future = self._pool.submit(lambda: self._tell(run, context.run(job)))
+        invocation.handle = run
+        run.watch()
 
     def run_async(self, invocation: Invocation, work: Work) -> None:
         """Hand the coroutine to whoever awaits the call."""
@@ -101,7 +102,7 @@ class LoopTasks(LoopThreads):
     def cancel(self, invocation: Invocation) -> None:
         """Cancel the task, or answer for the thread."""
         if isinstance(invocation.handle, asyncio.Task):
-            invocation.handle.cancel()
+            self._loop.call_soon(invocation.handle.cancel)  # after its first step: before it, nothing would settle it
         else:
             super().cancel(invocation)
 
@@ -122,8 +123,11 @@ class _ThreadRun:
         self._settled = False
         self.future: Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        if not math.isinf(invocation.deadline):
-            left = max(0.0, invocation.deadline - time.monotonic())
+
+    def watch(self) -> None:
+        """Answer for it at its deadline."""
+        if not math.isinf(self._invocation.deadline):
+            left = max(0.0, self._invocation.deadline - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(left, self._late)
 
     def ended(self, outcome: Outcome) -> None:
