@@ -58,7 +58,7 @@ def test_tools_lists_what_a_module_declares(shop: Path, module: str) -> None:
     assert shown.out == (
         "breaks(x: integer)\n    Always fails.\n"
         "double(x: number)\n    Twice as much.\n"
-        'get_weather(city: string, unit: "c" | "f" = "c", days: integer = 1, tags: string[] | null = null)\n'
+        'get_weather(city: string, days: integer = 1, tags: string[] | null = null, unit: "c" | "f" = "c")\n'
         "    The weather of a city.\n"
     )
 

@@ -71,6 +71,8 @@ class AltarError(Exception):
         if self.category is not None and info.category != self.category:
             raise ValueError(f"{code!r} is of category {info.category}, not {self.category}")
         super().__init__(message)
+        if hint:
+            self.add_note(f"hint: {hint}")  # for a traceback; the message stays what it is
         self.code = code
         self.message = message
         self.hint = hint

@@ -19,14 +19,12 @@ _MAX_DEPTH: Final = 3
 
 
 def signature_of(name: str, parameters: Mapping[str, Any]) -> str:
-    """Return the call of a function with its parameters: the required ones in their order, the others by name.
-
-    The order of `properties` is not kept by canonical JSON, so it says nothing.
-    """
+    """Return the call of a function with its parameters: the required ones in their order, the others by name."""
     properties: Mapping[str, Any] = parameters.get("properties", {})
-    required = [parameter for parameter in parameters.get("required", ()) if parameter in properties]
-    order = [*required, *sorted(set(properties) - set(required))]
-    written = [_parameter(parameter, properties[parameter], parameter in required, parameters) for parameter in order]
+    required = parameters.get("required", ())
+    written = [
+        _parameter(parameter, held, parameter in required, parameters) for parameter, held in _ordered(parameters)
+    ]
     if parameters.get("additionalProperties", not properties and "properties" not in parameters):
         written.append("…")
     return f"{name}({', '.join(written)})"
@@ -67,13 +65,20 @@ def _one_type(kind: str, schema: Mapping[str, Any], root: Mapping[str, Any], dep
         text = type_text(schema["items"], root, depth=depth - 1)
         return f"({text})[]" if " | " in text else f"{text}[]"
     if kind == "object" and schema.get("properties") and depth > 0:
-        required = set(schema.get("required", ()))
+        required = schema.get("required", ())
         members = [
             f"{name}{'' if name in required else '?'}: {type_text(held, root, depth=depth - 1)}"
-            for name, held in schema["properties"].items()
+            for name, held in _ordered(schema)
         ]
         return f"{{{', '.join(members)}}}"
     return kind
+
+
+def _ordered(schema: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The properties, the required ones first; canonical JSON keeps no order of members, so theirs says nothing."""
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    required = [name for name in schema.get("required", ()) if name in properties]
+    return [(name, properties[name]) for name in [*required, *sorted(set(properties) - set(required))]]
 
 
 def _target(reference: object, root: Mapping[str, Any]) -> object:

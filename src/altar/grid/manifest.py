@@ -101,7 +101,7 @@ class Manifest:
             raise ConfigurationError(
                 "INVALID_CONFIG",
                 f"The manifest {str(path)!r} is not valid{where}: {broken.message}",
-                hint="`altar manifest check` explains it",
+                hint="`altar manifest build MODULE -o manifest.json` writes a manifest",
             ) from broken
         declarations = [function for contract in manifest.contracts for function in contract.function_declarations]
         return cls(declarations, source=str(path))

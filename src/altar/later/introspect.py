@@ -254,8 +254,8 @@ def _arguments(name: str, parameters: tuple[_Parameter, ...]) -> tuple[pydantic.
     try:
         adapter = _object(parameters)
         schema = _untitled(adapter.json_schema(mode="validation", schema_generator=_generator()))
-    except Exception as unfit:
-        raise _blamed(name, parameters, unfit) from unfit
+    except Exception as unfit:  # noqa: BLE001 - whatever a type raises
+        raise _blamed(name, parameters, unfit) from None  # its words say it; a page of traceback does not
     schema = {  # ADM D3: the root is closed whenever `properties` is present
         "type": "object",
         "properties": schema.get("properties", {}),
@@ -325,9 +325,9 @@ def _result(name: str, annotation: Any, documented: str) -> tuple[pydantic.TypeA
     try:
         adapter = _one(annotation)
         schema = _root(_untitled(adapter.json_schema(mode="serialization", schema_generator=_generator())))
-    except Exception as unfit:
+    except Exception as unfit:  # noqa: BLE001 - whatever a type raises
         reason, hint = _reason(annotation, unfit)
-        raise _refused(f"The result of {name!r} {reason}", hint=hint) from unfit
+        raise _refused(f"The result of {name!r} {reason}", hint=hint, detail=str(unfit)) from None
     if documented and "description" not in schema:
         schema["description"] = documented
     return (None if _is_native(annotation) else adapter), schema

@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except ModuleNotFoundError as missing:
+        sys.stderr.write(f"error: checking a signature needs {missing.name!r}: pip install cryptography\n")
+        return 2
     _show_report(report, as_json=options.json)
     return 0 if report.ok else 1
 

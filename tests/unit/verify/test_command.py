@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,7 @@ def test_the_module_runs_as_a_program_and_loads_no_other_part_of_altar(log: Log,
         capture_output=True,
         text=True,
         check=False,
+        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},
     )
 
     assert (0, "[] False") == (done.returncode, done.stdout.splitlines()[-1])
