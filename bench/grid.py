@@ -67,24 +67,19 @@ class Grid:
 
     def measure(self, scene: Scene, *, seconds: float) -> dict[str, float]:
         """One round: calls/s, latencies in ms, CPU µs per call of each party, commits per call."""
-        clients: list[Any] = []
+        clients = self._clients(scene, seconds)
         try:
-            while len(clients) < scene.processes:  # a few at a time: starting is work, and none of what is measured
-                started = [self._client(scene, seconds) for _ in range(min(8, scene.processes - len(clients)))]
-                clients += started
-                for client in started:
-                    _line(client)
+            for _ in range(scene.processes):
+                _line(clients)
             before = self._counters()
-            for client in clients:
-                client.stdin.write(b"go\n")
-                client.stdin.flush()
-            reports = [json.loads(_line(client)) for client in clients]
+            clients.stdin.write(b"go\n" * scene.processes)
+            clients.stdin.flush()
+            reports = [json.loads(_line(clients)) for _ in range(scene.processes)]
             after = self._counters()
         finally:
-            for client in clients:
-                client.stdin.close()
-                client.wait(30)
-                client.stdout.close()
+            clients.stdin.close()
+            clients.wait(30)
+            clients.stdout.close()
         # The load ran for a quarter longer than it was measured, warming up; CPU and commits are of all of it.
         calls = sum(report["calls"] for report in reports)
         every = max(1.0, (after["entries"] - before["entries"]) / 2)
@@ -99,9 +94,18 @@ class Grid:
             "fsyncs per call": used["commits"] / every,
         }
 
-    def _client(self, scene: Scene, seconds: float) -> Any:
+    def _clients(self, scene: Scene, seconds: float) -> Any:
         tls = {f"ALTAR_TLS_{part.upper()}": str(path) for part, path in self._grid.options.items()}
-        orders = ["--tool", scene.tool, "--in-flight", str(scene.in_flight), "--seconds", str(seconds)]
+        orders = [
+            "--processes",
+            str(scene.processes),
+            "--tool",
+            scene.tool,
+            "--in-flight",
+            str(scene.in_flight),
+            "--seconds",
+            str(seconds),
+        ]
         return subprocess.Popen(
             [sys.executable, "-m", "bench.load", *orders, "--warm", str(seconds / 4)],
             stdin=subprocess.PIPE,

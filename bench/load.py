@@ -1,7 +1,7 @@
-"""One client process of the load: a closed loop of calls, so many in flight, for so long.
+"""The clients of the load: processes with a closed loop of calls each, so many in flight, for so long.
 
-Reads its orders from the command line, says ``ready`` when it is connected, waits for a line on stdin, and prints
-one JSON object: calls, seconds, latencies in milliseconds, CPU seconds.
+Each says ``ready`` when it is connected, waits for ``go`` on stdin, and prints one JSON object: calls, seconds,
+latencies in milliseconds, CPU seconds.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import resource
-import sys
 import time
 
 import altar
+import altar.settings
 from bench.tools import ARGUMENTS
 
 __all__ = ["main"]
@@ -22,8 +23,8 @@ __all__ = ["main"]
 async def _run(tool: str, in_flight: int, warm: float, seconds: float) -> None:
     async with altar.session(tools=[tool]) as session:
         (await session.call(tool, **ARGUMENTS)).unwrap()
-        print("ready", flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        _say("ready")
+        await asyncio.get_running_loop().run_in_executor(None, os.read, 0, len("go\n"))
         latencies: list[float] = []
         begin = time.perf_counter() + warm
         end = begin + seconds
@@ -43,7 +44,7 @@ async def _run(tool: str, in_flight: int, warm: float, seconds: float) -> None:
         await asyncio.gather(*tasks)
         used = time.process_time() - cpu
     latencies.sort()
-    print(
+    _say(
         json.dumps(
             {
                 "calls": len(latencies),
@@ -53,19 +54,27 @@ async def _run(tool: str, in_flight: int, warm: float, seconds: float) -> None:
                 "cpu": used,
                 "max_rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
             }
-        ),
-        flush=True,
+        )
     )
+
+
+def _say(line: str) -> None:
+    """One write for one line, so that the lines of several processes do not mix."""
+    os.write(1, f"{line}\n".encode())
 
 
 def main() -> None:
     """Read the orders and obey."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--tool", default="probe")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--in-flight", type=int, default=1)
     parser.add_argument("--warm", type=float, default=1.0)
     parser.add_argument("--seconds", type=float, default=5.0)
     orders = parser.parse_args()
+    for _ in range(orders.processes - 1):  # before gRPC is imported, which does not survive a fork
+        if os.fork() == 0:
+            break
     asyncio.run(_run(orders.tool, orders.in_flight, orders.warm, orders.seconds))
 
 

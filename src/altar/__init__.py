@@ -86,19 +86,14 @@ def session(
     ``tools`` names what it may use; empty means all.
     ``source`` is ``later:`` (this process) or ``grid://host:port``; when it is not given it comes from
     ``ALTAR_SOURCE`` or ``altar.toml``, and is ``later:`` if nobody says.
-    ``timeout`` and ``ttl`` are in seconds.
+    ``timeout`` and ``ttl`` are in seconds, or timedeltas; a grid counts ``ttl`` in whole seconds, rounded up.
     ``profile`` picks a ``[profile.<name>]`` of ``altar.toml``.
 
     This is the one place in the library that reads settings, and only for what the caller did not pass.
     """
-    from datetime import timedelta
+    from altar.later.session import Options, Session, time_of
 
-    from altar.later.session import Options, Session
-
-    def seconds(value: float | timedelta | None) -> timedelta | None:
-        return timedelta(seconds=value) if isinstance(value, (int, float)) else value
-
-    options = Options(tuple(tools), timeout=seconds(timeout), ttl=seconds(ttl))
+    options = Options(tuple(tools), timeout=time_of(timeout, name="timeout"), ttl=time_of(ttl, name="ttl"))
     return Session(_settled(options, source=source, profile=profile))
 
 

@@ -51,6 +51,22 @@ def _no_truth(value: object) -> object:
     return value
 
 
+_SOURCE = r"^(later:|[a-z][a-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4})$"
+_HOST_PORT = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(0|[1-9][0-9]{0,4})$"
+
+
+def _source(address: str) -> str:
+    if re.fullmatch(_SOURCE, address) is None:
+        raise ValueError("a source is 'later:' or an address such as 'grid://host:port'")
+    return address
+
+
+def _host_port(address: str) -> str:
+    if re.fullmatch(_HOST_PORT, address) is None:
+        raise ValueError("an address is a host and a port, such as '127.0.0.1:7443'")
+    return address
+
+
 def _in_range(address: str) -> str:
     port = address.rpartition(":")[2]
     if port and int(port) > 65535:
@@ -66,7 +82,8 @@ _Count = Annotated[int, Field(gt=0), BeforeValidator(_no_truth)]
 
 _HostPort = Annotated[
     str,
-    Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(0|[1-9][0-9]{0,4})$", max_length=300),
+    Field(max_length=300, json_schema_extra={"pattern": _HOST_PORT}),
+    AfterValidator(_host_port),
     AfterValidator(_in_range),
 ]
 """An address such as `127.0.0.1:7443`, `[::1]:7443` or `host.example:7443`; port 0 lets the system choose."""
@@ -145,9 +162,9 @@ class Settings(Section):
     `Settings()` holds the defaults and reads nothing; `Settings.load()` reads the environment and the file.
     """
 
-    source: Annotated[str, AfterValidator(_in_range)] = Field(
+    source: Annotated[str, AfterValidator(_source), AfterValidator(_in_range)] = Field(
         default="later:",
-        pattern=r"^(later:|[a-z][a-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4})$",
+        json_schema_extra={"pattern": _SOURCE},
         description="Where tools run: `later:` in this process, `grid://host:port` on a grid.",
     )
     timeout: _Seconds = Field(default=30, description="Seconds that a call may take, when the caller sets no limit.")
@@ -461,8 +478,11 @@ def _refusal(
         message = f"Setting {key!r} is {shown}, but {reason} ({given[key].origin})"
     else:
         message = f"Settings in {'.'.join(location)!r} do not fit together: {reason}"
-    more = f"{len(problems) - 1} more settings are wrong" if len(problems) > 1 else None
-    return ConfigurationError("INVALID_CONFIG", message, hint=more, path=key or None)
+    hint = f"{len(problems) - 1} more settings are wrong" if len(problems) > 1 else _HINTS.get(key)
+    return ConfigurationError("INVALID_CONFIG", message, hint=hint, path=key or None)
+
+
+_HINTS = {"source": "use 'later:' for this process or 'grid://host:port' for a host"}
 
 
 def _shown_value(value: object) -> object:

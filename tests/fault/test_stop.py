@@ -138,7 +138,7 @@ async def _host_with_clock(grid: LocalGrid, wall_ms: Callable[[], int]) -> Async
     host = Host(name="host-1", manifest=Manifest.load(grid.manifest), ledger=ledger)
     credentials = server_credentials(grid.certificate("host", "host-1"))
     try:
-        async with serve(host, listen=f"127.0.0.1:{grid.port}", credentials=credentials):
+        async with serve(host, listen=f"127.0.0.1:{grid.port}", credentials=credentials, trust_domain="altar.local"):
             yield
     finally:
         await asyncio.to_thread(ledger.close)

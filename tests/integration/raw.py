@@ -123,7 +123,8 @@ def announce(peer: Stream, name: str, contracts: list[call_pb2.ContractRef]) -> 
         runtime_pb2.AttachRequest(
             announce=runtime_pb2.AnnounceRuntime(runtime_id=name, language="raw", protocol_versions=["1.0"]),
             fulfill=runtime_pb2.FulfillTools(contracts=contracts),
-            credits=1,
         )
     )
-    return peer.receive(runtime_pb2.AttachResponse, lambda frame: frame.HasField("fulfilled")).fulfilled
+    fulfilled = peer.receive(runtime_pb2.AttachResponse, lambda frame: frame.HasField("fulfilled")).fulfilled
+    peer.send(runtime_pb2.AttachRequest(credits=1))  # now: a call that waits would come in the frame that was just read
+    return fulfilled

@@ -171,6 +171,24 @@ async def test_a_runtime_that_is_told_to_leave_finishes_its_calls_and_gets_no_ne
         assert await asyncio.to_thread(leaving.wait) == 0
 
 
+async def test_a_runtime_that_is_told_to_leave_while_calls_are_on_their_way_loses_none(both: LocalGrid) -> None:
+    leaving = both.runtimes.pop(1)
+    async with both.session() as session:
+
+        async def call_until_it_left() -> set[object]:
+            results = [await session.call("echo", value=1)]
+            while leaving.alive:
+                results.append(await session.call("echo", value=1))
+            return {result.content if result.error is None else result.error.type for result in results}
+
+        callers = [asyncio.create_task(call_until_it_left()) for _ in range(CONCURRENCY)]
+        await session.call("echo", value=1)
+        leaving.send(signal.SIGTERM)
+
+        assert [{1}] * CONCURRENCY == await asyncio.gather(*callers)
+    assert await asyncio.to_thread(leaving.wait) == 0
+
+
 async def test_a_second_runtime_of_the_same_name_takes_the_place_of_the_first(both: LocalGrid) -> None:
     older = both.runtimes[1]
 

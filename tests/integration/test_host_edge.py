@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -95,14 +97,14 @@ def test_a_call_without_time_is_refused(grid: LocalGrid) -> None:
         assert told(raw.result_of(peer)) == expected
 
 
-def test_a_tag_that_is_in_use_is_refused(grid: LocalGrid) -> None:
+def test_a_tag_that_is_in_use_ends_the_stream(grid: LocalGrid) -> None:
     with raw.client(grid) as peer:
         session = raw.open_session(peer).session_id
         call = raw.tool_call("nothing", {}, session=session, remaining_ms=200)
         peer.send(host_pb2.ConnectRequest(calls=[call, call]))
 
-        assert told(raw.result_of(peer)) == ("PROTOCOL_VIOLATION", "Tag 1 is in use", NO)
-        assert told(raw.result_of(peer))[0] == "TIMEOUT"
+        assert closing_of(peer) == ("PROTOCOL_VIOLATION", "Tag 1 is in use")
+        assert peer.results == []
 
 
 @pytest.mark.parametrize(
@@ -231,6 +233,16 @@ def test_a_runtime_may_only_call_itself_what_its_certificate_says(grid: LocalGri
     assert frame.closing.message == "The certificate is for 'honest', and the runtime calls itself 'liar'"
 
 
+def test_a_stream_ends_when_its_certificate_does(grid: LocalGrid, tmp_path: Path) -> None:
+    lifetime = timedelta(hours=1)
+    began = datetime.now(UTC) - lifetime + timedelta(seconds=6)  # six seconds to connect in, and it ends
+    files = grid.authority.issue("client", "brief", tmp_path, lifetime=lifetime, not_before=began)
+    with raw.stream(grid, files, "/altar.grid.v1.HostService/Connect") as peer:
+        raw.open_session(peer)
+
+        assert closing_of(peer) == ("INVALID_CREDENTIALS", "The certificate of 'brief' has ended")
+
+
 # ------------------------------------------------------------------------------------------ runtimes spoken by hand
 
 
@@ -292,6 +304,45 @@ def test_the_host_checks_results_itself_and_believes_no_runtime(grid: LocalGrid,
         told_code, _, ran = told(raw.result_of(peer))
 
     assert (told_code, ran) == (code, YES)
+
+
+def test_a_result_beyond_the_limit_is_refused_by_the_host_itself(grid: LocalGrid) -> None:
+    refs = contracts(grid, "echo")
+    with raw.client(grid) as peer, raw.runtime(grid, "verbose") as runtime:
+        session = raw.open_session(peer).session_id
+        raw.announce(runtime, "verbose", refs)
+        peer.send(host_pb2.ConnectRequest(calls=[raw.tool_call("echo", {"value": 1}, session=session)]))
+        (call,) = runtime.receive(runtime_pb2.AttachResponse, lambda frame: frame.calls).calls
+        runtime.send(runtime_pb2.AttachRequest(results=[_success(call, "x" * 100_000)]))
+
+        message = "The contents of the result are 100002 bytes and the limit is 100000"
+        assert told(raw.result_of(peer)) == ("MESSAGE_TOO_LARGE", message, YES)
+
+
+def test_a_flood_of_contracts_is_logged_once_and_their_names_are_cut(grid: LocalGrid) -> None:
+    refs = [call_pb2.ContractRef(name=f"{number:03}" + "x" * 1000, version="1.0.0") for number in range(300)]
+    with raw.runtime(grid, "flood") as runtime:
+        fulfilled = raw.announce(runtime, "flood", refs)
+
+    assert [ref.name[:128] for ref in refs] == [rejected.contract.name for rejected in fulfilled.rejected]
+    assert grid.host is not None
+    lines = [line for line in grid.host.log.splitlines() if "fulfilment refused" in line and '"flood"' in line]
+    assert [300] == [json.loads(line)["tools"] for line in lines]
+
+
+def test_a_runtime_that_leaves_loses_no_call_that_was_on_its_way(grid: LocalGrid) -> None:
+    refs = contracts(grid, "nothing")
+    with raw.client(grid) as peer, raw.runtime(grid, "leaving") as runtime:
+        session = raw.open_session(peer).session_id
+        raw.announce(runtime, "leaving", refs)
+        peer.send(host_pb2.ConnectRequest(calls=[raw.tool_call("nothing", {}, session=session)]))
+        (call,) = runtime.receive(runtime_pb2.AttachResponse, lambda frame: frame.calls).calls
+        runtime.send(runtime_pb2.AttachRequest(drain=runtime_pb2.Drain()))
+        runtime.send(runtime_pb2.AttachRequest(results=[_success(call, None)]))
+
+        assert raw.result_of(peer).result.content == b"null"
+        with pytest.raises(StopIteration):  # the host hangs up, and says nothing is wrong
+            runtime.receive(runtime_pb2.AttachResponse, lambda frame: frame.HasField("closing"))
 
 
 def test_a_result_without_a_status_is_never_a_success(grid: LocalGrid) -> None:

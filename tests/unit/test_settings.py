@@ -274,7 +274,7 @@ def test_a_named_file_that_does_not_exist_is_refused() -> None:
         (
             'source = "grid://h:99999"\n',
             "Setting 'source' is 'grid://h:99999', but a port is at most 65535 (altar.toml line 1)",
-            None,
+            "use 'later:' for this process or 'grid://host:port' for a host",
         ),
         (
             "[host]\nsession_ttl = 90000\n",
@@ -421,3 +421,20 @@ def test_the_schema_of_the_file_tells_right_from_wrong(text: str, valid: bool) -
     schema = json.loads((ROOT / "docs/reference/altar.toml.schema.json").read_text(encoding="utf-8"))
 
     assert valid == jsonschema_rs.is_valid(schema, tomllib.loads(text))
+
+
+def test_a_source_that_is_no_address_is_refused_without_a_regular_expression() -> None:
+    error = refusal(source="mesh")
+
+    assert str(error) == (
+        "Setting 'source' is 'mesh', but a source is 'later:' or an address such as 'grid://host:port' (flag)"
+    )
+    assert error.hint == "use 'later:' for this process or 'grid://host:port' for a host"
+
+
+def test_an_address_without_a_port_is_refused_without_a_regular_expression() -> None:
+    error = refusal(host={"listen": "here"})
+
+    assert str(error) == (
+        "Setting 'host.listen' is 'here', but an address is a host and a port, such as '127.0.0.1:7443' (flag)"
+    )

@@ -74,36 +74,27 @@ def canonical(value: JsonValue, *, max_depth: int = MAX_DEPTH) -> bytes:
     Raises SERIALIZATION_ERROR, with the JSON Pointer of the place, for NaN, infinities, integers beyond
     int64, keys that are not text, lone surrogates, nesting deeper than `max_depth`, and what is not JSON.
     """
-    if _is_plain(value, max_depth):
-        try:
-            data = orjson.dumps(value, option=_FAST)
-            if data.isascii() or _keys_sort_alike(value):
-                return data
-        except (TypeError, ValueError):
-            pass  # an integer beyond 53 bits, or no JSON at all: the exact writer below decides
-    parts: list[str] = []
-    _write(value, parts, (), max_depth)
-    return "".join(parts).encode("utf-8")
+    data = _written_fast(value, max_depth)
+    return data if data is not None else _written_exactly(value, max_depth)
 
 
 def parse_canonical(data: bytes, *, max_depth: int = MAX_DEPTH) -> JsonValue:
     """Return the value of canonical bytes, having proved that they are exactly its canonical form.
 
     Raises SERIALIZATION_ERROR otherwise; two texts that mean the same can therefore not both pass.
+    Bytes that are refused cost about as much as bytes that pass: they are read once and written at most once.
     """
     try:
         value: JsonValue = orjson.loads(data)
-        if canonical(value, max_depth=max_depth) == data:
-            return value
-    except (orjson.JSONDecodeError, AltarError):
-        pass  # an integral float beyond int64 is read as an integer there; the strict reader decides
-    try:
-        value = parse(data, max_bytes=len(data), max_depth=max_depth)
-        if canonical(value, max_depth=max_depth) == data:
-            return value
-    except AltarError as error:
-        raise error_of("SERIALIZATION_ERROR", "The bytes are not canonical JSON", detail=error.message) from None
-    raise error_of("SERIALIZATION_ERROR", "The bytes are JSON, but not in canonical form")
+    except orjson.JSONDecodeError as error:
+        raise error_of("SERIALIZATION_ERROR", "The bytes are not canonical JSON", detail=str(error)) from None
+    written = _written_fast(value, max_depth)
+    if written is None:
+        value = _with_floats(value, max_depth)
+        written = _written_exactly(value, max_depth)
+    if written != data:
+        raise _not_canonical()
+    return value
 
 
 def is_within_depth(value: object, max_depth: int = MAX_DEPTH) -> bool:
@@ -244,6 +235,49 @@ def _refuse_surrogates(text: str) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise _malformed("it holds a lone surrogate") from None
+
+
+def _written_fast(value: JsonValue, max_depth: int) -> bytes | None:
+    """The canonical bytes of a value that orjson writes canonically, or None for one that it may not."""
+    if _is_plain(value, max_depth):
+        try:
+            data = orjson.dumps(value, option=_FAST)
+            if data.isascii() or _keys_sort_alike(value):
+                return data
+        except (TypeError, ValueError):
+            pass  # an integer beyond 53 bits, or no JSON at all: the exact writer decides
+    return None
+
+
+def _written_exactly(value: JsonValue, max_depth: int) -> bytes:
+    parts: list[str] = []
+    _write(value, parts, (), max_depth)
+    return "".join(parts).encode("utf-8")
+
+
+def _with_floats(value: JsonValue, depth: int) -> JsonValue:
+    """The value that canonical bytes stand for, from what orjson read.
+
+    An integral float beyond int64 is written in digits only, and orjson reads it as an integer up to 2^64.
+    Raises SERIALIZATION_ERROR for what no canonical bytes are read as: nesting too deep, and an integral float
+    within int64, which is written as the integer.
+    """
+    if isinstance(value, int):  # a truth value too, which stays what it is
+        return value if INT64_MIN <= value <= INT64_MAX else float(value)
+    if isinstance(value, float):
+        if value.is_integer() and INT64_MIN <= value < INT64_MAX:
+            raise _not_canonical()
+    elif isinstance(value, dict | list):
+        if depth <= 0:
+            raise _not_canonical()
+        if isinstance(value, dict):
+            return {name: _with_floats(item, depth - 1) for name, item in value.items()}
+        return [_with_floats(item, depth - 1) for item in value]
+    return value
+
+
+def _not_canonical() -> AltarError:
+    return error_of("SERIALIZATION_ERROR", "The bytes are JSON, but not in canonical form")
 
 
 def _is_plain(value: object, depth: int) -> bool:

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from altar import __version__
 from altar._proto.altar.grid.v1 import host_pb2
 from altar.adm.canonical import parse
 from altar.adm.declaration import MAX_DOCUMENT_DEPTH, FunctionDeclaration
-from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError, TransportError
+from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError, Ran, TransportError
 from altar.grid import wire
 from altar.grid.handshake import explain_handshake_failure
 from altar.grid.tls import CertificateFiles, channel_credentials
@@ -140,6 +141,7 @@ class GridSource:
         self._watch: asyncio.Task[None] | None = None
         self._closed = False
         self._owed_since = math.inf
+        self._max_message_bytes = wire.MAX_MESSAGE_BYTES
 
     # ------------------------------------------------------------------------------------------------------- calls
 
@@ -148,7 +150,7 @@ class GridSource:
         self._settle = settle
         if time.monotonic() >= invocation.deadline:
             raise late(invocation, ran="no")
-        limit = self._stream.max_message_bytes if self._stream is not None else wire.MAX_MESSAGE_BYTES
+        limit = self._max_message_bytes
         if len(invocation.arguments) > limit:
             raise wire.too_large("arguments", len(invocation.arguments), limit, ran="no")
         invocation.tag = next(self._tags)
@@ -160,9 +162,24 @@ class GridSource:
             self._connect_again()
 
     def cancel(self, invocation: Invocation) -> None:
-        """Tell the host; the call ends there, and its outcome is recorded there."""
-        if self._in_flight.pop(invocation.tag, None) is not None and self._stream is not None:
+        """Settle the call as CANCELLED, and tell the host if it knows of it: what became of it is recorded there."""
+        if self._in_flight.pop(invocation.tag, None) is None:
+            return
+        if invocation.attempts and self._stream is not None:
             self._stream.writer.put(host_pb2.ConnectRequest(cancels=[{"tag": invocation.tag}]))
+        ran = _ran(invocation)
+        self._settle(invocation, Outcome(error=ExecutionError("CANCELLED", "The call was cancelled", ran=ran)))
+
+    def _leaves(self, invocation: Invocation) -> bool:
+        """Whether a queued call is still to be sent, now that there is room for it in a frame."""
+        if invocation.tag not in self._in_flight:
+            return False
+        if time.monotonic() >= invocation.deadline:
+            del self._in_flight[invocation.tag]
+            self._settle(invocation, Outcome(error=late(invocation, ran="no")))
+            return False
+        invocation.attempts += 1
+        return True
 
     def _results(self, frame: host_pb2.ConnectResponse) -> None:
         self._owed_since = math.inf
@@ -181,9 +198,9 @@ class GridSource:
                 self._target,
                 channel_credentials(self._files),
                 # a channel that follows a dead one must not be given the same TCP connection again
-                options=[*wire.message_options(wire.MAX_MESSAGE_BYTES), ("grpc.use_local_subchannel_pool", 1)],
+                options=[*wire.message_options(), ("grpc.use_local_subchannel_pool", 1)],
             )
-        stream = _Stream(self._channel)
+        stream = _Stream(self._channel, self._leaves)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 contracts = await stream.open(self._request)
@@ -197,6 +214,7 @@ class GridSource:
             await stream.close()
             raise
         self.contracts.replace(contracts)
+        self._max_message_bytes = stream.max_message_bytes
         self._stream = stream
         stream.start(self._results, self._lost)
         if self._watch is None:
@@ -282,22 +300,21 @@ class GridSource:
         while True:
             await asyncio.sleep(0.1)
             now = time.monotonic()
-            late = [tag for tag, call in self._in_flight.items() if now >= call.deadline + GRACE]
-            for tag in late:
+            unanswered = [tag for tag, call in self._in_flight.items() if now >= call.deadline + GRACE]
+            for tag in unanswered:
                 invocation = self._in_flight.pop(tag)
-                sent = invocation not in self._unsent
                 self._settle(
                     invocation,
                     Outcome(
                         error=ExecutionError(
                             "TIMEOUT",
                             f"The host did not answer for {invocation.name!r} in time",
-                            ran="unknown" if sent else "no",
+                            ran=_ran(invocation),
                             hint="look at the host's log for what became of the call",
                         )
                     ),
                 )
-                if sent:
+                if invocation.attempts:
                     self._owed_since = min(self._owed_since, now)
             if self._stream is not None and now - self._owed_since > SILENCE:
                 await self._start_over(self._stream)
@@ -315,7 +332,7 @@ class GridSource:
 class _Stream:
     """One bidirectional stream: its hello, its session, its reader and its writer."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, leaves: Leaves) -> None:
         connect = channel.stream_stream(
             "/altar.grid.v1.HostService/Connect",
             request_serializer=host_pb2.ConnectRequest.SerializeToString,
@@ -326,17 +343,17 @@ class _Stream:
             self._call.write, host_pb2.ConnectRequest, self._add
         )
         self.max_message_bytes = wire.MAX_MESSAGE_BYTES
+        self._leaves = leaves
         self._session_id = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._writing: asyncio.Task[None]
 
     async def open(self, request: Request) -> dict[str, RemoteContract]:
         """Say hello, create the session, and give its contracts."""
-        ttl = int(request.ttl.total_seconds()) if request.ttl is not None else 0
         hello = host_pb2.ClientHello(
             protocol_versions=[wire.PROTOCOL_VERSION], language="python", sdk_version=__version__
         )
-        wanted = host_pb2.CreateSession(tag=1, tools=request.tools, ttl_seconds=ttl)
+        wanted = host_pb2.CreateSession(tag=1, tools=request.tools, ttl_seconds=_whole_seconds(request.ttl))
         await self._call.write(host_pb2.ConnectRequest(hello=hello, create_sessions=[wanted]))
         created: host_pb2.SessionCreated | None = None
         while created is None:
@@ -405,6 +422,8 @@ class _Stream:
 
     def _add(self, frame: host_pb2.ConnectRequest, item: Invocation | host_pb2.ConnectRequest) -> int:
         if isinstance(item, Invocation):
+            if not self._leaves(item):
+                return 0
             item.session_id = self._session_id
             return wire.add_call(frame.calls.add(), item, tag=item.tag, now=time.monotonic())
         frame.MergeFrom(item)
@@ -413,6 +432,20 @@ class _Stream:
 
 Results = Callable[[host_pb2.ConnectResponse], None]
 Lost = Callable[[AltarError | None], None]
+Leaves = Callable[[Invocation], bool]
+
+
+def _ran(invocation: Invocation) -> Ran:
+    """What a client can say of a call that got no answer: one that was never in a frame cannot have run."""
+    return "unknown" if invocation.attempts else "no"
+
+
+def _whole_seconds(ttl: timedelta | None) -> int:
+    """A time to live as the wire has it: rounded up and at least 1, because 0 asks for the host's own default."""
+    return min(max(1, math.ceil(ttl.total_seconds())), _LONGEST_TTL) if ttl is not None else 0
+
+
+_LONGEST_TTL = 2**32 - 1
 
 
 def _contract(told: host_pb2.Contract) -> RemoteContract:

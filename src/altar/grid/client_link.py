@@ -54,9 +54,14 @@ class ClientLink(Link):
             self.writer.put(self._create_session(wanted))
         calls = []
         for call in frame.calls:
+            if call.tag in self._in_flight:  # a second answer under one tag would be taken for the first
+                raise TransportError(
+                    "PROTOCOL_VIOLATION",
+                    f"Tag {call.tag} is in use",
+                    ran="unknown",
+                    hint="give each call of a stream a tag of its own until it is answered",
+                )
             try:
-                if call.tag in self._in_flight:
-                    raise TransportError("PROTOCOL_VIOLATION", f"Tag {call.tag} is in use", ran="no")
                 invocation = client_invocation(call, self._identity, self._host, self._answer)
             except AltarError as malformed:
                 self.writer.put(_refusal(call, malformed))
@@ -82,7 +87,7 @@ class ClientLink(Link):
 
     def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
         self._in_flight.pop(invocation.tag, None)
-        self.writer.put((invocation, outcome))
+        self.writer.put((invocation, outcome), size=len(outcome.content))
 
     def _hello(self, frame: host_pb2.ConnectRequest) -> Fill:
         require_protocol(frame.hello.protocol_versions)

@@ -20,7 +20,7 @@ from altar.adm.canonical import digest
 from altar.adm.errors import AltarError, AuthorizationError, ExecutionError
 from altar.grid.manifest import Manifest
 from altar.grid.runtimes import RuntimeSource
-from altar.grid.sessions import HostSession, SessionCatalog, Sessions
+from altar.grid.sessions import HostCatalog, HostSession, Sessions
 from altar.later.executor import Executor
 from altar.later.invocation import Answer, Invocation, Outcome
 from altar.ledger import entry
@@ -29,6 +29,9 @@ from altar.ledger.ledger import EntriesRefusedError, Ledger, Then
 __all__ = ["Host", "HostLimits", "SessionGate"]
 
 _log = logging.getLogger("altar.grid")
+
+_WATCH_SECONDS = 0.05
+_LONGEST_DETAIL = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class _Queued:
         ends = [offset for offset, _ in self.thens[1:]] + [len(self.entries)]
         for (offset, durable), end in zip(self.thens, ends, strict=True):
             seqs = refused.seqs[offset:end]
-            durable(seqs[0], refused if -1 in seqs else None)
+            _tell(durable, seqs[0], refused if -1 in seqs else None)
 
 
 class SessionGate:
@@ -147,7 +150,7 @@ class SessionGate:
                 queued.tell_each(error)
             else:
                 for offset, durable in queued.thens:
-                    durable(first_seq + offset, error)
+                    _tell(durable, first_seq + offset, error)
 
         self._ledger.commit(queued.entries, then)
 
@@ -185,7 +188,7 @@ class Host:
         self._clock = clock
         self._numbers = itertools.count(1)
         self._prefix = f"{name}-{ledger.epoch}-"
-        self._executor = Executor(SessionCatalog(manifest, self.sessions), self.gate, self.runtimes, self._answer)
+        self._executor = Executor(HostCatalog(manifest, self.sessions), self.gate, self.runtimes, self._answer)
 
     def execute(self, frame: Sequence[Invocation]) -> None:
         """Carry out a frame of a client's calls; each is answered through its ``reply_to``."""
@@ -212,17 +215,23 @@ class Host:
             self.cancel(invocation)
         self.gate.note("session.closed", session_id, principal)
 
-    def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
-        self.sessions.ended(invocation)
-        invocation.reply_to(invocation, outcome)
+    async def watch(self, *edge: Callable[[], None]) -> None:
+        """Until cancelled: end what is late, detach what is silent, drop what has expired, and do what ``edge`` asks.
 
-    async def watch(self) -> None:
-        """Until cancelled: end what is late, detach what is silent, drop what has expired."""
+        A step that fails is logged, once until it succeeds again, and the others go on.
+        """
+        steps = (self.runtimes.sweep, self._sweep_sessions, *edge)
+        failing: set[Callable[[], None]] = set()
         while True:
-            self.runtimes.sweep()
-            for session in self.sessions.sweep():
-                self.gate.note("session.closed", session.session_id, "expired")
-            await asyncio.sleep(0.05)
+            for step in steps:
+                try:
+                    step()
+                    failing.discard(step)
+                except Exception:  # noqa: BLE001 - a host that no longer watches would keep every late call
+                    if step not in failing:
+                        _log.exception("watching failed", extra={"step": step.__qualname__})
+                    failing.add(step)
+            await asyncio.sleep(_WATCH_SECONDS)
 
     async def drain(self) -> None:
         """Take no more calls and wait, within limits, until those in flight have their outcomes."""
@@ -242,6 +251,35 @@ class Host:
             "commits": self._ledger.commits,
             "entries": self._ledger.entries_written,
         }
+
+    def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
+        self.sessions.ended(invocation)
+        if outcome.error is not None and outcome.error.code == "INTERNAL":
+            _log.error(
+                "call failed inside ALTAR",
+                extra={
+                    "tool": invocation.name,
+                    "invocation": invocation.invocation_id,
+                    "runtime": invocation.runtime,
+                    "detail": (outcome.error.detail or outcome.error.message)[:_LONGEST_DETAIL],
+                },
+            )
+        try:
+            invocation.reply_to(invocation, outcome)
+        except Exception:  # noqa: BLE001 - the other calls of its frame are to be answered all the same
+            _log.exception("answering failed", extra={"invocation": invocation.invocation_id})
+
+    def _sweep_sessions(self) -> None:
+        for session in self.sessions.sweep():
+            self.gate.note("session.closed", session.session_id, "expired")
+
+
+def _tell(durable: Then, first_seq: int, error: AltarError | None) -> None:
+    """Tell one of those who wait for the ledger; its failure is its own and must not reach the others."""
+    try:
+        durable(first_seq, error)
+    except Exception:  # noqa: BLE001 - as the docstring says
+        _log.exception("nobody took what the ledger said")
 
 
 def _ignore(_first_seq: int, _error: AltarError | None) -> None:

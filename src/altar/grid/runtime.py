@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +39,9 @@ _log = logging.getLogger("altar.grid")
 
 CONNECT_SECONDS = 10.0
 _FAREWELL_SECONDS = 2.0
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+_STEADY_SECONDS = 5.0
 CAPABILITIES = ("deadline", "cancel", "drain")
 
 
@@ -45,6 +49,7 @@ class Runtime:
     """One runtime process.
 
     ``concurrency`` is how many calls it takes at once; ``ready`` is told the fulfilled tools after each handshake.
+    ``drain`` is the longest it stays after :meth:`leave`; a function that runs on then ends with its process.
     """
 
     def __init__(
@@ -66,32 +71,44 @@ class Runtime:
         self.drain = drain
         self.ready = ready or _no_one
         self.leaving = asyncio.Event()
+        self.leave_by = math.inf
 
     async def run(self) -> None:
         """Serve until :meth:`leave`, over as many connections as that takes.
 
         Raises what cannot get better by trying again: a certificate that is refused, a contract that differs.
         """
-        pause = 0.1
-        while not self.leaving.is_set():
-            connection = _Connection(self)
-            try:
-                await connection.serve()
-                pause = 0.1
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TransportError, TimeoutError) as lost:
-                await self._raise_if_final(lost)
-                pause = 0.1 if connection.attached else pause
-                _log.warning("connection lost", extra={"runtime": self.runtime_id, "reason": str(lost)[:200]})
-            finally:
-                await connection.close()
-            if not self.leaving.is_set():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self.leaving.wait(), pause * (0.5 + random.random()))  # noqa: S311 - jitter
-                pause = min(5.0, pause * 2)
+        slots = _Slots(self.concurrency)
+        try:
+            await self._serve(slots)
+            await slots.idle(self.leave_by)  # functions whose calls were answered may still run
+        except AltarError:
+            self.leave()
+            await slots.idle(self.leave_by)
+            raise
+        finally:
+            slots.workplace.close()
 
     def leave(self) -> None:
         """Take no new calls, finish those in flight, and end :meth:`run`."""
-        self.leaving.set()
+        if not self.leaving.is_set():
+            self.leave_by = time.monotonic() + self.drain.total_seconds()
+            self.leaving.set()
+
+    async def _serve(self, slots: _Slots) -> None:
+        pause = 0.0
+        while not self.leaving.is_set():
+            connection = _Connection(self, slots)
+            try:
+                await connection.serve()
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TransportError, TimeoutError) as lost:
+                await self._raise_if_final(lost)
+                _log.warning("connection lost", extra={"runtime": self.runtime_id, "reason": str(lost)[:200]})
+            finally:
+                await connection.close()
+            pause = _pause_after(pause, attached=connection.seconds_attached())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.leaving.wait(), pause * (0.5 + random.random()))  # noqa: S311 - jitter
 
     async def _raise_if_final(self, lost: Exception) -> None:
         if isinstance(lost, grpc.aio.AioRpcError):
@@ -104,15 +121,63 @@ class Runtime:
                 raise why
 
 
+def _pause_after(pause: float, *, attached: float) -> float:
+    """Seconds before the next attempt: twice the last pause, and the first one again after a connection that held.
+
+    ``attached`` is how many seconds it did; one that is ended as soon as it is attached must not be dialled in a hurry.
+    """
+    return _FIRST_PAUSE if not pause or attached >= _STEADY_SECONDS else min(_LONGEST_PAUSE, 2 * pause)
+
+
+class _Slots:
+    """The places for functions, counted over all connections: a function may outlive the one that its call came by."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.workplace = LoopTasks(threads=concurrency, freed=self.free)
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._concurrency = concurrency
+        self._running = 0
+        self._grant: Callable[[int], None] | None = None
+
+    def offer(self, grant: Callable[[int], None]) -> None:
+        """Grant a new connection what is free now, and from here on each slot that becomes free."""
+        self._grant = grant
+        grant(max(0, self._concurrency - self._running))
+
+    def withdraw(self) -> None:
+        """The connection is over: what becomes free is for the next one."""
+        self._grant = None
+
+    def take(self) -> None:
+        """A call has come."""
+        self._running += 1
+        self._idle.clear()
+
+    def free(self, _invocation: Invocation) -> None:
+        """A function has really ended, or will never begin: its slot can take another call."""
+        self._running -= 1
+        if not self._running:
+            self._idle.set()
+        if self._grant is not None:
+            self._grant(1)
+
+    async def idle(self, by: float) -> None:
+        """Wait until no function runs, but not beyond this moment of the monotonic clock."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), max(0.0, by - time.monotonic()))
+
+
 class _Connection:
     """One stream to the host, from the announcement to the end."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, slots: _Slots) -> None:
         self._runtime = runtime
+        self._slots = slots
         self._channel = grpc.aio.secure_channel(
             runtime.target,
             channel_credentials(runtime.files),
-            options=wire.message_options(wire.MAX_MESSAGE_BYTES),
+            options=wire.message_options(),
         )
         attach = self._channel.stream_stream(
             "/altar.grid.v1.RuntimeService/Attach",
@@ -123,15 +188,11 @@ class _Connection:
         self._writer: FrameWriter[runtime_pb2.AttachRequest, Any] = FrameWriter(
             self._call.write, runtime_pb2.AttachRequest, self._add
         )
-        self._workplace = LoopTasks(threads=runtime.concurrency, freed=self._freed)
-        self._source = LocalSource(self._workplace)
+        self._source = LocalSource(slots.workplace)
         self._executor = Executor(runtime.registry, OpenGate(), self._source, self._answer)
         self._in_flight: dict[int, Invocation] = {}
-        self._running = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._max_message_bytes = wire.MAX_MESSAGE_BYTES
-        self.attached = False
+        self._attached_at = math.inf
         self._heartbeat = 10.0
         self._last_heard = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
@@ -142,8 +203,7 @@ class _Connection:
         loop = asyncio.get_running_loop()
         reading = loop.create_task(self._read_all())
         self._tasks = [reading, loop.create_task(self._writer.run()), loop.create_task(self._beat())]
-        leaving = loop.create_task(self._drained())
-        self._tasks.append(leaving)
+        self._tasks.append(loop.create_task(self._drained()))
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
@@ -151,14 +211,18 @@ class _Connection:
 
     async def close(self) -> None:
         """End the stream and whatever still runs for it: the host has closed those calls already."""
+        self._slots.withdraw()
         for invocation in list(self._in_flight.values()):
             self._source.cancel(invocation)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._workplace.close()
         self._call.cancel()
         await self._channel.close()
+
+    def seconds_attached(self) -> float:
+        """How long ago the host took this runtime in; nothing when it never did."""
+        return max(0.0, time.monotonic() - self._attached_at)
 
     # --------------------------------------------------------------------------------------------------- handshake
 
@@ -179,6 +243,8 @@ class _Connection:
             fulfilled: runtime_pb2.FulfillToolsResponse | None = None
             while fulfilled is None:
                 frame = await self._read()
+                if frame is None:
+                    raise _ended()
                 if frame.HasField("announced"):
                     self._heartbeat = frame.announced.heartbeat_ms / 1000
                     self._max_message_bytes = frame.announced.max_message_bytes
@@ -190,8 +256,8 @@ class _Connection:
         if fulfilled.status == runtime_pb2.FULFILLMENT_STATUS_FAILURE:
             first = wire.error_from_wire(fulfilled.rejected[0].error)
             raise ConfigurationError("INVALID_CONFIG", first.message, hint=first.hint)
-        await self._call.write(runtime_pb2.AttachRequest(credits=runtime.concurrency))
-        self.attached = True
+        self._attached_at = time.monotonic()
+        self._slots.offer(self._writer.put)
         runtime.ready([ref.name for ref in fulfilled.fulfilled])
 
     # ------------------------------------------------------------------------------------------------------- calls
@@ -199,12 +265,15 @@ class _Connection:
     async def _read_all(self) -> None:
         while True:
             frame = await self._read()
+            if frame is None:
+                if self._runtime.leaving.is_set():
+                    return
+                raise _ended()
             calls = []
             now = time.monotonic()
             self._last_heard = now
             for call in frame.calls:
-                self._running += 1
-                self._idle.clear()
+                self._slots.take()
                 try:
                     invocation = wire.invocation_of(call, now=now)
                 except AltarError as malformed:
@@ -228,9 +297,9 @@ class _Connection:
         if len(outcome.content) > self._max_message_bytes:
             size, limit = len(outcome.content), self._max_message_bytes
             outcome = Outcome(error=wire.too_large("contents of the result", size, limit, ran="yes"))
-        if outcome.error is not None and outcome.error.detail:
+        if outcome.error is not None and outcome.error.detail and outcome.error.code != "TOOL_EXECUTION_FAILED":
             _log.warning(
-                "tool failed",
+                "call failed",
                 extra={
                     "tool": invocation.name,
                     "invocation": invocation.invocation_id,
@@ -240,14 +309,7 @@ class _Connection:
             )
         self._writer.put((invocation, outcome))
         if invocation.handle is None:
-            self._freed(invocation)
-
-    def _freed(self, _invocation: Invocation) -> None:
-        """A function has really ended: its slot can take another call."""
-        self._running -= 1
-        if not self._running:
-            self._idle.set()
-        self._writer.put(1)
+            self._slots.free(invocation)
 
     def _add(self, frame: runtime_pb2.AttachRequest, item: Any) -> int:
         if isinstance(item, tuple):
@@ -260,10 +322,10 @@ class _Connection:
 
     # ---------------------------------------------------------------------------------------------------- the rest
 
-    async def _read(self) -> runtime_pb2.AttachResponse:
+    async def _read(self) -> runtime_pb2.AttachResponse | None:
         frame = await self._call.read()
-        if not isinstance(frame, runtime_pb2.AttachResponse):
-            raise TransportError("CONNECTION_FAILED", "The host ended the connection", ran="unknown")
+        if not isinstance(frame, runtime_pb2.AttachResponse):  # the end of the stream
+            return None
         if frame.HasField("closing"):
             raise wire.error_from_wire(frame.closing)
         return frame
@@ -278,13 +340,19 @@ class _Connection:
                 self._writer.put(runtime_pb2.AttachRequest(heartbeat=runtime_pb2.Heartbeat()))
 
     async def _drained(self) -> None:
+        """Say that this runtime leaves, and serve on until the host hangs up or the time for that is over.
+
+        The host hangs up when it has the answer to each call: it alone knows which are still on their way.
+        """
         await self._runtime.leaving.wait()
         self._writer.put(runtime_pb2.AttachRequest(drain=runtime_pb2.Drain()))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._runtime.drain.total_seconds()):
-                await self._idle.wait()
+        await asyncio.sleep(max(0.0, self._runtime.leave_by - time.monotonic()))
         await self._writer.flushed()
         await self._call.done_writing()
+
+
+def _ended() -> AltarError:
+    return TransportError("CONNECTION_FAILED", "The host ended the connection", ran="unknown")
 
 
 def _no_one(_tools: Sequence[str]) -> None:

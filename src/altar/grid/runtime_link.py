@@ -11,19 +11,21 @@ if TYPE_CHECKING:
     import grpc.aio
     from google.protobuf.message import Message
 
-from altar._proto.altar.grid.v1 import runtime_pb2
-from altar.adm.errors import AltarError, AuthorizationError
+from altar._proto.altar.grid.v1 import call_pb2, runtime_pb2
+from altar.adm.errors import AltarError, AuthorizationError, TransportError
 from altar.grid import wire
 from altar.grid.host import Host
 from altar.grid.runtimes import AttachedRuntime
 from altar.grid.stream import SMALL, Fill, Link, require_protocol, twice
 from altar.grid.tls import Identity
 from altar.grid.wire import FrameWriter
-from altar.later.invocation import Invocation
+from altar.later.invocation import Invocation, Outcome
 
 __all__ = ["RuntimeLink"]
 
 _log = logging.getLogger("altar.grid")
+
+_LONGEST_NAME = 128
 
 
 class RuntimeLink(Link):
@@ -62,6 +64,7 @@ class RuntimeLink(Link):
         while frame is not None:
             self._host.runtimes.heard(runtime)
             self._take(runtime, frame)
+            await self.writer.room()
             frame = await self._next(runtime_pb2.AttachRequest)
             if frame is not None and frame.HasField("announce"):
                 raise twice("announcement")
@@ -70,13 +73,24 @@ class RuntimeLink(Link):
         runtimes = self._host.runtimes
         if frame.HasField("fulfill"):
             response = self._fulfil(runtime, frame.fulfill)
-            self.writer.put(lambda out: out.fulfilled.CopyFrom(response))
+            self.writer.put(lambda out: out.fulfilled.CopyFrom(response), size=response.ByteSize())
         for result in frame.results:
-            runtimes.result(runtime, result.tag, wire.outcome_of(result))
+            runtimes.result(runtime, result.tag, self._outcome(result))
         if frame.HasField("drain"):
             runtimes.drain(runtime)
         if frame.credits:
             runtimes.credit(runtime, frame.credits)
+
+    def certificate_ended(self) -> None:
+        """End the stream in words that let the runtime dial again, with the certificate it has by then."""
+        self.close(
+            TransportError(
+                "CONNECTION_FAILED",
+                f"The certificate of {self._identity.name!r} has ended",
+                ran="unknown",
+                hint="renew the certificate",
+            )
+        )
 
     def lost(self, reason: str) -> None:
         """The runtime is gone, or this connection of it."""
@@ -111,20 +125,35 @@ class RuntimeLink(Link):
     def _fulfil(self, runtime: AttachedRuntime, wanted: runtime_pb2.FulfillTools) -> runtime_pb2.FulfillToolsResponse:
         response = runtime_pb2.FulfillToolsResponse()
         for ref in wanted.contracts:
+            ref.name, ref.version = ref.name[:_LONGEST_NAME], ref.version[:_LONGEST_NAME]  # it goes back as it is
+            ref.digest = ref.digest[:64]  # longer than any that is right
             try:
                 self._host.runtimes.fulfil(runtime, ref.name, ref.version, wire.digest_from_wire(ref.digest))
             except AltarError as refused:
                 rejected = response.rejected.add()
                 rejected.contract.CopyFrom(ref)
                 wire.error_to_wire(rejected.error, refused)
-                _log.warning(
-                    "fulfilment refused",
-                    extra={"runtime": runtime.runtime_id, "tool": ref.name, "reason": refused.message},
-                )
             else:
                 response.fulfilled.append(ref)
+        if response.rejected:
+            first = response.rejected[0]
+            _log.warning(
+                "fulfilment refused",
+                extra={
+                    "runtime": runtime.runtime_id,
+                    "tools": len(response.rejected),
+                    "tool": first.contract.name,
+                    "reason": first.error.message,
+                },
+            )
         response.status = _fulfilment_status(response)
         return response
+
+    def _outcome(self, result: call_pb2.ToolResult) -> Outcome:
+        size, limit = len(result.result.content), self._host.limits.max_message_bytes
+        if size > limit:
+            return Outcome(error=wire.too_large("contents of the result", size, limit, ran="yes"))
+        return wire.outcome_of(result)
 
     async def _heartbeat(self) -> None:
         every = self._host.limits.heartbeat.total_seconds()

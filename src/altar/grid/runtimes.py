@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -18,7 +20,7 @@ from altar.adm.errors import AltarError, ExecutionError, Ran, TransportError, Va
 from altar.grid.manifest import HostContract, Manifest
 from altar.later.invocation import Answer, Invocation, Outcome
 
-__all__ = ["AttachedRuntime", "Note", "RuntimeLink", "RuntimeSource"]
+__all__ = ["AttachedRuntime", "Note", "RuntimeSource", "RuntimeStream"]
 
 _log = logging.getLogger("altar.grid")
 
@@ -27,6 +29,8 @@ GRACE = 0.5
 """Seconds a host waits beyond a deadline for the runtime's own word on it, which knows whether the function ran."""
 NOBODY = 5.0
 """Seconds a call waits when no runtime fulfils its tool, so that one that restarts is not missed."""
+WAITING_BYTES = 64 * 1024 * 1024
+"""Bytes of arguments that may wait for a runtime, over all calls."""
 
 Key = tuple[str, str]
 
@@ -39,11 +43,11 @@ class Note(Protocol):
         ...
 
 
-class RuntimeLink(Protocol):
+class RuntimeStream(Protocol):
     """The stream to one runtime, as the service holds it."""
 
     def send_call(self, invocation: Invocation) -> None:
-        """Queue a call for the next frame. ``invocation.handle`` becomes SENT once it is in one."""
+        """Queue a call for the next frame. ``invocation.handle`` is the tag it travels under."""
         ...
 
     def send_cancel(self, tag: int) -> None:
@@ -52,6 +56,10 @@ class RuntimeLink(Protocol):
 
     def unsent(self) -> list[Invocation]:
         """Take back the calls that never got into a frame."""
+        ...
+
+    def finish(self) -> None:
+        """End the stream when everything that is queued has been sent."""
         ...
 
     def close(self, reason: AltarError) -> None:
@@ -64,7 +72,7 @@ class AttachedRuntime:
 
     __slots__ = ("connection_epoch", "credits", "draining", "fulfils", "in_flight", "last_heard", "link", "runtime_id")
 
-    def __init__(self, runtime_id: str, link: RuntimeLink, *, connection_epoch: int, now: float) -> None:
+    def __init__(self, runtime_id: str, link: RuntimeStream, *, connection_epoch: int, now: float) -> None:
         self.runtime_id = runtime_id
         self.link = link
         self.connection_epoch = connection_epoch
@@ -73,6 +81,24 @@ class AttachedRuntime:
         self.in_flight: dict[int, Invocation] = {}
         self.draining = False
         self.last_heard = now
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """How many calls wait, and how many bytes their arguments have."""
+
+    calls: int = 0
+    size: int = 0
+
+    def add(self, invocation: Invocation, sign: int = 1) -> None:
+        """Count a call in, or out with ``sign`` -1."""
+        self.calls += sign
+        self.size += sign * len(invocation.arguments)
+
+    def share(self, limit: int, more: Invocation | None = None) -> float:
+        """The part of the queue that is taken, in calls or in bytes, whichever is more; over 1 is too much."""
+        calls, size = (self.calls + 1, self.size + len(more.arguments)) if more else (self.calls, self.size)
+        return max(calls / limit if limit else math.inf, size / WAITING_BYTES)
 
 
 class RuntimeSource:
@@ -95,8 +121,8 @@ class RuntimeSource:
         self._settle: Answer = _unsettled
         self._runtimes: dict[str, AttachedRuntime] = {}
         self._waiting: dict[Key, deque[Invocation]] = {}
-        self._waiting_count = 0
-        self._waiting_of: Counter[str] = Counter()
+        self._all_waiting = _Waiting()
+        self._waiting_of: dict[str, _Waiting] = {}
         self._tags = itertools.count(1)
         self._epochs = itertools.count(1)
 
@@ -105,29 +131,21 @@ class RuntimeSource:
     def run(self, invocation: Invocation, settle: Answer) -> None:
         """Send the call to the least busy runtime that fulfils it, or let it wait for one."""
         self._settle = settle
+        self._place(invocation)
+
+    def _place(self, invocation: Invocation) -> None:
         runtime = self._choose(invocation)
         if invocation.cancelled:
-            settle(invocation, Outcome(error=_cancelled(invocation)))
+            self._end(invocation, Outcome(error=_cancelled(invocation)))
         elif runtime is not None:
             self._send(runtime, invocation)
-        elif self._waiting_count >= self._limit and not self._make_room(invocation):
-            settle(invocation, Outcome(error=_full(invocation, self._limit)))
+        elif not self._make_room(invocation):
+            self._end(invocation, Outcome(error=self._full(invocation)))
         else:
             invocation.handle = None
             self._waiting.setdefault(_key(invocation), deque()).append(invocation)
-            self._waiting_count += 1
-            self._waiting_of[invocation.principal] += 1
-
-    def _make_room(self, invocation: Invocation) -> bool:
-        """In a full queue whoever has most in it gives way, so that one principal cannot shut out the others."""
-        most, count = self._waiting_of.most_common(1)[0] if self._waiting_of else ("", 0)
-        if count <= self._waiting_of[invocation.principal] + 1:
-            return False
-        theirs = [call for queue in self._waiting.values() for call in queue if call.principal == most]
-        newest = max(theirs, key=lambda call: call.intent)
-        self._drop(self._waiting[_key(newest)], newest)
-        self._settle(newest, Outcome(error=_full(newest, self._limit)))
-        return True
+            self._all_waiting.add(invocation)
+            self._waiting_of.setdefault(invocation.principal, _Waiting()).add(invocation)
 
     def cancel(self, invocation: Invocation) -> None:
         """Take it out of the queue, or tell the runtime; either way the call ends with an outcome."""
@@ -139,6 +157,40 @@ class RuntimeSource:
         runtime = self._runtimes.get(invocation.runtime)
         if runtime is not None and runtime.in_flight.get(invocation.handle) is invocation:
             runtime.link.send_cancel(invocation.handle)
+
+    def _make_room(self, invocation: Invocation) -> bool:
+        """In a full queue whoever has most in it gives way, so that one principal cannot shut out the others."""
+        own = self._waiting_of.get(invocation.principal, _Waiting())
+        while self._all_waiting.share(self._limit, invocation) > 1:
+            if not self._all_waiting.calls:
+                return self._limit > 0  # one call alone is never too large to wait: that was asked before
+            most = max(self._waiting_of, key=lambda name: self._waiting_of[name].share(self._limit))
+            if self._waiting_of[most].share(self._limit) <= own.share(self._limit, invocation):
+                return False
+            theirs = [call for queue in self._waiting.values() for call in queue if call.principal == most]
+            newest = max(theirs, key=lambda call: call.intent)
+            full = self._full(newest)
+            self._drop(self._waiting[_key(newest)], newest)
+            self._end(newest, Outcome(error=full))
+        return True
+
+    def _full(self, invocation: Invocation) -> AltarError:
+        waiting = self._all_waiting
+        what = f"{waiting.calls} calls" if waiting.calls >= self._limit else f"Calls of {waiting.size} bytes"
+        return ExecutionError(
+            "RESOURCE_EXHAUSTED",
+            f"{what} are waiting for a runtime already",
+            ran=_ran_before(invocation),
+            hint="try again, or add runtimes",
+            retry_after=timedelta(milliseconds=500),
+        )
+
+    def _end(self, invocation: Invocation, outcome: Outcome) -> None:
+        """Settle one of several calls; a failure in it must not reach the others."""
+        try:
+            self._settle(invocation, outcome)
+        except Exception:  # noqa: BLE001 - as the docstring says
+            _log.exception("settling failed", extra={"invocation": invocation.invocation_id})
 
     def _choose(self, invocation: Invocation) -> AttachedRuntime | None:
         key = _key(invocation)
@@ -170,7 +222,8 @@ class RuntimeSource:
         if invocation is not None:
             if outcome.error is not None and outcome.error.ran == "no" and invocation.attempts > 1:
                 outcome.error.ran = "unknown"  # this runtime knows nothing of the attempt before it
-            self._settle(invocation, outcome)
+            self._end(invocation, outcome)
+        self._let_go(runtime)
 
     def credit(self, runtime: AttachedRuntime, count: int) -> None:
         """A runtime can take ``count`` more calls; those that wait longest go first."""
@@ -192,23 +245,24 @@ class RuntimeSource:
             self._send(runtime, invocation)
 
     def _oldest(self, keys: Iterable[Key]) -> deque[Invocation] | None:
-        if not self._waiting_count:
+        if not self._all_waiting.calls:
             return None
         queues = [queue for key in keys if (queue := self._waiting.get(key))]
         return min(queues, key=lambda queue: queue[0].intent, default=None)
 
     def _drop(self, queue: deque[Invocation], invocation: Invocation) -> None:
         queue.remove(invocation)
-        self._waiting_count -= 1
-        self._waiting_of[invocation.principal] -= 1
-        if not self._waiting_of[invocation.principal]:
+        self._all_waiting.add(invocation, -1)
+        theirs = self._waiting_of[invocation.principal]
+        theirs.add(invocation, -1)
+        if not theirs.calls:
             del self._waiting_of[invocation.principal]
         if not queue:
             del self._waiting[_key(invocation)]
 
     # ------------------------------------------------------------------------------------------- coming and going
 
-    def attach(self, runtime_id: str, link: RuntimeLink) -> AttachedRuntime:
+    def attach(self, runtime_id: str, link: RuntimeStream) -> AttachedRuntime:
         """A runtime has announced itself. An older connection of the same id is fenced: it can settle nothing."""
         older = self._runtimes.get(runtime_id)
         if older is not None:
@@ -237,8 +291,16 @@ class RuntimeSource:
         return contract
 
     def drain(self, runtime: AttachedRuntime) -> None:
-        """A runtime is leaving: it gets no new calls and finishes those it has."""
+        """A runtime is leaving: it gets no new calls, finishes those it has, and then its stream ends.
+
+        The host ends it, because only the host knows what was on its way to the runtime when that said so.
+        """
         runtime.draining = True
+        self._let_go(runtime)
+
+    def _let_go(self, runtime: AttachedRuntime) -> None:
+        if runtime.draining and not runtime.in_flight:
+            runtime.link.finish()
 
     def detach(self, runtime: AttachedRuntime, reason: str) -> None:
         """A runtime is gone. What it never got, and what is idempotent, goes elsewhere; the rest is unknown."""
@@ -252,11 +314,11 @@ class RuntimeSource:
             if invocation in unsent:
                 invocation.attempts -= 1
                 invocation.runtime = ""
-                self.run(invocation, self._settle)
+                self._place(invocation)
             elif self._may_run_again(invocation):
-                self.run(invocation, self._settle)
+                self._place(invocation)
             else:
-                self._settle(invocation, Outcome(error=_crashed(invocation, reason)))
+                self._end(invocation, Outcome(error=_crashed(invocation, reason)))
 
     def _may_run_again(self, invocation: Invocation) -> bool:
         return (
@@ -276,7 +338,9 @@ class RuntimeSource:
             for tag in late:
                 runtime.link.send_cancel(tag)
                 invocation = runtime.in_flight.pop(tag)
-                self._settle(invocation, Outcome(error=_late(invocation, ran="unknown")))
+                self._end(invocation, Outcome(error=_late(invocation, ran="unknown")))
+            if late:
+                self._let_go(runtime)
             if now - runtime.last_heard > 3 * self._heartbeat:
                 self.detach(runtime, "silent")
                 runtime.link.close(
@@ -287,13 +351,13 @@ class RuntimeSource:
                 self._drop(queue, invocation)
                 error = _late(invocation, ran="no") if now >= invocation.deadline else _nobody(invocation)
                 error.ran = _ran_before(invocation)
-                self._settle(invocation, Outcome(error=error))
+                self._end(invocation, Outcome(error=error))
 
     def _has_waited_enough(self, invocation: Invocation, now: float) -> bool:
         if now >= invocation.deadline:
             return True
         key = _key(invocation)
-        if any(key in runtime.fulfils for runtime in self._runtimes.values()):
+        if any(key in runtime.fulfils and not runtime.draining for runtime in self._runtimes.values()):
             invocation.handle = None
             return False
         if invocation.handle is None:
@@ -344,16 +408,6 @@ def _mismatch(contract: HostContract) -> AltarError:
         ran="no",
         hint="deploy the same code on both sides, or build the manifest again and give it a new version",
         detail=f"the host holds {contract.digest}",
-    )
-
-
-def _full(invocation: Invocation, limit: int) -> AltarError:
-    return ExecutionError(
-        "RESOURCE_EXHAUSTED",
-        f"{limit} calls are waiting for a runtime already",
-        ran=_ran_before(invocation),
-        hint="try again, or add runtimes",
-        retry_after=timedelta(milliseconds=500),
     )
 
 

@@ -7,8 +7,10 @@ Who is on the other end is read once, from the certificate of the connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -51,7 +53,7 @@ async def serve(
             detail=str(taken),
         ) from taken
     await server.start()
-    watch = asyncio.get_running_loop().create_task(host.watch())
+    watch = asyncio.get_running_loop().create_task(host.watch(service.sweep))
     try:
         yield port
     finally:
@@ -66,10 +68,11 @@ async def serve(
 class Service:
     """The handlers of both services over one host."""
 
-    def __init__(self, host: Host, *, trust_domain: str) -> None:
+    def __init__(self, host: Host, *, trust_domain: str, now: Callable[[], datetime] | None = None) -> None:
         self._host = host
         self._trust_domain = trust_domain
-        self._links: set[Link] = set()
+        self._now = now or _now
+        self._links: dict[Link, datetime] = {}
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a gRPC server needs to serve this host. Frames are decoded here, so that a bad one gets an answer."""
@@ -95,22 +98,26 @@ class Service:
         """Wait until what has been answered is on its way."""
         await asyncio.gather(*(link.writer.flushed() for link in self._links))
 
+    def sweep(self) -> None:
+        """End the streams whose certificate has ended since they were opened."""
+        now = self._now()
+        for link in [link for link, not_after in self._links.items() if now > not_after]:
+            link.certificate_ended()
+
     async def _connect(self, _requests: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         identity = await self._identify(context, "client", stream=True)
-        link = ClientLink(self._host, identity, context)
-        await self._hold(link)
+        await self._hold(ClientLink(self._host, identity, context), context)
 
     async def _attach(self, _requests: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         identity = await self._identify(context, "runtime", stream=True)
-        link = RuntimeLink(self._host, identity, context)
-        await self._hold(link)
+        await self._hold(RuntimeLink(self._host, identity, context), context)
 
-    async def _hold(self, link: Link) -> None:
-        self._links.add(link)
+    async def _hold(self, link: Link, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        self._links[link] = _not_after(_certificate(context))
         try:
             await link.hold()
         finally:
-            self._links.discard(link)
+            del self._links[link]
 
     async def _call_tool(
         self, request: host_pb2.CallToolRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -141,6 +148,10 @@ class Service:
     ) -> Identity:
         try:
             identity = identity_of(context.auth_context(), trust_domain=self._trust_domain)
+            if self._now() > _not_after(_certificate(context)):
+                raise AuthorizationError(
+                    "INVALID_CREDENTIALS", "The certificate of this connection has ended", ran="no"
+                )
             if identity.role != role:
                 raise AuthorizationError(
                     "PERMISSION_DENIED",
@@ -154,3 +165,21 @@ class Service:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{refused.message} ({refused.code})")
             raise
         return identity
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _certificate(context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    """The caller's certificate (PEM), which gRPC has verified; without one there is no connection."""
+    (certificate,) = context.auth_context()["x509_pem_cert"]
+    return bytes(certificate)
+
+
+@lru_cache(maxsize=256)
+def _not_after(certificate: bytes) -> datetime:
+    """The last moment at which a certificate (PEM) is valid (RFC 5280 §4.1.2.5)."""
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc

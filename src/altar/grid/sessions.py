@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,7 +17,7 @@ from altar.grid.manifest import HostContract, Manifest
 from altar.later.invocation import Invocation
 from altar.later.registry import unknown_tool
 
-__all__ = ["HostSession", "SessionCatalog", "Sessions"]
+__all__ = ["HostCatalog", "HostSession", "Sessions"]
 
 
 @dataclass(slots=True)
@@ -47,13 +48,14 @@ class Sessions:
         self._per_principal = per_principal
         self._clock = clock
         self._sessions: dict[str, HostSession] = {}
+        self._open_of: Counter[str] = Counter()
 
     def create(self, principal: str, tools: Iterable[str], *, ttl: float, manifest: Manifest) -> HostSession:
         """Open a session. Every tool asked for must exist; ``ttl`` in seconds, 0 for the default."""
         wanted = frozenset(tools)
         for name in sorted(wanted):
             manifest.find(name)
-        if sum(session.principal == principal for session in self._sessions.values()) >= self._per_principal:
+        if self._open_of[principal] >= self._per_principal:
             raise AuthorizationError(
                 "RATE_LIMIT_EXCEEDED",
                 f"{principal!r} has {self._per_principal} sessions open, which is the limit",
@@ -63,6 +65,7 @@ class Sessions:
         lifetime = min(ttl or self._default, self._max)
         session = HostSession(f"session-{secrets.token_hex(16)}", principal, wanted, lifetime, self._clock() + lifetime)
         self._sessions[session.session_id] = session
+        self._open_of[principal] += 1
         return session
 
     def get(self, session_id: str, principal: str) -> HostSession:
@@ -89,7 +92,7 @@ class Sessions:
                 ran="no",
                 hint="wait for them, or force it to cancel them",
             )
-        del self._sessions[session_id]
+        self._remove(session)
         return session
 
     def ended(self, invocation: Invocation) -> None:
@@ -103,14 +106,20 @@ class Sessions:
         now = self._clock()
         gone = [session for session in self._sessions.values() if now >= session.expires and not session.calls]
         for session in gone:
-            del self._sessions[session.session_id]
+            self._remove(session)
         return gone
+
+    def _remove(self, session: HostSession) -> None:
+        del self._sessions[session.session_id]
+        self._open_of[session.principal] -= 1
+        if not self._open_of[session.principal]:
+            del self._open_of[session.principal]
 
     def __len__(self) -> int:
         return len(self._sessions)
 
 
-class SessionCatalog:
+class HostCatalog:
     """Step 1 on the host: the session, then the tool in it, then the contract that both sides mean."""
 
     def __init__(self, manifest: Manifest, sessions: Sessions) -> None:

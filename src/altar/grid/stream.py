@@ -6,6 +6,7 @@ What is in the frames is the business of :mod:`client_link` and :mod:`runtime_li
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from google.protobuf.message import DecodeError
 
 from altar import __version__
-from altar.adm.errors import AltarError, TransportError, ValidationError
+from altar.adm.errors import AltarError, AuthorizationError, ExecutionError, TransportError, ValidationError
 from altar.grid import wire
 from altar.grid.host import Host
 from altar.grid.tls import Identity
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 __all__ = ["SMALL", "Fill", "Link", "require_protocol", "twice"]
+
+_log = logging.getLogger("altar.grid")
 
 _HELLO_SECONDS = 10.0
 _FAREWELL_SECONDS = 1.0
@@ -74,6 +77,21 @@ class Link(ABC):
         self._closing = reason
         self._closed.set()
 
+    def finish(self) -> None:
+        """End the stream when everything that is queued for the other side has been sent; nothing is wrong."""
+        self.writer.finish()
+
+    def certificate_ended(self) -> None:
+        """End the stream because the certificate it was opened with has ended."""
+        self.close(
+            AuthorizationError(
+                "INVALID_CREDENTIALS",
+                f"The certificate of {self._identity.name!r} has ended",
+                ran="unknown",
+                hint="renew the certificate and connect again",
+            )
+        )
+
     @abstractmethod
     def lost(self, reason: str) -> None:
         """The stream is over."""
@@ -91,9 +109,24 @@ class Link(ABC):
             await self._frames()
         except AltarError as reason:
             self.close(reason)
+        except ConnectionError:
+            raise
+        except Exception:  # noqa: BLE001 - a stream that nobody reads would wait for ever
+            _log.exception("reading failed", extra={"peer": self._identity.name})
+            self.close(
+                ExecutionError(
+                    "INTERNAL",
+                    "The host could not go on with this stream",
+                    ran="unknown",
+                    hint="this is a defect of ALTAR; the log of the host has the details",
+                )
+            )
 
     async def _next(self, kind: type[Frame]) -> Frame | None:
-        data: object = await self._context.read()
+        try:
+            data: object = await self._context.read()
+        except Exception as lost:
+            raise ConnectionError from lost  # gRPC has several words for a peer that is gone
         if not isinstance(data, bytes):  # the end of the stream
             return None
         try:
@@ -142,4 +175,4 @@ def _reason(closing: AltarError | None, ended: list[Any]) -> str:
     if closing is not None:
         return closing.message
     failed = next((end for end in ended if isinstance(end, Exception)), None)
-    return f"connection lost ({type(failed).__name__})" if failed is not None else "left"
+    return f"connection lost ({type(failed.__cause__ or failed).__name__})" if failed is not None else "left"

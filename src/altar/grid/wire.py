@@ -18,6 +18,7 @@ from altar._proto.altar.grid.v1 import call_pb2
 from altar.adm.codes import CODES
 from altar.adm.errors import AltarError, Ran, TransportError, error_of
 from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, too_large
+from altar.later.source import told
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -48,11 +49,11 @@ MAX_ITEMS = 16_384
 """Most calls, results or the like in one frame that is received; the frames of this library hold far fewer."""
 MAX_WAITING = 8_192
 """Items that may wait to be written before the other side is read on; whoever does not listen is not listened to."""
+MAX_WAITING_BYTES = 16 * 1024 * 1024
+"""The same in bytes, for items whose size was given."""
 
 _HEADROOM = 64 * 1024
 _MAX_MS = 2**32 - 1
-MAX_ERROR_TEXT = 4_096
-"""Characters of an error's message or hint that travel."""
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_time_ms", 20_000),
@@ -75,13 +76,14 @@ _RAN_TO_WIRE: dict[Ran, adm_pb2.Ran] = {
 _RAN_FROM_WIRE: dict[int, Ran] = {adm_pb2.RAN_NO: "no", adm_pb2.RAN_YES: "yes", adm_pb2.RAN_UNKNOWN: "unknown"}
 
 
-def message_options(max_message_bytes: int) -> list[tuple[str, int]]:
+def message_options(max_message_bytes: int | None = None) -> list[tuple[str, int]]:
     """Channel and server options that let a message of ``max_message_bytes`` pass, envelope included.
 
     The transport's own limit is wider than ours, so that a message that is too large is answered with a typed error
     and the stream goes on; only what is beyond twice the limit ends the stream.
+    Without ``max_message_bytes`` the transport has no limit: that is for who dials, and hears the limit in the hello.
     """
-    limit = 2 * max_message_bytes + FRAME_BYTES + _HEADROOM
+    limit = 2 * max_message_bytes + FRAME_BYTES + _HEADROOM if max_message_bytes is not None else -1
     return [
         *CHANNEL_OPTIONS,
         ("grpc.max_receive_message_length", limit),
@@ -169,20 +171,16 @@ def outcome_of(result: call_pb2.ToolResult) -> Outcome:
 
 def error_to_wire(target: adm_pb2.ErrorObject, error: AltarError) -> None:
     """Write an error for the other side. ``detail`` stays here: it is for our own log."""
+    error = told(error)
     target.type = error.code
-    target.message = _text(error.message)
+    target.message = error.message
     target.ran = _RAN_TO_WIRE[error.ran]
     if error.hint:
-        target.hint = _text(error.hint)
+        target.hint = error.hint
     if error.path:
-        target.field_path = _text(error.path)
+        target.field_path = error.path
     if error.retry_after is not None:
         target.retry_after_ms = _milliseconds(error.retry_after.total_seconds())
-
-
-def _text(text: object) -> str:
-    """What protobuf takes, whatever a tool put into its error: text, no half surrogate pairs, not a book."""
-    return str(text)[:MAX_ERROR_TEXT].encode("utf-8", "replace").decode("utf-8")
 
 
 def _milliseconds(seconds: float) -> int:
@@ -249,25 +247,28 @@ class FrameWriter(Generic[F, I]):
         self._write = write
         self._new = new
         self._add = add
-        self._queue: deque[I] = deque()
+        self._queue: deque[tuple[I, int]] = deque()
+        self._waiting_bytes = 0
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
+        self._finishing = False
         self._room = asyncio.Event()
         self._room.set()
         self.last_written = time.monotonic()
 
-    def put(self, item: I) -> None:
-        """Queue an item; it leaves with the next frame."""
-        self._queue.append(item)
+    def put(self, item: I, *, size: int = 0) -> None:
+        """Queue an item; it leaves with the next frame. ``size`` in bytes counts for :meth:`room` until then."""
+        self._queue.append((item, size))
+        self._waiting_bytes += size
         self._ready.set()
         self._idle.clear()
-        if len(self._queue) > MAX_WAITING:
+        if self._crowded():
             self._room.clear()
 
     async def run(self) -> None:
-        """Write until stopped or cancelled, or until the stream fails, which raises."""
+        """Write until stopped, finished or cancelled, or until the stream fails, which raises."""
         while not self._stopping:
             await self._ready.wait()
             self._ready.clear()
@@ -275,10 +276,17 @@ class FrameWriter(Generic[F, I]):
                 await self._write(self._frame())
                 self.last_written = time.monotonic()
             self._idle.set()
+            if self._finishing and not self._queue:
+                return
 
     def stop(self) -> None:
         """Let :meth:`run` end when the frame that is being written has left; what is queued stays."""
         self._stopping = True
+        self._ready.set()
+
+    def finish(self) -> None:
+        """Let :meth:`run` end when everything that was put has been written."""
+        self._finishing = True
         self._ready.set()
 
     async def flushed(self) -> None:
@@ -286,20 +294,26 @@ class FrameWriter(Generic[F, I]):
         await self._idle.wait()
 
     async def room(self) -> None:
-        """Wait until no more than MAX_WAITING items wait to be written."""
+        """Wait until no more than MAX_WAITING items, of no more than MAX_WAITING_BYTES, wait to be written."""
         await self._room.wait()
 
     def unsent(self) -> list[I]:
         """Take back what has not been put into a frame yet."""
-        items = list(self._queue)
+        items = [item for item, _ in self._queue]
         self._queue.clear()
+        self._waiting_bytes = 0
         return items
 
     def _frame(self) -> F:
         frame = self._new()
         size = 0
         while self._queue and size < FRAME_BYTES:
-            size += self._add(frame, self._queue.popleft())
-        if len(self._queue) <= MAX_WAITING:
+            item, waiting = self._queue.popleft()
+            self._waiting_bytes -= waiting
+            size += self._add(frame, item)
+        if not self._crowded():
             self._room.set()
         return frame
+
+    def _crowded(self) -> bool:
+        return len(self._queue) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES

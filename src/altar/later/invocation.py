@@ -62,7 +62,15 @@ class Invocation:
 
     ``deadline`` is in seconds of the monotonic clock, infinite when nobody set one.
     ``tag`` and ``reply_to`` belong to whoever asked, ``record`` and ``intent`` to the gate, ``handle``, ``runtime`` and
-    ``attempts`` to the source.
+    ``attempts`` to the source; in a session on a grid, ``GridSource`` gives the ``tag``.
+    ``attempts`` counts how often the call was put on its way to another process.
+    ``handle`` is what the source finds the running call by:
+
+    - ``LocalSource``: None until the function has a place to run, and for ever when it runs where it was called;
+      then the coroutine that the caller awaits, the task it runs in, or the run in a thread.
+    - ``RuntimeSource``: while the call waits, None or since when (monotonic seconds) nobody can run it;
+      once it is sent, its tag on the runtime's stream.
+    - ``GridSource``: nothing.
     """
 
     name: str
@@ -105,7 +113,7 @@ class Outcome:
                 "TOOL_EXECUTION_FAILED",
                 f"The tool failed with {kind}",
                 ran="yes",
-                hint="the reason is in the log of the runtime that ran it",
+                hint="the log where the tool ran has the reason",
                 detail=f"{kind}: {error}",
             )
         )

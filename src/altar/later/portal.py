@@ -7,6 +7,7 @@ loop is running.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -47,13 +48,17 @@ class Portal:
             raise
 
 
-_lock = threading.Lock()
-_portal: list[Portal] = []
+_locks: dict[int, threading.Lock] = {}
+_portals: dict[int, Portal] = {}
 
 
 def portal() -> Portal:
-    """The portal of this process, started at its first use."""
-    with _lock:
-        if not _portal:
-            _portal.append(Portal())
-        return _portal[0]
+    """The portal of this process, started at its first use.
+
+    A forked child has its own: threads do not follow it, and a lock of its parent may never be opened there.
+    """
+    process = os.getpid()
+    with _locks.setdefault(process, threading.Lock()):
+        if process not in _portals:
+            _portals[process] = Portal()
+        return _portals[process]

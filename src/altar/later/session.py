@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 
 from altar.adm.call import ErrorObject, FunctionCall, ResultStatus, ToolResult
-from altar.adm.errors import AltarError, ValidationError
+from altar.adm.errors import AltarError, ConfigurationError, ValidationError
 from altar.later.executor import Executor
 from altar.later.gate import OpenGate
 from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, Work, require_call_id, too_large
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from altar.adm.declaration import FunctionDeclaration
     from altar.later.source import SessionCatalog, ToolSource
 
-__all__ = ["Options", "Session", "SyncSession"]
+__all__ = ["Options", "Session", "SyncSession", "time_of"]
 
 _log = logging.getLogger("altar.later")
 
@@ -52,6 +52,7 @@ class Options:
     ``timeout`` is the limit of a call that the caller asked for; without it the tool's own limit holds, and
     without that ``default_timeout``.
     ``source_options`` are settings of the source's own kind, such as certificates.
+    Raises ConfigurationError INVALID_CONFIG for a time that is negative.
     """
 
     tools: tuple[str, ...] = ()
@@ -62,15 +63,48 @@ class Options:
     principal: str = "local"
     source_options: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a time that is negative."""
+        for name in ("timeout", "default_timeout", "ttl"):
+            time_of(getattr(self, name), name=name)
+
+
+def time_of(value: float | timedelta | None, *, name: str) -> timedelta | None:
+    """A time that somebody gave, in seconds or as a timedelta; None stays None.
+
+    Raises ConfigurationError INVALID_CONFIG, with the ``name`` of the option, for one that is negative or endless.
+    """
+    try:
+        given = value if value is None or isinstance(value, timedelta) else timedelta(seconds=value)
+    except (OverflowError, ValueError, TypeError):  # infinite, or beyond what a timedelta holds; or no number
+        given = timedelta.min
+    if given is not None and given < timedelta():
+        raise ConfigurationError(
+            "INVALID_CONFIG",
+            f"The {name} is {value!r}, and must be a time that is neither negative nor endless",
+            ran="no",
+            hint=f"give seconds, or a timedelta: {name}=2.5",
+        )
+    return given
+
+
+Named = str | ToolFunction[..., Any] | FunctionCall
+"""What names a tool to call."""
+
+
+def name_of(tool: Named) -> str:
+    """The name of a tool, or of the one that a call is for."""
+    return tool if isinstance(tool, str) else tool.name
+
 
 class Session:
     """A set of tools that one principal may call for a while, wherever they run."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._tools = SessionTools(_declared(options), ttl=options.ttl or DEFAULT_TTL) if _is_local(options) else None
+        ttl = options.ttl if options.ttl is not None else DEFAULT_TTL
+        self._tools = SessionTools(_declared(options), ttl=ttl) if _is_local(options) else None
         self._live = _Live()
-        self._names = _Names()
 
     # ------------------------------------------------------------------------------------------- opening, closing
 
@@ -78,6 +112,8 @@ class Session:
         live = self._live
         if live.executor is not None or live.closed:
             raise _not_open("A session is opened once", hint="call altar.session(...) again for another one")
+        live.opened()
+        live.loop = asyncio.get_running_loop()
         catalog: SessionCatalog
         source: ToolSource
         if self._tools is not None:
@@ -93,7 +129,8 @@ class Session:
             )
             catalog, source = await live.stack.enter_async_context(open_source(request))
         live.catalog, live.source = catalog, source
-        live.executor = Executor(catalog, OpenGate(), source, _answer)
+        answer = _answer_here if self._tools is not None else _answer  # on a grid, the host holds results to its limit
+        live.executor = Executor(catalog, OpenGate(), source, answer)
         return self
 
     async def __aexit__(
@@ -101,7 +138,8 @@ class Session:
     ) -> None:
         self._live.executor = None
         self._live.closed = True
-        await self._live.stack.__aexit__(kind, value, trace)
+        if self._live.is_ours:
+            await self._live.stack.__aexit__(kind, value, trace)
 
     def __enter__(self) -> SyncSession:
         front = SyncSession(self)
@@ -111,20 +149,21 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live.executor is not None:
+        if self._live.executor is not None and self._live.is_ours:
             portal().run(self.__aexit__(kind, value, trace))
         self._live.closed = True
 
     # ------------------------------------------------------------------------------------------------------ calling
 
-    async def call(self, name: str | FunctionCall, /, **arguments: Any) -> ToolResult:
-        """Call a tool by name with its arguments, or as an ADM FunctionCall, and wait for its result.
+    async def call(self, name: Named, /, **arguments: Any) -> ToolResult:
+        """Call a tool, by its name or itself, with its arguments, or as an ADM FunctionCall, and wait for its result.
 
         A failed call is a value: look at ``result.status``, or let ``result.unwrap()`` raise.
         """
         executor = self._live.executor
         if executor is None:
             raise _not_open("This session is not open", hint="use `async with altar.session(...) as s:`")
+        self._live.require_here()
         invocation = self._invocation(name, arguments)
         if isinstance(invocation, ToolResult):
             return invocation
@@ -141,7 +180,7 @@ class Session:
         """The same session with other options for the calls made through it. ``timeout`` in seconds."""
         other = object.__new__(Session)
         other.__dict__.update(self.__dict__)
-        other._options = replace(self._options, timeout=_seconds(timeout))
+        other._options = replace(self._options, timeout=time_of(timeout, name="timeout"))
         return other
 
     @property
@@ -168,14 +207,14 @@ class Session:
                 self._live.source.cancel(invocation)
             raise
 
-    def _invocation(self, call: str | FunctionCall, arguments: Mapping[str, Any]) -> Invocation | ToolResult:
+    def _invocation(self, call: Named, arguments: Mapping[str, Any]) -> Invocation | ToolResult:
         if isinstance(call, FunctionCall):
             call_id, name, arguments = call.call_id, call.name, call.args
         else:
-            call_id, name = self._names.next_call(), call
+            call_id, name = self._live.names.next_call(), name_of(call)
         timeout = self._timeout(name)
         try:
-            if call is not name:
+            if isinstance(call, FunctionCall):
                 require_call_id(call_id)
             encoded = ARGUMENTS.write(arguments)
         except AltarError as unfit:
@@ -186,7 +225,7 @@ class Session:
             call_id,
             deadline=time.monotonic() + timeout.total_seconds(),
             principal=self._options.principal,
-            correlation_id=self._names.correlation,
+            correlation_id=self._live.names.correlation,
         )
 
     def _timeout(self, name: str) -> timedelta:
@@ -211,15 +250,18 @@ class SyncSession:
     def open(self) -> None:
         """Open the session; starts no thread for a local one."""
         tools = self._session._tools
+        if tools is not None:
+            self._session._live.opened()
         if self._session._live.closed or tools is None:
             portal().run(self._session.__aenter__())
         else:
-            self._here = Executor(tools, OpenGate(), LocalSource(CallerThread()), _answer)
+            self._here = Executor(tools, OpenGate(), LocalSource(CallerThread()), _answer_here)
 
-    def call(self, name: str | FunctionCall, /, **arguments: Any) -> ToolResult:
+    def call(self, name: Named, /, **arguments: Any) -> ToolResult:
         """Call a tool and wait for its result, as :meth:`Session.call` does."""
         if self._session._live.closed:
             raise _not_open("This session is not open", hint="use `with altar.session(...) as s:`")
+        self._session._live.require_process()
         if self._here is None or not self._runs_here(name):
             return portal().run(self._elsewhere(name, arguments))
         invocation = self._session._invocation(name, arguments)
@@ -245,13 +287,13 @@ class SyncSession:
         """The contract of a tool; None for one that is not in this session."""
         return self._session.declaration(name)
 
-    def _runs_here(self, name: str | FunctionCall) -> bool:
+    def _runs_here(self, name: Named) -> bool:
         if self._session._options.timeout is not None:
             return False
         tools = self._session._tools
-        return tools is not None and tools.runs_in(name.name if isinstance(name, FunctionCall) else name) == "caller"
+        return tools is not None and tools.runs_in(name_of(name)) == "caller"
 
-    async def _elsewhere(self, name: str | FunctionCall, arguments: Mapping[str, Any]) -> ToolResult:
+    async def _elsewhere(self, name: Named, arguments: Mapping[str, Any]) -> ToolResult:
         if self._session._live.executor is None:
             await self._session.__aenter__()
         return await self._session.call(name, **arguments)
@@ -260,14 +302,44 @@ class SyncSession:
 class _Live:
     """What is open while a session is; a session and its copies with other options share it."""
 
-    __slots__ = ("catalog", "closed", "executor", "source", "stack")
+    __slots__ = ("catalog", "closed", "executor", "loop", "names", "process", "source", "stack")
 
     def __init__(self) -> None:
+        self.process = os.getpid()
+        self.names = _Names()
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.stack = AsyncExitStack()
         self.executor: Executor | None = None
         self.catalog: SessionCatalog | None = None
         self.source: ToolSource | None = None
         self.closed = False
+
+    def opened(self) -> None:
+        """Belong to the process that opens it, which may be a forked child, and share no call ids with another."""
+        if self.executor is None and not self.is_ours:
+            self.process = os.getpid()
+            self.names = _Names()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is the process that opened the session, and not a forked child."""
+        return self.process == os.getpid()
+
+    def require_process(self) -> None:
+        """Raise INVALID_SESSION in a forked child: connections and threads of a session stay with the parent."""
+        if not self.is_ours:
+            raise _not_open("This session was opened in another process", hint="open a session after the fork")
+
+    def require_here(self) -> None:
+        """Raise as :meth:`require_process` does, and INCOMPATIBLE_MODE in a loop that nothing would wake."""
+        self.require_process()
+        if self.loop is not asyncio.get_running_loop():
+            raise ConfigurationError(
+                "INCOMPATIBLE_MODE",
+                "This session was opened in another event loop",
+                ran="no",
+                hint="open a session in the loop that calls, or use `with altar.session(...)`, which has no loop",
+            )
 
 
 class _Waiter:
@@ -280,6 +352,14 @@ class _Waiter:
         self.future: asyncio.Future[None] | None = None
 
 
+def _answer_here(invocation: Invocation, outcome: Outcome) -> None:
+    """Hold a local result to the limit that a host has unless it says otherwise."""
+    size = len(outcome.content)
+    if size > MAX_MESSAGE_BYTES:
+        outcome = Outcome(error=too_large("contents of the result", size, MAX_MESSAGE_BYTES, ran="yes"))
+    _answer(invocation, outcome)
+
+
 def _answer(invocation: Invocation, outcome: Outcome) -> None:
     waiter: _Waiter = invocation.reply_to
     if outcome.error is not None and outcome.error.detail:
@@ -287,9 +367,6 @@ def _answer(invocation: Invocation, outcome: Outcome) -> None:
             "call failed",
             extra={"tool": invocation.name, "code": outcome.error.code, "detail": outcome.error.detail},
         )
-    if len(outcome.content) > MAX_MESSAGE_BYTES:
-        size = len(outcome.content)
-        outcome = Outcome(error=too_large("contents of the result", size, MAX_MESSAGE_BYTES, ran="yes"))
     waiter.outcome = outcome
     if waiter.future is not None and not waiter.future.done():
         waiter.future.set_result(None)
@@ -349,9 +426,3 @@ def _declared(options: Options) -> list[ToolFunction[..., Any]]:
 
 def _is_local(options: Options) -> bool:
     return options.source.partition(":")[0] == "later"
-
-
-def _seconds(timeout: float | timedelta | None) -> timedelta | None:
-    if timeout is None or isinstance(timeout, timedelta):
-        return timeout
-    return timedelta(seconds=timeout)

@@ -8,6 +8,7 @@ one.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import threading
 import time
@@ -18,7 +19,7 @@ from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, Ran
+from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, Ran, error_of
 from altar.later.executor import Catalog
 from altar.later.invocation import Answer, Invocation, Outcome, Work
 
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
     from altar.adm.declaration import FunctionDeclaration
     from altar.later.tool import ToolFunction
 
-__all__ = ["LocalSource", "OpenSource", "Request", "SessionCatalog", "ToolSource", "late", "open_source"]
+__all__ = ["LocalSource", "OpenSource", "Request", "SessionCatalog", "ToolSource", "late", "open_source", "told"]
+
+MAX_ERROR_TEXT = 4_096
+"""Characters of an error's message, hint or path that are told to a caller."""
+_MAX_RETRY = timedelta(milliseconds=2**32 - 1)
+
+
+_log = logging.getLogger("altar.later")
 
 
 class ToolSource(Protocol):
@@ -100,7 +108,7 @@ def _called(
     except BaseException as raised:
         if isinstance(raised, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise  # a person at the keyboard, who means all of this program
-        outcome = _failed(raised)
+        outcome = _failed(raised, invocation)
     if time.monotonic() >= invocation.deadline:
         return Outcome(error=late(invocation, ran="yes"))
     return outcome
@@ -122,7 +130,7 @@ async def _awaited(
             except asyncio.CancelledError:
                 raise
             except BaseException as raised:  # noqa: BLE001 - whatever a tool raises is its outcome
-                outcome = _failed(raised)
+                outcome = _failed(raised, invocation)
     except TimeoutError:
         outcome = Outcome(error=late(invocation, ran="yes"))
     else:
@@ -138,12 +146,54 @@ def _loop_time(deadline: float) -> float:
     return asyncio.get_running_loop().time() + (deadline - time.monotonic())
 
 
-def _failed(raised: BaseException) -> Outcome:
-    """What a tool raised: its own words only when it meant them for the caller, and always ``ran: yes``."""
-    failed = Outcome.failed(raised).error
-    if failed is not None and failed.ran != "yes":
-        failed.ran = "yes"
+def _failed(raised: BaseException, invocation: Invocation) -> Outcome:
+    """What a tool raised: its own words only when it meant them for the caller, and always ``ran: yes``.
+
+    The traceback goes to the log here, where the tool ran, and nowhere else.
+    """
+    if not isinstance(raised, AltarError):
+        _log.warning(
+            "tool failed",
+            exc_info=raised,
+            extra={"tool": invocation.name, "call": invocation.call_id, "invocation": invocation.invocation_id},
+        )
+    try:
+        error = Outcome.failed(raised).error
+        failed = None if error is None else told(error, ran="yes")
+    except Exception:  # noqa: BLE001 - the words of an error are a tool's code too, and may fail
+        kind = type(raised).__name__[:MAX_ERROR_TEXT]
+        failed = ExecutionError("TOOL_EXECUTION_FAILED", f"The tool failed with {kind}", ran="yes", detail=kind)
     return Outcome(error=failed)
+
+
+def told(error: AltarError, *, ran: Ran | None = None) -> AltarError:
+    """The error as a caller is told it, in the same words wherever the tool ran; ``ran`` takes the place of its own.
+
+    A tool may have put anything into its error: what comes out are texts that UTF-8 holds, of at most MAX_ERROR_TEXT
+    characters, and a time to wait in whole milliseconds that is neither negative nor nothing.
+    Raises whatever reading the error raises.
+    """
+    return error_of(
+        error.code,
+        _text(error.message) or "The tool failed without a word",
+        hint=_text(error.hint) or None,
+        detail=_text(error.detail) or None,
+        path=None if error.path is None else _text(error.path),
+        ran=ran or error.ran,
+        retry_after=_wait(error.retry_after),
+    )
+
+
+def _text(text: object) -> str:
+    """Text that can be told: no half surrogate pairs, not a book."""
+    return "" if text is None else str(text)[:MAX_ERROR_TEXT].encode("utf-8", "replace").decode("utf-8")
+
+
+def _wait(wait: timedelta | None) -> timedelta | None:
+    if wait is None:
+        return None
+    whole = timedelta(milliseconds=max(timedelta(), min(wait, _MAX_RETRY)) // timedelta(milliseconds=1))
+    return whole or None
 
 
 def late(invocation: Invocation, *, ran: Ran) -> AltarError:

@@ -207,16 +207,20 @@ def tool(
 
     if function is None:
         return declared
+    _require_function(function)
+    return declared(function)
+
+
+# ----------------------------------------------------------------------------------------- declaring
+
+
+def _require_function(function: object) -> None:
     if not callable(function):
         raise DeclarationError(
             "INVALID_DECLARATION",
             f"A {type(function).__name__!r} is not a function, and only a function can be a tool",
             hint="write @altar.tool, or @altar.tool(name='…', …) with named options",
         )
-    return declared(function)
-
-
-# ----------------------------------------------------------------------------------------- declaring
 
 
 def _locals_of_caller() -> Mapping[str, Any]:

@@ -10,10 +10,12 @@ import asyncio
 import contextvars
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
+from queue import SimpleQueue
 
 from altar.adm.errors import AltarError, ExecutionError, Ran
 from altar.later.invocation import Answer, Invocation, Outcome, Work
@@ -51,14 +53,16 @@ class LoopThreads:
 
     def __init__(self, *, threads: int = 32, freed: Freed | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="altar-tool")
+        self._threads = _Threads(threads)
+        self._unanswered: set[_ThreadRun] = set()
         self._freed = freed
 
     def run_plain(self, invocation: Invocation, job: Job, settle: Answer) -> None:
         """Run it in a thread; at its deadline the call is answered, and the thread is left to finish."""
         run = _ThreadRun(self, invocation, settle)
         context = contextvars.copy_context()
-        run.future = self._pool.submit(lambda: self._tell(run, context.run(job)))
+        run.future = self._threads.submit(lambda: self._tell(run, context.run(job)))
+        self._unanswered.add(run)
         invocation.handle = run
         run.watch()
 
@@ -75,14 +79,20 @@ class LoopThreads:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(run.ended, outcome)
 
+    def answered(self, run: _ThreadRun) -> None:
+        """The call has its answer, whether or not its function has ended."""
+        self._unanswered.discard(run)
+
     def freed(self, invocation: Invocation) -> None:
         """The function has ended."""
         if self._freed is not None:
             self._freed(invocation)
 
     def close(self) -> None:
-        """Take no more work; functions that still run are left to themselves."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Take no more work, and answer the calls that wait for a thread; functions that run are left to themselves."""
+        for run in list(self._unanswered):
+            run.drop()
+        self._threads.close()
 
 
 class LoopTasks(LoopThreads):
@@ -140,7 +150,13 @@ class _ThreadRun:
 
     def cancel(self) -> None:
         """Answer now, whatever the thread is doing."""
-        self._give_up(lambda ran: ExecutionError("CANCELLED", "The call was cancelled", ran=ran))
+        self._give_up(_cancelled)
+
+    def drop(self) -> None:
+        """Answer if it still waits for a thread: it will not get one."""
+        if self._kept_from_running():
+            self._answer(Outcome(error=_cancelled("no")))
+            self._place.freed(self._invocation)
 
     def _late(self) -> None:
         self._give_up(lambda ran: late(self._invocation, ran=ran))
@@ -149,13 +165,61 @@ class _ThreadRun:
         """Answer; a function that still waits for a thread never runs."""
         if self._settled:
             return
-        kept_from_running = self.future is not None and self.future.cancel()
+        kept_from_running = self._kept_from_running()
         self._answer(Outcome(error=why("no" if kept_from_running else "yes")))
         if kept_from_running:
             self._place.freed(self._invocation)
+
+    def _kept_from_running(self) -> bool:
+        return self.future is not None and self.future.cancel()
 
     def _answer(self, outcome: Outcome) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._settled = True
+        self._place.answered(self)
         self._settle(self._invocation, outcome)
+
+
+def _cancelled(ran: Ran) -> AltarError:
+    return ExecutionError("CANCELLED", "The call was cancelled", ran=ran)
+
+
+class _Threads:
+    """At most so many threads, started as they are needed, none of which keeps the process alive.
+
+    The pool of the standard library waits at the end of the process for each function, also for one that hangs.
+    All but the work itself is called in one thread, the loop's.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._started = 0
+        self._idle = threading.Semaphore(0)
+        self._jobs: SimpleQueue[tuple[Future[None], Callable[[], None]] | None] = SimpleQueue()
+        self._closed = False
+
+    def submit(self, job: Callable[[], None]) -> Future[None]:
+        """Queue a job, which must not raise; it never runs when its future is cancelled before a thread is free."""
+        if self._closed:
+            raise _cancelled("no")
+        if not self._idle.acquire(blocking=False) and self._started < self._most:
+            threading.Thread(target=self._work, name=f"altar-tool_{self._started}", daemon=True).start()
+            self._started += 1
+        future: Future[None] = Future()
+        self._jobs.put((future, job))
+        return future
+
+    def close(self) -> None:
+        """Let each thread end after what it is doing."""
+        self._closed = True
+        for _ in range(self._started):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (queued := self._jobs.get()) is not None:
+            future, job = queued
+            if future.set_running_or_notify_cancel():
+                job()
+            del queued, future, job  # a thread that waits holds nobody's arguments
+            self._idle.release()

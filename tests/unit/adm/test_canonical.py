@@ -244,3 +244,26 @@ def test_bytes_are_either_canonical_or_refused(data: bytes) -> None:
 
 def test_a_digest_names_its_algorithm() -> None:
     assert "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" == digest(b"")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"a": 1}', b'{"b":1,"a":2}', b"[1.0]", b"[9223372036854775808, 1]", b"[1,]", b"[" * 65 + b"]" * 65],
+)
+def test_bytes_that_are_refused_are_not_read_a_second_time(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def strict(*_: object, **__: object) -> None:
+        pytest.fail("the strict reader, which is slow, was asked")
+
+    monkeypatch.setattr(json, "loads", strict)
+
+    with pytest.raises(AltarError, match="canonical"):
+        parse_canonical(data)
+
+
+def test_an_integral_float_beyond_int64_is_read_back_as_a_float() -> None:
+    data = b'{"a":[10000000000000000000,{"b":18446744073709552000}],"c":true}'
+
+    value: Any = parse_canonical(data)
+
+    assert {"a": [1e19, {"b": 2.0**64}], "c": True} == value
+    assert (float, bool) == (type(value["a"][0]), type(value["c"]))

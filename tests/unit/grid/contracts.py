@@ -48,6 +48,7 @@ class Link:
         self.cancelled: list[int] = []
         self.queued: list[Invocation] = []
         self.closed: AltarError | None = None
+        self.finished = False
 
     def send_call(self, invocation: Invocation) -> None:
         self.sent.append(invocation)
@@ -57,6 +58,9 @@ class Link:
 
     def unsent(self) -> list[Invocation]:
         return self.queued
+
+    def finish(self) -> None:
+        self.finished = True
 
     def close(self, reason: AltarError) -> None:
         self.closed = reason

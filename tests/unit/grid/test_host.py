@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from altar.adm.canonical import digest
-from altar.adm.errors import AltarError, ValidationError
+from altar.adm.errors import AltarError, ExecutionError, ValidationError
 from altar.grid.host import Host, HostLimits
 from altar.grid.runtimes import AttachedRuntime
 from altar.later.invocation import Invocation, Outcome
@@ -235,6 +235,69 @@ async def test_closing_a_session_by_force_cancels_its_calls(place: Place) -> Non
 
     assert place.link.cancelled == [tag]
     await place.result(Outcome(b"2"))
+
+
+async def test_a_step_of_the_watch_that_fails_does_not_end_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    turns = 0
+
+    def failing() -> None:
+        nonlocal turns
+        turns += 1
+        raise KeyError("a defect")
+
+    monkeypatch.setattr("altar.grid.host._WATCH_SECONDS", 0)
+    swept: list[int] = []
+
+    watching = asyncio.create_task(place.host.watch(failing, lambda: swept.append(turns)))
+    await place.settled(lambda: len(swept) >= 3)
+    watching.cancel()
+
+    assert swept[:3] == [1, 2, 3]
+    assert [record.message for record in caplog.records] == ["watching failed"]
+
+
+async def test_one_answer_that_fails_does_not_lose_the_others(place: Place) -> None:
+    def failing(_invocation: Invocation, _outcome: Outcome) -> None:
+        raise KeyError("a defect")
+
+    place.attach()
+    deaf = Invocation("send", ARGUMENTS, "c-1", principal="alice", reply_to=failing)
+    other = Invocation("send", ARGUMENTS, "c-2", principal="alice", reply_to=place.answers)
+    await asyncio.to_thread(place.ledger.close)
+
+    place.host.execute([deaf, other])
+    await place.settled(lambda: place.answers.given)
+
+    assert place.answers.error.code == "LOG_UNAVAILABLE"
+
+
+async def test_one_who_waits_for_the_ledger_and_fails_does_not_lose_the_others(place: Place) -> None:
+    def failing(*_: object) -> None:
+        raise KeyError("a defect")
+
+    place.attach()
+    outcome = Outcome(b"2")
+    calls = [place.call(), place.call()]
+    await place.sent(2)
+
+    place.host.gate.record(calls[0], outcome, failing)
+    place.host.gate.record(calls[1], outcome, place.answers)
+    await place.settled(lambda: place.answers.given)
+
+    assert place.answers.given == [(calls[1], outcome)]
+
+
+async def test_the_details_of_a_defect_are_in_the_log_of_the_host(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.attach()
+    place.call()
+    await place.result(Outcome(error=ExecutionError("INTERNAL", "no", ran="unknown", detail="KeyError: 'a defect'")))
+
+    (record,) = caplog.records
+    assert (record.message, record.__dict__["detail"]) == ("call failed inside ALTAR", "KeyError: 'a defect'")
 
 
 async def test_the_status_says_what_is_going_on(place: Place) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from altar.adm.errors import ExecutionError, ValidationError
+from altar.grid import runtimes
 from altar.grid.runtimes import GRACE, MAX_ATTEMPTS, NOBODY, AttachedRuntime, RuntimeSource
 from altar.later.invocation import Invocation, Outcome
 from altar.testing import FakeClock
@@ -40,8 +41,8 @@ class Place:
         self.source.credit(runtime, slots)
         return runtime
 
-    def run(self, name: str = "send", *, deadline: float = math.inf) -> Invocation:
-        invocation = call(name, deadline=deadline)
+    def run(self, name: str = "send", *, deadline: float = math.inf, **more: Any) -> Invocation:
+        invocation = call(name, deadline=deadline, **more)
         self.source.run(invocation, self.answers)
         return invocation
 
@@ -104,6 +105,97 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(place: Place) -> None:
     error = place.answers.error
     assert (error.code, error.ran) == ("RESOURCE_EXHAUSTED", "no")
     assert error.retry_after is not None
+
+
+def test_in_a_full_queue_whoever_has_most_in_it_gives_way(place: Place) -> None:
+    older, newer = place.run(principal="greedy"), place.run(principal="greedy")
+    older.intent, newer.intent = 1, 2
+
+    place.run(principal="modest")
+
+    assert [newer] == [invocation for invocation, _ in place.answers.given]
+    assert place.answers.error.message == "2 calls are waiting for a runtime already"
+
+
+def test_calls_that_wait_are_limited_in_bytes_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "WAITING_BYTES", 10)  # the arguments of a call are seven
+    place.run()
+    place.run()
+
+    error = place.answers.error
+    assert (error.code, error.message) == ("RESOURCE_EXHAUSTED", "Calls of 7 bytes are waiting for a runtime already")
+
+
+def test_whoever_has_most_bytes_waiting_gives_way(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "WAITING_BYTES", 30)
+    monkeypatch.setattr(place.source, "_limit", 100)
+    theirs = [place.run(principal="greedy") for _ in range(4)]
+    for number, invocation in enumerate(theirs):
+        invocation.intent = number
+
+    mine = place.run(principal="modest")
+    one = place.attach("one", slots=9)
+
+    assert [(theirs[-1], "RESOURCE_EXHAUSTED")] == [
+        (invocation, outcome.error.code) for invocation, outcome in place.answers.given if outcome.error is not None
+    ]
+    assert [*theirs[:-1], mine] == sorted(link(one).sent, key=lambda sent: sent is mine)
+
+
+def test_one_call_alone_may_wait_however_large_it_is(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "WAITING_BYTES", 1)
+    invocation = place.run()
+
+    assert link(place.attach("one")).sent == [invocation]
+
+
+def test_the_stream_of_a_runtime_that_leaves_ends_when_its_last_call_has_ended(place: Place) -> None:
+    one = place.attach("one")
+    place.run()
+    place.run()
+    place.source.drain(one)
+    first, second = one.in_flight
+
+    place.source.result(one, first, DONE)
+    assert not link(one).finished
+    place.source.result(one, second, DONE)
+
+    assert link(one).finished
+
+
+def test_the_stream_of_a_runtime_that_leaves_with_nothing_to_do_ends_at_once(place: Place) -> None:
+    one = place.attach("one")
+    assert not link(one).finished
+
+    place.source.drain(one)
+
+    assert link(one).finished
+
+
+def test_the_stream_of_a_runtime_that_leaves_ends_when_its_last_call_is_late(place: Place) -> None:
+    one = place.attach("one")
+    place.run(deadline=place.clock() + 1)
+    place.source.drain(one)
+    place.clock.advance(1 + GRACE)
+    place.source.heard(one)
+
+    place.source.sweep()
+
+    assert link(one).finished
+
+
+def test_a_runtime_that_leaves_is_none_that_a_call_could_wait_for(place: Place) -> None:
+    one = place.attach("one")
+    busy = place.run()
+    place.source.drain(one)
+    place.run()
+    place.source.sweep()
+    place.clock.advance(NOBODY + 0.1)
+    place.source.heard(one)
+    place.source.sweep()
+
+    assert place.answers.error.code == "DEPENDENCY_UNAVAILABLE"
+    assert busy in one.in_flight.values()
 
 
 def test_a_runtime_that_leaves_gets_no_new_calls_and_its_results_count(place: Place) -> None:
@@ -179,6 +271,24 @@ def test_a_call_that_never_left_goes_elsewhere_whatever_its_contract(place: Plac
 
     assert link(two).sent == [invocation]
     assert invocation.attempts == 1
+
+
+def test_a_call_whose_caller_fails_to_hear_of_it_takes_no_other_down(place: Place) -> None:
+    heard: list[Invocation] = []
+
+    def settle(invocation: Invocation, outcome: Outcome) -> None:
+        if invocation is deaf:
+            raise RuntimeError("the caller is gone")
+        heard.append(invocation)
+
+    one = place.attach("one")
+    deaf, other = call(), call()
+    for invocation in (deaf, other):
+        place.source.run(invocation, settle)
+
+    place.source.detach(one, "gone")
+
+    assert heard == [other]
 
 
 def test_even_a_call_that_may_run_twice_is_not_tried_for_ever(place: Place) -> None:

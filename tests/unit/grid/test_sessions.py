@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from altar.adm.errors import AuthorizationError, ValidationError
-from altar.grid.sessions import SessionCatalog, Sessions
+from altar.grid.sessions import HostCatalog, Sessions
 from altar.later.invocation import Invocation
 from altar.testing import FakeClock
 from tests.unit.grid.contracts import MANIFEST
@@ -22,7 +22,7 @@ class Place:
             per_principal=3,
             clock=self.clock,
         )
-        self.catalog = SessionCatalog(MANIFEST, self.sessions)
+        self.catalog = HostCatalog(MANIFEST, self.sessions)
 
     def open(self, *tools: str, principal: str = "alice", ttl: float = 0) -> str:
         return self.sessions.create(principal, tools, ttl=ttl, manifest=MANIFEST).session_id
@@ -65,6 +65,18 @@ def test_a_principal_has_so_many_sessions_and_no_more(place: Place) -> None:
     place.open(principal="bob")
     place.sessions.destroy(opened[0], "alice", force=False)
     place.open()
+
+
+def test_sessions_that_have_expired_are_counted_no_more(place: Place) -> None:
+    for _ in range(3):
+        place.open()
+    place.clock.advance(10)
+
+    place.sessions.sweep()
+
+    assert len([place.open() for _ in range(3)]) == 3
+    with pytest.raises(AuthorizationError, match="which is the limit"):
+        place.open()
 
 
 def test_the_contract_and_its_version_are_filled_in(place: Place) -> None:

@@ -207,6 +207,49 @@ async def test_what_never_got_into_a_frame_can_be_taken_back() -> None:
     await stream.close()
 
 
+async def test_a_writer_that_is_finished_writes_what_it_has_and_ends() -> None:
+    stream = Stream()
+    stream.open.clear()
+    stream.writer.put(1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    stream.writer.put(2)
+
+    stream.writer.finish()
+    stream.open.set()
+    await stream.task
+
+    assert stream.tags == [[1], [2]]
+
+
+async def test_a_writer_that_has_nothing_to_write_is_finished_at_once() -> None:
+    stream = Stream()
+    await asyncio.sleep(0)
+
+    stream.writer.finish()
+
+    await stream.task
+    assert stream.tags == []
+
+
+async def test_there_is_no_room_while_too_many_bytes_wait() -> None:
+    stream = Stream()
+    stream.open.clear()
+    stream.writer.put(FRAME_BYTES)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await stream.writer.room()
+
+    stream.writer.put(1, size=wire.MAX_WAITING_BYTES + 1)
+    waiting = asyncio.get_running_loop().create_task(stream.writer.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    stream.open.set()
+    await waiting
+    await stream.close()
+
+
 async def test_a_stream_that_fails_ends_the_writer() -> None:
     stream = Stream()
     stream.failure = OSError("gone")
@@ -226,3 +269,9 @@ def test_the_answer_to_what_is_too_large_names_both_sizes() -> None:
     error: AltarError = wire.too_large("arguments", 11, 10, ran="no")
 
     assert (error.code, error.message) == ("MESSAGE_TOO_LARGE", "The arguments are 11 bytes and the limit is 10")
+
+
+def test_who_dials_takes_messages_as_large_as_the_host_says() -> None:
+    options = dict(wire.message_options())
+
+    assert (options["grpc.max_receive_message_length"], options["grpc.max_send_message_length"]) == (-1, -1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -62,3 +64,27 @@ def test_waiting_for_itself_is_refused_and_not_for_ever() -> None:
     with pytest.raises(altar.ConfigurationError) as refused:
         here.run(nested())
     assert refused.value.code == "INCOMPATIBLE_MODE"
+
+
+def test_a_forked_child_has_a_portal_of_its_own() -> None:
+    program = """
+import os
+from altar.later.portal import portal
+
+async def one():
+    return 1
+
+portal().run(one())
+child = os.fork()
+if not child:
+    import signal
+    signal.alarm(20)  # ends a child that waits for a thread it does not have
+    os._exit(portal().run(one()))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout == "1\n"

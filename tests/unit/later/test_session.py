@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -122,8 +126,9 @@ def test_a_call_can_be_an_adm_document() -> None:
     assert all(1 <= len(call_id) <= 128 for call_id in ids)
 
 
-def test_a_session_that_has_expired_refuses() -> None:
-    with Session(Options(ttl=timedelta(microseconds=1))) as session:
+@pytest.mark.parametrize("ttl", [timedelta(), timedelta(microseconds=1)])
+def test_a_session_that_has_expired_refuses(ttl: timedelta) -> None:
+    with Session(Options(ttl=ttl)) as session:
         error = session.call("mark").error
 
     assert error is not None
@@ -146,3 +151,106 @@ async def test_a_caller_that_is_cancelled_while_a_plain_tool_runs_is_let_go() ->
         with pytest.raises(asyncio.CancelledError):
             await call
         go.set()
+
+
+async def test_a_session_is_refused_in_another_event_loop() -> None:
+    async with Session(Options()) as session:
+        with pytest.raises(altar.ConfigurationError, match="another event loop") as refused:
+            await asyncio.to_thread(lambda: asyncio.run(session.call("mark")))
+
+        assert (refused.value.code, refused.value.ran) == ("INCOMPATIBLE_MODE", "no")
+        assert (await session.call("mark")).unwrap() == "nobody"
+
+
+@pytest.mark.parametrize("seconds", [math.inf, -math.inf, math.nan, 1e300, -1, "3", timedelta(seconds=-1)])
+def test_a_time_that_cannot_be_waited_for_is_refused_by_its_name(seconds: Any) -> None:
+    wrong_uses: list[Callable[[], Session]] = [
+        lambda: Session(Options()).options(timeout=seconds),
+        lambda: altar.session(timeout=seconds, source="later:"),
+        lambda: altar.session(ttl=seconds, source="later:"),
+    ]
+    for use in wrong_uses:
+        with pytest.raises(altar.ConfigurationError, match=r"The (timeout|ttl) is .* nor endless") as refused:
+            use()
+        assert refused.value.code == "INVALID_CONFIG"
+
+
+FORKING = """
+import os
+import signal
+import altar
+
+@altar.tool
+def one() -> int:
+    "One."
+    return 1
+
+@altar.tool
+async def other() -> int:
+    "One, in the loop."
+    return 1
+
+def in_a_child(ask):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # ends a child that waits for a thread it does not have
+        os.write(writing, ask().encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    return os.read(reading, 1000).decode()
+
+def refusal(session, name):
+    try:
+        return session.call(name).call_id
+    except altar.AltarError as refused:
+        return f"{refused.code} {refused.ran}: {refused}"
+"""
+
+
+def _forking(*lines: str) -> list[str]:
+    program = FORKING + "\n".join(lines)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.splitlines()
+
+
+def test_a_session_is_refused_in_a_forked_child_and_goes_on_in_its_parent() -> None:
+    told = _forking(
+        "with altar.session() as s:",
+        "    s.call('other').unwrap()",
+        "    print(in_a_child(lambda: refusal(s, 'one')))",
+        "    print(in_a_child(lambda: refusal(s.options(timeout=5), 'other')))",
+        "    print(s.call('one').unwrap(), s.call('other').unwrap())",
+    )
+
+    assert told == ["INVALID_SESSION no: This session was opened in another process"] * 2 + ["1 1"]
+
+
+def test_a_forked_child_that_leaves_the_block_ends_and_closes_nothing_of_its_parent() -> None:
+    told = _forking(
+        "with altar.session() as s:",
+        "    s.call('other').unwrap()",
+        "    child = os.fork()",
+        "    signal.alarm(0 if child else 20)",
+        "    if child:",
+        "        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), s.call('other').unwrap(), flush=True)",
+    )
+
+    assert told == ["0 1"]
+
+
+def test_a_session_made_before_a_fork_and_opened_after_it_gives_other_call_ids_in_each_process() -> None:
+    told = _forking(
+        "made = altar.session()",
+        "def first():",
+        "    with made as s:",
+        "        return s.call('one').call_id",
+        "print(in_a_child(first))",
+        "print(in_a_child(first))",
+        "print(first())",
+    )
+
+    assert len(set(told)) == 3

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -135,6 +137,82 @@ async def test_a_function_that_waits_for_a_thread_is_cancelled_without_running(a
     at.place.cancel(waiting)
 
     assert (at.answers.error.code, at.answers.error.ran) == ("CANCELLED", "no")
+
+
+async def test_a_place_that_closes_answers_the_calls_that_wait_for_a_thread(at: Place) -> None:
+    running, waiting, ran = call(), call(), list[threading.Thread]()
+    at.place.run_plain(running, at.held, at.answers)
+    await at.told(at.began.is_set)
+    at.place.run_plain(waiting, noting(ran), at.answers)
+
+    at.place.close()
+
+    assert [waiting] == [answered for answered, _ in at.answers.given]
+    assert (at.answers.error.code, at.answers.error.ran) == ("CANCELLED", "no")
+    assert at.freed == [waiting]
+    at.go.set()
+    await at.told(lambda: at.freed == [waiting, running])
+    assert at.answers.outcomes[1:] == [DONE]
+    assert ran == []
+
+
+async def test_a_place_that_is_closed_takes_no_more_calls(at: Place) -> None:
+    at.place.close()
+
+    with pytest.raises(ExecutionError, match="cancelled") as refused:
+        at.place.run_plain(call(), lambda: DONE, at.answers)
+
+    assert (refused.value.code, refused.value.ran) == ("CANCELLED", "no")
+    assert at.answers.given == []
+
+
+async def test_as_many_functions_run_at_once_as_there_are_threads_and_threads_are_used_again() -> None:
+    together, threads = threading.Barrier(3), set[str]()
+    answers = Answers()
+    place = LoopThreads(threads=3)
+
+    def meet() -> Outcome:
+        threads.add(threading.current_thread().name)
+        together.wait(PATIENCE)
+        return DONE
+
+    for turn in (1, 2, 3):
+        for _ in range(3):
+            place.run_plain(call(), meet, answers)
+        async with asyncio.timeout(PATIENCE):
+            while len(answers.given) < 3 * turn:  # noqa: ASYNC110 - told from another thread
+                await asyncio.sleep(0.001)
+    place.close()
+
+    assert len(threads) == 3
+    assert answers.outcomes == [DONE] * 9
+
+
+def test_a_function_that_hangs_does_not_keep_its_process_alive() -> None:
+    done = subprocess.run([sys.executable, "-c", _HANGS], capture_output=True, text=True, check=True, timeout=PATIENCE)
+
+    assert done.stdout == "TIMEOUT\n"
+    assert done.stderr == ""
+
+
+_HANGS = """
+import asyncio, threading, time
+from altar.later.invocation import Invocation
+from altar.later.workplace import LoopThreads
+
+async def main():
+    answered = asyncio.get_running_loop().create_future()
+    place = LoopThreads()
+    place.run_plain(
+        Invocation("hang", b"{}", deadline=time.monotonic() + 0.02),
+        threading.Event().wait,
+        lambda _, outcome: answered.set_result(outcome.error.code),
+    )
+    print(await answered)
+    place.close()
+
+asyncio.run(main())
+"""
 
 
 async def test_a_coroutine_is_left_to_whoever_awaits_the_call() -> None:

@@ -1,0 +1,101 @@
+"""One stream at the host: how it ends when reading it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from altar._proto.altar.grid.v1 import host_pb2, runtime_pb2
+from altar.grid.client_link import ClientLink
+from altar.grid.host import Host
+from altar.grid.runtime_link import RuntimeLink
+from altar.grid.tls import Identity
+from altar.ledger import Ledger
+from tests.integration import raw
+from tests.unit.grid.contracts import MANIFEST
+from tests.unit.ledger.samples import open_ledger, signer_in
+
+
+class Context:
+    """The other end of a stream: what it says, and what it was told."""
+
+    def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
+        self.read = read
+        self.told: list[host_pb2.ConnectResponse] = []
+
+    async def write(self, data: bytes) -> None:
+        self.told.append(host_pb2.ConnectResponse.FromString(data))
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+    opened = open_ledger(tmp_path / "log.db", signer_in(tmp_path))
+    yield opened
+    opened.close()
+
+
+def client(ledger: Ledger, context: Context) -> ClientLink:
+    host = Host(name="host-1", manifest=MANIFEST, ledger=ledger)
+    return ClientLink(host, Identity("altar.local", "client", "alice"), cast("Any", context))
+
+
+async def test_a_defect_while_a_stream_is_read_ends_it_in_words_and_is_logged(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hello() -> bytes:
+        return host_pb2.ConnectRequest(hello=raw.HELLO).SerializeToString()
+
+    def failing(_frame: object) -> None:
+        raise KeyError("a defect")
+
+    context = Context(hello)
+    link = client(ledger, context)
+    monkeypatch.setattr(link, "_take", failing)
+
+    await link.hold()
+
+    closing = context.told[-1].closing
+    assert (closing.type, closing.message) == ("INTERNAL", "The host could not go on with this stream")
+    assert "KeyError" not in closing.hint
+    assert "KeyError: 'a defect'" in caplog.text
+
+
+async def test_a_runtime_whose_certificate_has_ended_is_told_what_lets_it_dial_again(ledger: Ledger) -> None:
+    async def nothing() -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    told: list[runtime_pb2.AttachResponse] = []
+    context = Context(nothing)
+    host = Host(name="host-1", manifest=MANIFEST, ledger=ledger)
+    link = RuntimeLink(host, Identity("altar.local", "runtime", "one"), cast("Any", context))
+
+    async def write(data: bytes) -> None:
+        told.append(runtime_pb2.AttachResponse.FromString(data))
+
+    context.write = write  # type: ignore[method-assign]  # a runtime hears other frames than a client
+    link.certificate_ended()
+    await link.hold()
+
+    (frame,) = told
+    assert (frame.closing.type, frame.closing.message) == ("CONNECTION_FAILED", "The certificate of 'one' has ended")
+
+
+async def test_a_peer_that_is_gone_is_no_defect(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def gone() -> bytes:
+        raise RuntimeError("RPC is over")
+
+    context = Context(gone)
+    link = client(ledger, context)
+    reasons: list[str] = []
+    monkeypatch.setattr(link, "lost", reasons.append)
+
+    await link.hold()
+
+    assert (reasons, context.told, caplog.records) == (["connection lost (RuntimeError)"], [], [])
