@@ -177,7 +177,9 @@ def test_a_tool_that_fails_is_exit_code_1_and_keeps_its_secret(shop: Path) -> No
     assert "(TOOL_EXECUTION_FAILED)" in shown.err
     assert as_json.json["error"]["type"] == "TOOL_EXECUTION_FAILED"
     assert as_json.json["error"]["ran"] == "yes"
-    assert "secret" not in shown.err + shown.out + as_json.out + as_json.err
+    assert "secret" not in shown.out + as_json.out
+    assert "secret" not in shown.err.partition("error: ")[2], "the sentence for the caller keeps it too"
+    assert "ValueError: a secret of the tool" in shown.err, "the log where the tool ran has the reason"
 
 
 PARAMETERS: dict[str, Any] = {
