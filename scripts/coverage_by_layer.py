@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FLOOR = 85.0
-LAYERS = ("adm", "later", "ledger", "verify", "grid", "cli", "settings")
+LAYERS = ("adm", "later", "ledger", "verify", "grid", "testing", "settings", "demo", "cli")
 
 
 @dataclass(frozen=True, slots=True)
