@@ -8,7 +8,7 @@ where                       catalog                 gate            source
 ==========================  ======================  ==============  =================
 ``later:`` session          the session's tools     `OpenGate`      `LocalSource`
 ``grid://`` session         contracts of the host   `OpenGate`      `GridSource`
-host                        `Manifest`              `SessionGate`   `RuntimeSource`
+host                        `HostCatalog`           `SessionGate`   `RuntimeSource`
 runtime                     its own registry        `OpenGate`      `LocalSource`
 ==========================  ======================  ==============  =================
 
