@@ -14,6 +14,8 @@ import pytest
 from altar._proto.altar.adm.v1 import adm_pb2
 from altar._proto.altar.grid.v1 import call_pb2, host_pb2, runtime_pb2
 from altar.adm.canonical import canonical
+from altar.adm.errors import AltarError
+from altar.grid.authority import Authority
 from altar.grid.certificates import Role
 from altar.testing import LocalGrid, until
 from tests.integration import raw, tools
@@ -451,3 +453,25 @@ def _success(call: call_pb2.ToolCall, value: object) -> call_pb2.ToolResult:
     result.result.status = adm_pb2.RESULT_STATUS_SUCCESS
     result.result.content = canonical(value)  # type: ignore[arg-type]  # the tests give JSON
     return result
+
+
+def test_a_host_that_trusts_two_authorities_serves_the_principals_of_its_own_domain_only(tmp_path: Path) -> None:
+    partner = Authority.create(tmp_path / "partner", trust_domain="partner.example")
+    stranger = partner.issue("client", "client-1", tmp_path / "strangers")
+    bundle = tmp_path / "bundle.pem"
+    grid = LocalGrid([tools.__file__], runtimes=0, directory=tmp_path, settings={"host.tls.authority": bundle})
+    grid.prepare()
+    bundle.write_bytes(grid.client.authority.read_bytes() + stranger.authority.read_bytes())
+    foreign = {"certificate": stranger.certificate, "key": stranger.key, "authority": grid.client.authority}
+
+    try:
+        grid.start_host()
+        with grid.session(["add"]) as own:
+            seen = own.tools
+        with pytest.raises(AltarError, match="foreign to this grid") as refused, grid.session(options=foreign):
+            pass
+    finally:
+        grid.stop()
+
+    assert ["add"] == seen
+    assert "PERMISSION_DENIED" == refused.value.code
