@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from altar.adm.conformance import Verdict, judge
+from altar.cli.conformance import execute
 
 CASES = Path(__file__).parents[2] / "spec" / "cases"
 
@@ -21,13 +22,11 @@ def cases() -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in cases() if case["structure"] != "LocalExecution"], ids=lambda case: case["id"]
-)
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case["id"])
 def test_the_verdict_is_the_one_of_the_case(case: dict[str, Any]) -> None:
     expected = Verdict(case["id"], case["valid"], case["error_path"], case["error_category"])
 
-    verdict = judge(case)
+    verdict = judge(case, local_execution=execute)
 
     assert expected == verdict, case["why"]
 
@@ -42,11 +41,11 @@ def test_local_execution_is_answered_by_the_executor_that_is_handed_in() -> None
     case = next(case for case in cases() if case["structure"] == "LocalExecution")
     seen: list[Any] = []
 
-    def execute(given: Any) -> Verdict:
+    def answer(given: Any) -> Verdict:
         seen.append(given)
         return Verdict(given["id"], valid=True)
 
-    verdict = judge(case, local_execution=execute)
+    verdict = judge(case, local_execution=answer)
 
     assert Verdict(case["id"], valid=True) == verdict
     assert [case] == seen

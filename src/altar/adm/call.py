@@ -13,20 +13,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
-from altar.adm.canonical import JsonValue
+from altar.adm.canonical import JsonValue, canonical
 from altar.adm.codes import ALIASES, CODES, Ran
-from altar.adm.defect import Defect
+from altar.adm.defect import Defect, defects_from_json, told
 from altar.adm.errors import AltarError, error_of
 from altar.adm.reader import Members, Mode, Structure, Version
 
 
 class ResultStatus(StrEnum):
-    """Whether a call gave a value or an error."""
+    """Whether a call gave a value or an error.
+
+    UNKNOWN is never written: it stands for a status of a newer peer, which a lenient reader keeps, and is no success.
+    """
 
     SUCCESS = "SUCCESS"
     ERROR = "ERROR"
+    UNKNOWN = "UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,9 @@ class ErrorObject(Structure):
     """Why a call failed, fit for the caller or a model.
 
     `type` is a code of spec/errors.toml or, from a foreign tool, any other name.
-    `field_path` is a JSON Pointer; `retry_after_ms` is in milliseconds; `ran` says whether the tool ran.
+    `details` of a failed check hold `defects`, each with `path` (a JSON Pointer; absent for the whole), `kind`
+    and `message`, at most 20 of them, and how many `more` there are.
+    `field_path` is the path of the first; `retry_after_ms` is in milliseconds; `ran` says whether the tool ran.
     """
 
     message: str
@@ -81,10 +87,15 @@ class ErrorObject(Structure):
     def of(cls, error: AltarError) -> Self:
         """Return what the caller may know of an error: everything but its detail."""
         wait = error.retry_after
+        defects, more = told(error.defects, more=error.more_defects)
+        details: dict[str, Any] = {"defects": [defect.to_json() for defect in defects]} | (
+            {"more": more} if more else {}
+        )
         return cls(
             message=error.message,
             type=error.code,
-            field_path=error.path,
+            details=details if defects else None,
+            field_path=error.path or None,
             retry_after_ms=None if wait is None else max(0, round(wait.total_seconds() * 1000)),
             ran=error.ran,
             hint=error.hint,
@@ -101,7 +112,7 @@ class ErrorObject(Structure):
         if version != "1.0":
             parts = {"details": members.get("details", dict), "field_path": members.get("field_path", str)}
             parts["retry_after_ms"] = members.count("retry_after_ms")
-            parts["ran"] = members.one_of("ran", _RAN)
+            parts["ran"] = members.one_of("ran", _RAN, otherwise="unknown")
             parts["hint"] = members.text("hint")
         extensions = members.extensions()
         if members.found or message is None:
@@ -113,14 +124,35 @@ class ErrorObject(Structure):
         document = {name: getattr(self, name) for name in _ERROR_MEMBERS}
         return {name: held for name, held in document.items() if held is not None} | dict(self.extensions)
 
+    @property
+    def text(self) -> str:
+        """The error in words that a model can act on, in at most `MAX_TEXT` characters.
+
+        The message with its code, a line for each defect where there are several, when to try again, and the hint.
+        """
+        defects, more = defects_from_json(self.details)
+        first = f"{self.message} ({self.type})" if self.type else self.message
+        after = []
+        if self.ran == "unknown":
+            after.append("It is not known whether the tool ran")
+        if self.retry_after_ms:
+            after.append(f"Try again after {self.retry_after_ms / 1000:g} seconds")
+        if self.hint:
+            after.append(f"hint: {_cut(self.hint, MAX_TEXT // 2)}")
+        left = MAX_TEXT - sum(len(line) + 1 for line in after)
+        return "\n".join([*_listed(_cut(first, left // 2), defects, more, left), *after])
+
     def to_error(self) -> AltarError:
         """Return the exception for this error; a type that ALTAR does not know is TOOL_EXECUTION_FAILED."""
         kind = self.type or ""
         code = kind if kind in CODES else ALIASES.get(kind, "TOOL_EXECUTION_FAILED")
         wait = self.retry_after_ms
+        defects, more = defects_from_json(self.details)
         return error_of(
             code,
             self.message,
+            defects=defects,
+            more_defects=more,
             hint=self.hint,
             detail=None if code == kind else f"reported as {kind!r}",
             path=self.field_path,
@@ -163,7 +195,7 @@ class ToolResult(Structure):
         """Return the result of a document, or None and everything that is wrong with it."""
         members = Members(document, what="A tool result", mode=mode)
         call_id, name = members.call_id(), members.name()
-        status = members.one_of("status", tuple(ResultStatus), required=True)
+        status = members.one_of("status", ("SUCCESS", "ERROR"), required=True, otherwise="UNKNOWN")
         content = members.payload("content")
         error = _error(members, status, version, mode)
         usage = metadata = None
@@ -177,9 +209,9 @@ class ToolResult(Structure):
     def to_adm(self) -> dict[str, Any]:
         """Return the ADM document."""
         document: dict[str, Any] = {"call_id": self.call_id, "name": self.name, "status": self.status.value}
-        if self.status is ResultStatus.SUCCESS:
+        if self.status is not ResultStatus.ERROR and (self.status is ResultStatus.SUCCESS or self.content is not None):
             document["content"] = self.content
-        elif self.error is not None:
+        if self.status is not ResultStatus.SUCCESS and self.error is not None:
             document["error"] = self.error.to_adm()
         if self.usage is not None:
             document["usage"] = dict(self.usage)
@@ -187,11 +219,21 @@ class ToolResult(Structure):
             document["metadata"] = dict(self.metadata)
         return document | dict(self.extensions)
 
+    @property
+    def text(self) -> str:
+        """The result as one text for a model.
+
+        That is content that is text as it stands, other content as canonical JSON, and an error as its `text`.
+        """
+        if self.status is not ResultStatus.SUCCESS:
+            return self._failure().text
+        return self.content if isinstance(self.content, str) else canonical(self.content).decode("utf-8")
+
     def unwrap(self) -> Any:
-        """Return the content of a SUCCESS; raise the error of an ERROR with the code of its type."""
+        """Return the content of a SUCCESS; raise the error of anything else with the code of its type."""
         if self.status is ResultStatus.SUCCESS:
             return self.content
-        raise (self.error or ErrorObject("The call failed")).to_error()
+        raise self._failure().to_error()
 
     def answers(self, call: FunctionCall) -> list[Defect]:
         """Return what keeps this from being the answer to `call`: another call_id or another name."""
@@ -204,7 +246,57 @@ class ToolResult(Structure):
             found.append(Defect("/name", "MISMATCH", message))
         return found
 
+    def _failure(self) -> ErrorObject:
+        """What there is to say when the call gave no content; a status of a newer peer counts as no answer."""
+        if self.error is not None:
+            return self.error
+        if self.status is ResultStatus.UNKNOWN:
+            return ErrorObject(
+                "The call ended with a status that is not known here", "PROTOCOL_VIOLATION", ran="unknown"
+            )
+        return ErrorObject("The call failed")
 
+
+MAX_TEXT: Final = 4_000
+"""An error is told to a model in at most so many characters."""
+
+
+def succeeded(call_id: str, name: str, content: JsonValue) -> ToolResult:
+    """Return the SUCCESS of a call, equal to what `ToolResult(...)` gives, for a path where every call counts.
+
+    A frozen dataclass sets each of its members the long way; this sets them in a draft of the same layout, which
+    then becomes a ToolResult, and frozen, in one step: a fifth of the cost.
+    """
+    made = _Draft()
+    made.call_id = call_id
+    made.name = name
+    made.status = _SUCCESS
+    made.content = content
+    made.error = made.usage = made.metadata = None
+    made.extensions = {}
+    made.__class__ = ToolResult  # type: ignore[assignment]  # of the same layout, or CPython refuses it
+    return cast("ToolResult", made)
+
+
+class _Draft(Structure):
+    """A ToolResult that is not frozen yet."""
+
+    __slots__ = ("call_id", "content", "error", "extensions", "metadata", "name", "status", "usage")
+
+    call_id: str
+    name: str
+    status: ResultStatus
+    content: JsonValue
+    error: ErrorObject | None
+    usage: Mapping[str, JsonValue] | None
+    metadata: Mapping[str, JsonValue] | None
+    extensions: Mapping[str, Any]
+
+    read = ToolResult.read  # type: ignore[assignment]  # a Structure can be read; nobody reads a draft
+    to_adm = ToolResult.to_adm
+
+
+_SUCCESS: Final = ResultStatus.SUCCESS
 _RAN: Final = ("no", "yes", "unknown")
 _ERROR_MEMBERS: Final = ("message", "type", "details", "field_path", "retry_after_ms", "ran", "hint")
 
@@ -228,3 +320,22 @@ def _error(members: Members, status: str | None, version: Version, mode: Mode) -
     error, found = ErrorObject.read(document, version=version, mode=mode)
     members.found += [defect.under("/error") for defect in found]
     return error
+
+
+def _listed(first: str, defects: tuple[Defect, ...], more: int, limit: int) -> list[str]:
+    """Return the first line and one for each defect, as far as the limit goes, and how many are left."""
+    lines, length = [first], len(first)
+    if len(defects) + more < 2:
+        return lines
+    for index, defect in enumerate(defects):
+        line = f"- {defect.path}: {defect.message}" if defect.path else f"- {defect.message}"
+        length += len(line) + 1
+        if length > limit - len("\n- and 999999 more"):
+            more += len(defects) - index
+            break
+        lines.append(line)
+    return [*lines, f"- and {more} more"] if more else lines
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: max(0, limit - 1)]}…"

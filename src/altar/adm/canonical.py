@@ -74,8 +74,23 @@ def canonical(value: JsonValue, *, max_depth: int = MAX_DEPTH) -> bytes:
     Raises SERIALIZATION_ERROR, with the JSON Pointer of the place, for NaN, infinities, integers beyond
     int64, keys that are not text, lone surrogates, nesting deeper than `max_depth`, and what is not JSON.
     """
-    data = _written_fast(value, max_depth)
+    data = written_plainly(value, max_depth=max_depth)
     return data if data is not None else _written_exactly(value, max_depth)
+
+
+def written_plainly(value: object, *, max_depth: int = MAX_DEPTH) -> bytes | None:
+    """Return the canonical bytes of a value that a fast writer is known to write canonically, else None.
+
+    None says nothing against the value: `canonical` writes it in another way, or says what is wrong with it.
+    """
+    if _is_plain(value, max_depth):
+        try:
+            data = orjson.dumps(value, option=_FAST)
+            if data.isascii() or _keys_sort_alike(value):
+                return data
+        except (TypeError, ValueError):
+            pass  # an integer beyond 53 bits, or no JSON at all: the exact writer decides
+    return None
 
 
 def parse_canonical(data: bytes, *, max_depth: int = MAX_DEPTH) -> JsonValue:
@@ -88,7 +103,7 @@ def parse_canonical(data: bytes, *, max_depth: int = MAX_DEPTH) -> JsonValue:
         value: JsonValue = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise error_of("SERIALIZATION_ERROR", "The bytes are not canonical JSON", detail=str(error)) from None
-    written = _written_fast(value, max_depth)
+    written = written_plainly(value, max_depth=max_depth)
     if written is None:
         value = _with_floats(value, max_depth)
         written = _written_exactly(value, max_depth)
@@ -237,18 +252,6 @@ def _refuse_surrogates(text: str) -> None:
         raise _malformed("it holds a lone surrogate") from None
 
 
-def _written_fast(value: JsonValue, max_depth: int) -> bytes | None:
-    """The canonical bytes of a value that orjson writes canonically, or None for one that it may not."""
-    if _is_plain(value, max_depth):
-        try:
-            data = orjson.dumps(value, option=_FAST)
-            if data.isascii() or _keys_sort_alike(value):
-                return data
-        except (TypeError, ValueError):
-            pass  # an integer beyond 53 bits, or no JSON at all: the exact writer decides
-    return None
-
-
 def _written_exactly(value: JsonValue, max_depth: int) -> bytes:
     parts: list[str] = []
     _write(value, parts, (), max_depth)
@@ -286,22 +289,26 @@ def _is_plain(value: object, depth: int) -> bool:
     That is so for exact built-in types, and for floats that are not integral and neither tiny nor huge.
     Integers beyond 53 bits are refused by the writer's own option, and keys are looked at afterwards.
     """
-    if type(value) is dict:
-        items: Iterable[object] = value.values()
-    elif type(value) is list or type(value) is tuple:
-        items = value
+    kind = type(value)
+    if kind is dict:
+        items: Iterable[object] = value.values()  # type: ignore[attr-defined]  # a dict
+    elif kind is list or kind is tuple:
+        items = value  # type: ignore[assignment]  # a list or a tuple
+        if depth > 0 and _PLAIN_SCALARS.issuperset(map(type, items)):
+            return True
     else:
         items, depth = (value,), depth + 1
     if depth <= 0:
         return False
     for item in items:
         kind = type(item)
-        if kind is str or kind in _PLAIN_SCALARS:
+        if kind is str or kind is int or kind is bool or item is None:
             continue
         if kind is float:
-            if not _TINY <= abs(item) < _HUGE or item.is_integer():  # type: ignore[arg-type,attr-defined]  # a float
+            size: float = abs(item)  # type: ignore[arg-type]  # a float
+            if not (_TINY <= size < _HUGE and size % 1):
                 return False
-        elif kind not in _CONTAINERS or not _is_plain(item, depth - 1):
+        elif not (kind is list or kind is dict or kind is tuple) or not _is_plain(item, depth - 1):
             return False
     return True
 
@@ -314,7 +321,6 @@ def _keys_sort_alike(value: object) -> bool:
 
 
 _PLAIN_SCALARS: Final = frozenset({type(None), bool, int, str})
-_CONTAINERS: Final = frozenset({dict, list, tuple})
 _TINY: Final = 1e-3
 _HUGE: Final = 1e15
 _FAST: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER | orjson.OPT_PASSTHROUGH_SUBCLASS

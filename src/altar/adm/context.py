@@ -58,7 +58,10 @@ class ToolMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ToolConfig(Structure):
-    """Which functions a model may call; no names means all of them, and NONE takes no names."""
+    """Which functions a model may call; no names means all of them, and NONE takes no names.
+
+    A lenient reader takes a mode of a newer peer for NONE, so that nothing is called that was not meant.
+    """
 
     mode: ToolMode
     function_names: tuple[str, ...] = ()
@@ -70,9 +73,9 @@ class ToolConfig(Structure):
     ) -> tuple[Self | None, list[Defect]]:
         """Return the configuration of a document, or None and everything that is wrong with it."""
         members = Members(document, what="A tool configuration", mode=mode)
-        chosen = members.one_of("mode", tuple(ToolMode), required=True)
+        chosen = members.one_of("mode", tuple(ToolMode), required=True, otherwise=ToolMode.NONE)
         names = members.function_names("function_names")
-        if chosen == "NONE" and names:
+        if members.members.get("mode") == "NONE" and names:
             members.say("FORBIDDEN", "The mode NONE takes no `function_names`", "function_names")
         extensions = members.extensions()
         if members.found or chosen is None:

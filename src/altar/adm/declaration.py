@@ -21,6 +21,8 @@ from altar.adm.canonical import digest as digest_of
 from altar.adm.defect import Defect, pointer
 from altar.adm.errors import DeclarationError, ValidationError
 from altar.adm.findings import Wording
+from altar.adm.ranges import SEMVER
+from altar.adm.ranges import Version as Semver
 from altar.adm.reader import NAME, NAME_RULE, Members, Mode, Structure, Version
 from altar.adm.schema import Schema, read_schema
 from altar.adm.signature import signature_of
@@ -103,7 +105,7 @@ class FunctionDeclaration(_Declared):
         returns = semver = annotations = metadata = None
         if version != "1.0":
             returns = _schema(members, "returns", version)
-            semver = members.matching("version", _SEMVER, "a version such as 1.2.0")
+            semver = members.matching("version", SEMVER, "a version such as 1.2.0")
             annotations = _annotations(members, mode)
             metadata = members.get("metadata", dict)
         extensions = members.extensions()
@@ -155,15 +157,20 @@ class FunctionDeclaration(_Declared):
         """The call in one line, such as `get_weather(city: string, unit: "c" | "f" = "c")`."""
         return signature_of(self.name, self.parameters.json_schema)
 
+    @cached_property
+    def arguments(self) -> Schema:
+        """What the arguments of a call must look like: the parameters, undeclared arguments refused at the root."""
+        return self.parameters.closed()
+
     def check_arguments(self, value: object) -> None:
         """Return if `value` fits the parameters, undeclared arguments refused at the root.
 
         Raises INVALID_TOOL_ARGS: the path leads from the arguments, the message names the first defect and
         how many more, and the hint is the signature.
         """
-        if self._arguments.accepts(value):
+        if self.arguments.accepts(value):
             return
-        found = self._arguments.defects(value, wording=_ARGUMENTS)
+        found = self.arguments.defects(value, wording=_ARGUMENTS)
         raise ValidationError.from_defects("INVALID_TOOL_ARGS", found, hint=self.signature)
 
     def check_result(self, value: object) -> None:
@@ -175,10 +182,6 @@ class FunctionDeclaration(_Declared):
             return
         found = self.returns.defects(value, wording=_RESULT)
         raise ValidationError.from_defects("SCHEMA_VIOLATION", found, ran="yes")
-
-    @cached_property
-    def _arguments(self) -> Schema:
-        return self.parameters.closed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +213,10 @@ class Tool(_Declared):
 
 @dataclass(frozen=True, slots=True)
 class ToolContract(_Declared):
-    """A named group of functions: a runtime fulfils the group, a call names one function."""
+    """A named group of functions: a runtime fulfils the group, a call names one function.
+
+    A function may be in it in several versions.
+    """
 
     name: str
     description: str
@@ -228,8 +234,8 @@ class ToolContract(_Declared):
         description = members.text("description", required=True)
         semver = None
         if version != "1.0":
-            semver = members.matching("version", _SEMVER, "a version such as 1.2.0")
-        functions = _functions(members, version, mode)
+            semver = members.matching("version", SEMVER, "a version such as 1.2.0")
+        functions = _functions(members, version, mode, versions=True)
         extensions = members.extensions()
         if members.found or name is None or description is None:
             return None, members.found
@@ -246,7 +252,11 @@ class ToolContract(_Declared):
 
 @dataclass(frozen=True, slots=True)
 class ToolManifest(_Declared):
-    """The contracts that a host trusts; names of contracts and of functions are unique in all of it."""
+    """The contracts that a host trusts.
+
+    Names are unique in all of it, those of contracts and those of functions, each version of a name for itself.
+    Versions that differ in build metadata only are one version.
+    """
 
     manifest_version: str
     contracts: tuple[ToolContract, ...]
@@ -284,11 +294,6 @@ _RESULT: Final = Wording(root="The result", member="The result's member", quote=
 
 _NUMBER: Final = "(?:0|[1-9][0-9]*)"
 _MANIFEST_VERSION: Final = re.compile(rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}")
-_SEMVER: Final = re.compile(
-    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
-    rf"(?:-(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*)?"
-    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
-)
 _OLD_ANNOTATIONS: Final[Mapping[str, str]] = {
     "is_read_only": "read_only",
     "is_idempotent": "idempotent",
@@ -302,14 +307,14 @@ def _defects_of(declaration: FunctionDeclaration) -> Iterator[Defect]:
         yield Defect("/name", "PATTERN", f"The name {declaration.name!r} is not {NAME_RULE}")
     if not declaration.description.strip():
         yield Defect("/description", "LENGTH", f"The description of {declaration.name!r} is blank")
-    if not _SEMVER.fullmatch(declaration.version):
+    if not SEMVER.fullmatch(declaration.version):
         yield Defect("/version", "PATTERN", f"`version` is {declaration.version!r}, not a version such as 1.2.0")
     yield from (defect.under("/parameters") for defect in _not_an_object(declaration.parameters))
 
 
 def _not_an_object(parameters: Schema) -> Iterator[Defect]:
     """Arguments are always an object, so no other root can ever be satisfied (ADM decision D26)."""
-    kind = parameters.json_schema.get("type")
+    kind = parameters.root_type
     if kind is None:
         yield Defect("/type", "REQUIRED", "The parameters need the type OBJECT")
     elif kind != "object":
@@ -342,40 +347,46 @@ def _annotations(members: Members, mode: Mode) -> Annotations:
     return replace(Annotations(**made), extensions=extensions)
 
 
-def _functions(members: Members, version: Version, mode: Mode) -> tuple[FunctionDeclaration, ...]:
+def _functions(
+    members: Members, version: Version, mode: Mode, *, versions: bool = False
+) -> tuple[FunctionDeclaration, ...]:
+    """Read functions whose names differ, or with ``versions`` whose names and versions together do."""
     made: list[FunctionDeclaration] = []
-    names: set[str] = set()
+    names: set[tuple[str, Semver | None]] = set()
     for index, document in enumerate(members.items("function_declarations", required=True)):
         declaration, found = FunctionDeclaration.read(document, version=version, mode=mode)
         members.found += [defect.under(pointer("function_declarations", index)) for defect in found]
         if declaration is None:
             continue
-        if declaration.name in names:
+        key = (declaration.name, Semver.parse(declaration.version) if versions else None)
+        if key in names:
             message = f"The function {declaration.name!r} is declared more than once"
             members.say("DUPLICATE", message, "function_declarations", index, "name")
-        names.add(declaration.name)
+        names.add(key)
         made.append(declaration)
     return tuple(made)
 
 
 def _contracts(members: Members, version: Version, mode: Mode) -> tuple[ToolContract, ...]:
     made: list[ToolContract] = []
-    names: set[str] = set()
-    functions: dict[str, str] = {}
+    names: set[tuple[str, Semver]] = set()
+    functions: dict[tuple[str, Semver], int] = {}
     for index, document in enumerate(members.items("contracts", required=True)):
         contract, found = ToolContract.read(document, version=version, mode=mode)
         members.found += [defect.under(pointer("contracts", index)) for defect in found]
         if contract is None:
             continue
-        if contract.name in names:
+        key = (contract.name, Semver.parse(contract.version))
+        if key in names:
             message = f"The contract {contract.name!r} is given more than once"
             members.say("DUPLICATE", message, "contracts", index, "name")
-        names.add(contract.name)
+        names.add(key)
         for place, function in enumerate(contract.function_declarations):
-            owner = functions.setdefault(function.name, contract.name)
-            if owner != contract.name:
-                # ADM decision D19: a call names only the function.
-                message = f"The function {function.name!r} is already declared by the contract {owner!r}"
+            owner = functions.setdefault((function.name, Semver.parse(function.version)), index)
+            if owner != index:
+                # ADM decision D19: a call names only the function, and a version of it.
+                said = members.members["contracts"][owner].get("name")
+                message = f"The function {function.name!r} is already declared by the contract {said!r}"
                 steps = ("contracts", index, "function_declarations", place, "name")
                 members.say("DUPLICATE", message, *steps)
         made.append(contract)

@@ -14,9 +14,10 @@ The codes are those of `spec/errors.toml`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from altar.adm.codes import CODES, Category, Ran
+from altar.adm.defect import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +37,6 @@ __all__ = [
     "error_of",
 ]
 
-MAX_MESSAGE: Final = 500
-"""The message of a found defect is cut after this many characters."""
-
 
 class AltarError(Exception):
     """Any error of ALTAR; `code` is a key of `CODES`, and `str(error)` is the message.
@@ -46,6 +44,7 @@ class AltarError(Exception):
     `path` is a JSON Pointer to what is wrong, where that can be said.
     `ran` says whether the tool ran, and is the code's own answer unless given.
     `defects` holds everything that was found wrong, the first of which made the message.
+    `more_defects` is how many others there are that did not travel with it.
     Raises ValueError for a code that does not exist or belongs to another class.
     """
 
@@ -63,6 +62,7 @@ class AltarError(Exception):
         retry_after: timedelta | None = None,
         correlation_id: str | None = None,
         defects: Sequence[Defect] = (),
+        more_defects: int = 0,
     ) -> None:
         """Make the error; only `message`, `hint` and `path` may be shown to the caller."""
         info = CODES.get(code)
@@ -82,6 +82,7 @@ class AltarError(Exception):
         self.retry_after = retry_after
         self.correlation_id = correlation_id
         self.defects = tuple(defects)
+        self.more_defects = more_defects
 
     def __reduce__(self) -> tuple[object, ...]:
         """Let the error cross a process boundary with all its parts."""
@@ -97,8 +98,7 @@ class AltarError(Exception):
     ) -> Self:
         """Return the error for what a check found: the first defect in words, and how many more."""
         first, more = defects[0], len(defects) - 1
-        message = first.message
-        message = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"
+        message = shortened(first.message)
         message = f"{message} (and {more} more)" if more else message
         return cls(code, message, hint=hint, path=first.path, ran=ran, defects=defects)
 
@@ -148,6 +148,7 @@ def error_of(
     retry_after: timedelta | None = None,
     correlation_id: str | None = None,
     defects: Sequence[Defect] = (),
+    more_defects: int = 0,
 ) -> AltarError:
     """Return an error of the class that the code's category asks for; ValueError for an unknown code."""
     if code not in CODES:
@@ -163,6 +164,7 @@ def error_of(
         retry_after=retry_after,
         correlation_id=correlation_id,
         defects=defects,
+        more_defects=more_defects,
     )
 
 

@@ -189,13 +189,20 @@ class Members:
             self.say("PATTERN", "`call_id` may hold printable ASCII characters only", "call_id")
         return held
 
-    def one_of(self, name: str, choices: Sequence[str], *, required: bool = False) -> Any:
-        """Return a text member that is one of `choices`."""
+    def one_of(self, name: str, choices: Sequence[str], *, required: bool = False, otherwise: str | None = None) -> Any:
+        """Return a text member that is one of `choices`.
+
+        A lenient reader takes any other value, perhaps one of a newer MINOR, for `otherwise` where that is given,
+        and keeps it among the extensions (ADM decision D31).
+        """
         held: str | None = self.get(name, str, required=required)
-        if held is not None and held not in choices:
-            self.say("ENUM", f"`{name}` is {quoted(held)} but must be one of {', '.join(choices)}", name)
-            return None
-        return held
+        if held is None or held in choices:
+            return held
+        if self.mode == "lenient" and otherwise is not None:
+            self._known.discard(name)
+            return otherwise
+        self.say("ENUM", f"`{name}` is {quoted(held)} but must be one of {', '.join(choices)}", name)
+        return None
 
     def count(self, name: str) -> int | None:
         """Return an integer member that is not negative and fits 64 bits."""

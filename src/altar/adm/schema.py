@@ -12,17 +12,19 @@ References never leave the document, and nothing is ever fetched.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
-from altar.adm.canonical import INT64_MAX, INT64_MIN, canonical, depth_of, is_within_depth
+from altar.adm.canonical import INT64_MAX, INT64_MIN, canonical, depth_of
 from altar.adm.defect import Defect, Kind, pointer
+from altar.adm.effort import Effort, pattern_defects, regex_options
 from altar.adm.errors import AltarError, DeclarationError, ValidationError
 from altar.adm.findings import PLAIN, Wording, findings
 from altar.adm.reader import Mode, Version
-from altar.adm.vocabulary import MANY, MAX_SCHEMA_BYTES, NAMED, ONE, Spelling, defects_of, fan_out, respell, subschemas
+from altar.adm.references import all_at_once, fan_out, is_circular, reference_defects
+from altar.adm.vocabulary import MANY, MAX_SCHEMA_BYTES, NAMED, ONE, Spelling, defects_of, respell, subschemas
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -34,21 +36,29 @@ _JSON_DEPTH: Final = 200
 class Schema:
     """A sound schema; immutable, and equal to every schema with the same canonical document."""
 
-    __slots__ = ("_bytes", "_document", "_is_valid", "_recurses", "_validator")
+    __slots__ = ("_bytes", "_document", "_effort", "_is_free", "_is_valid", "_recurses", "_validator")
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Compile a sound JSON Schema document; use `from_json_schema` or `from_adm` for one from outside."""
         self._document = dict(document)
         self._bytes = canonical(self._document, max_depth=_JSON_DEPTH)
         self._recurses = b'"$ref"' in self._bytes or b'"$dynamicRef"' in self._bytes
+        self._effort = Effort.of(self._document, self._bytes, recurses=self._recurses)
+        self._is_free = self._effort.is_free
         self._validator = _compile(self._document)
         self._is_valid = self._validator.is_valid
 
     @classmethod
-    def from_json_schema(cls, doc: Mapping[str, Any], *, mode: Mode = "strict") -> Self:
+    def from_json_schema(
+        cls,
+        doc: Mapping[str, Any] | bool,  # noqa: FBT001 - `true` is a document of JSON Schema
+        *,
+        mode: Mode = "strict",
+    ) -> Self:
         """Return the schema of a JSON Schema 2020-12 document (lower-case type names).
 
-        `mode="lenient"` keeps unknown keywords instead of refusing them.
+        The documents `true` and `false` become `{}` and `{"not": {}}`, as a schema of the ADM is an object.
+        `mode="lenient"` keeps unknown keywords instead of refusing them, and a `default` that does not fit.
         Raises INVALID_DECLARATION with the path of the first defect.
         """
         return cls._read(doc, "json_schema", "1.1", mode)
@@ -66,6 +76,11 @@ class Schema:
     def json_schema(self) -> dict[str, Any]:
         """A copy of the schema as a JSON Schema 2020-12 document."""
         return copy.deepcopy(self._document)
+
+    @property
+    def root_type(self) -> Any:
+        """The `type` at the root: a name, a list of names, or None where any type will do."""
+        return self._document.get("type")
 
     def to_adm(self) -> dict[str, Any]:
         """Return the schema as ADM writes it, with upper-case type names."""
@@ -93,21 +108,30 @@ class Schema:
             raise ValidationError.from_defects(code, [defect.under(at) for defect in found])
 
     def accepts(self, value: object) -> bool:
-        """Tell whether `value` fits; a value that is not JSON, or nested beyond 64 levels, need not."""
-        if self._recurses and not is_within_depth(value):
-            return False  # the engine would follow the value down until the stack of the process ends
+        """Tell whether `value` fits; a value that is not JSON, or too costly to check, does not."""
+        if not self._is_free and self._effort.refusal(value) is not None:
+            return False
         try:
             return self._is_valid(value)
         except (ValueError, RecursionError):
             return False
 
+    @property
+    def accepts_json(self) -> Callable[[object], bool]:
+        """What tells quickest whether a value fits that was read from JSON text within the limits of ALTAR."""
+        return self._is_valid if self._is_free else self.accepts
+
     def defects(self, value: object, *, wording: Wording = PLAIN) -> list[Defect]:
         """Return everything that is wrong with `value`; nothing if it fits."""
         if self.accepts(value):
             return []
-        if self._recurses and is_within_depth(value) and self._is_hard_to_explain(value):
-            return [Defect("", "TYPE", f"{wording.root} does not fit the schema at some place deep inside")]
-        return findings(self._validator, value, wording, document=self._document)
+        refusal = None if self._is_free else self._effort.refusal(value)
+        if refusal is not None:
+            return [Defect("", "RANGE", f"{wording.root} {refusal}")]
+        if self._recurses and self._is_hard_to_explain(value):
+            return [Defect("", "TYPE", f"{wording.root} cannot be what the schema asks for, at a place deep inside")]
+        is_easy = self._is_free or self._effort.is_easy(value)
+        return findings(self._validator, value, wording, document=self._document, thorough=is_easy)
 
     def __eq__(self, other: object) -> bool:
         """Compare canonical documents."""
@@ -127,10 +151,10 @@ class Schema:
 
     def _is_hard_to_explain(self, value: object) -> bool:
         """Tell whether alternatives that refer to themselves would multiply with every level of `value`."""
-        return bool(fan_out(self._document) ** depth_of(value) > _MAX_ALTERNATIVES)
+        return is_circular(self._document) and bool(fan_out(self._document) ** depth_of(value) > _MAX_ALTERNATIVES)
 
     @classmethod
-    def _read(cls, doc: Mapping[str, Any], spelling: Spelling, version: Version, mode: Mode) -> Self:
+    def _read(cls, doc: object, spelling: Spelling, version: Version, mode: Mode) -> Self:
         schema, found = read_schema(doc, spelling=spelling, version=version, mode=mode)
         if schema is None:
             raise DeclarationError.from_defects("INVALID_DECLARATION", found)
@@ -148,23 +172,29 @@ def read_schema(
     document: object, *, spelling: Spelling = "adm", version: Version = "1.1", mode: Mode = "strict"
 ) -> tuple[Schema | None, list[Defect]]:
     """Return the schema of a document, or None and everything that is wrong with the document."""
+    if isinstance(document, bool) and spelling == "json_schema":
+        document = {} if document else {"not": {}}
     try:
-        size = len(canonical(document, max_depth=_JSON_DEPTH))  # type: ignore[arg-type]  # that is the question
+        written = canonical(document, max_depth=_JSON_DEPTH)  # type: ignore[arg-type]  # that is the question
     except AltarError as error:
         found = defects_of(document, spelling=spelling, version=version, mode=mode)
         return None, found or [Defect(error.path, "TYPE", error.message)]
-    if size > MAX_SCHEMA_BYTES:
-        return None, [Defect("", "LENGTH", f"The schema has {size} bytes; the limit is {MAX_SCHEMA_BYTES}")]
+    if len(written) > MAX_SCHEMA_BYTES:
+        return None, [Defect("", "LENGTH", f"The schema has {len(written)} bytes; the limit is {MAX_SCHEMA_BYTES}")]
     found = defects_of(document, spelling=spelling, version=version, mode=mode)
+    owned: dict[str, Any] = {} if found else orjson.loads(orjson.dumps(document))
+    if not found and b'"$' in written:
+        found = reference_defects(owned)
+    if not found and b'"pattern' in written:
+        found = pattern_defects(owned)
     if found:
         return None, found
-    owned: dict[str, Any] = orjson.loads(orjson.dumps(document))
-    owned.pop("$schema", None)  # the form inside is 2020-12, whatever the document called itself
+    respelt = respell(owned, to="json_schema")
     try:
-        schema = Schema(respell(owned, to="json_schema"))
+        schema = Schema(respelt)
     except DeclarationError as error:
         return None, list(error.defects)
-    found = _wrong_defaults(schema)
+    found = _wrong_defaults(respelt) if mode == "strict" else []
     return (None, found) if found else (schema, [])
 
 
@@ -177,9 +207,7 @@ def _compile(document: dict[str, Any]) -> jsonschema_rs.Validator:
     import jsonschema_rs  # heavy: it comes with the first declaration
 
     try:
-        return jsonschema_rs.Draft202012Validator(
-            _with_int64(document), pattern_options=jsonschema_rs.RegexOptions(), offline=True
-        )
+        return jsonschema_rs.Draft202012Validator(_with_int64(document), pattern_options=regex_options(), offline=True)
     except jsonschema_rs.ValidationError as error:
         place = pointer(*error.instance_path)
         kind = _META_KINDS.get(error.kind.name, "KEYWORD")
@@ -228,24 +256,46 @@ def _tighter(own: Any, limit: int, choose: Any) -> Any:
     return choose(own, limit) if is_number else limit if own is None else own
 
 
-def _wrong_defaults(schema: Schema) -> list[Defect]:
+def _wrong_defaults(document: Mapping[str, Any]) -> list[Defect]:
     """Return a defect for each `default` that its own schema refuses (ADM decision D36)."""
-    document = schema.json_schema
-    places = [(path, node["default"]) for path, node in subschemas(document) if "default" in node]
+    given = [(path, node) for path, node in subschemas(document) if "default" in node]
+    places = [(path, node["default"]) for path, node in given if not fits_plainly(node["default"], node)]
     if not places:
         return []
-    import jsonschema_rs
-
-    validators = jsonschema_rs.validator_map_for(
-        _with_int64(document), pattern_options=jsonschema_rs.RegexOptions(), offline=True
-    )
-    found: list[Defect] = []
-    for path, default in places:
-        validator = validators.get(f"#{path}")
-        if validator is not None and not validator.is_valid(default):
-            first = findings(validator, default, _DEFAULT, document={})[0]
-            found.append(first.under(f"{path}/default"))
-    return found
+    judge = Schema(all_at_once(document, [path for path, _ in places]))
+    found: dict[str, Defect] = {}
+    for defect in judge.defects([default for _, default in places], wording=_DEFAULT):
+        index, _, rest = (defect.path or "/0").removeprefix("/").partition("/")
+        path = f"{places[int(index)][0]}/default"
+        found.setdefault(path, Defect(f"{path}/{rest}" if rest else path, defect.category, defect.message))
+    return list(found.values())
 
 
+def fits_plainly(value: Any, node: Any) -> bool:
+    """Tell whether a value fits a sound schema for reasons that need no compiling.
+
+    True is sure; False says nothing.
+    """
+    if not isinstance(node, dict):
+        return False
+    words = node.keys() - _FOR_READERS
+    if words == {"anyOf"}:
+        return any(fits_plainly(value, branch) for branch in node["anyOf"])
+    if words == {"type", "items"}:
+        return node["type"] == "array" and value == [] and type(value) is list
+    if words == {"type", "enum"} and not any(type(one) is type(value) and one == value for one in node["enum"]):
+        return False
+    if words not in ({"type"}, {"type", "enum"}) or not isinstance(node["type"], str):
+        return False
+    return type(value) in _EXACT_TYPES.get(node["type"], ())
+
+
+_FOR_READERS: Final = frozenset({"default", "description", "title", "examples", "deprecated"})
+_EXACT_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
 _DEFAULT: Final = Wording(root="The default", member="The default's member")

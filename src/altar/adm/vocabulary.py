@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal
-from urllib.parse import unquote
 
 from altar.adm.canonical import JsonValue, canonical
 from altar.adm.defect import Defect, pointer, quoted
+from altar.adm.errors import AltarError
 from altar.adm.reader import Mode, Version, is_extension
 
 Spelling = Literal["adm", "json_schema"]
@@ -21,8 +21,8 @@ Spelling = Literal["adm", "json_schema"]
 MAX_SCHEMA_DEPTH: Final = 64
 MAX_SCHEMA_NODES: Final = 10_000
 MAX_SCHEMA_BYTES: Final = 256 * 1024
-MAX_SAME_PLACE: Final = 10_000
-"""How many subschemas one value may have to pass at one place, references followed."""
+MAX_PATHS: Final = 16 * 1024 * 1024
+"""How long the JSON Pointers of all subschemas may be together, in characters."""
 
 TYPES_1_0: Final = ("STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT")
 TYPES: Final = (*TYPES_1_0, "NULL")
@@ -38,13 +38,6 @@ MANY: Final = frozenset("allOf anyOf oneOf prefixItems".split())
 
 NAMED: Final = frozenset("properties patternProperties dependentSchemas $defs definitions".split())
 """Keywords that hold schemas by name."""
-
-_SAME_PLACE: Final = frozenset("allOf anyOf oneOf not if then else dependentSchemas".split())
-
-_INTO: Final = {
-    "array": frozenset("items prefixItems contains unevaluatedItems".split()),
-    "object": frozenset("properties patternProperties additionalProperties unevaluatedProperties".split()),
-}
 
 _FOR_TYPES: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(
@@ -73,7 +66,9 @@ _ANNOTATIONS: Final = frozenset(
 )
 _CORE: Final = frozenset("type enum const $ref $anchor $dynamicRef $dynamicAnchor $id $schema".split())
 _KEYWORDS: Final = _CORE | _ANNOTATIONS | ONE | MANY | NAMED | frozenset(_FOR_TYPES)
-_TEXT: Final = frozenset("description title format pattern $comment $ref $dynamicRef $id $schema".split())
+_TEXT: Final = frozenset(
+    "description title format pattern $comment $ref $dynamicRef $anchor $dynamicAnchor $id $schema".split()
+)
 _PAYLOAD: Final = frozenset("default const examples enum".split())
 _OPENS_REQUIRED: Final = frozenset(
     "allOf anyOf oneOf $ref $dynamicRef patternProperties additionalProperties if dependentSchemas".split()
@@ -81,19 +76,20 @@ _OPENS_REQUIRED: Final = frozenset(
 
 
 def defects_of(document: object, *, spelling: Spelling, version: Version = "1.1", mode: Mode) -> list[Defect]:
-    """Return everything that is wrong with a schema document, apart from patterns and dangling references.
+    """Return everything that is wrong with a schema document, apart from patterns and references.
 
     The paths lead from the root of the schema.
     """
     found: list[Defect] = []
+    paths = 0
     for nodes, (path, node, depth) in enumerate(_nodes(document), start=1):
+        paths += len(path)
         if depth > MAX_SCHEMA_DEPTH or nodes > MAX_SCHEMA_NODES:
             limit = f"{MAX_SCHEMA_DEPTH} levels deep and {MAX_SCHEMA_NODES} subschemas in all"
-            found.append(Defect(path, "RANGE", f"The schema is larger than {limit}"))
-            return found
+            return [*found, Defect(path, "RANGE", f"The schema is larger than {limit}")]
+        if paths > MAX_PATHS:
+            return [*found, Defect("", "RANGE", "The names on the way to the subschemas are too long together")]
         found += _Node(path, node, spelling, version, mode).defects()
-    if version != "1.0" and isinstance(document, Mapping) and not found:
-        found += _references(document)
     return found
 
 
@@ -114,6 +110,8 @@ def respell(document: Mapping[str, Any], *, to: Spelling) -> dict[str, Any]:
             }
         elif name == "type":
             written[name] = _respell_type(held, to)
+        elif name == "$schema" and to == "json_schema":
+            continue  # the form inside is 2020-12, whatever the document called itself
         else:
             written[name] = held
     if to == "json_schema" and written.pop("nullable", False) is True:
@@ -124,37 +122,36 @@ def respell(document: Mapping[str, Any], *, to: Spelling) -> dict[str, Any]:
 def subschemas(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the JSON Pointer and the content of each object schema of a sound document, the root first."""
     for path, node, _ in _nodes(document):
-        if isinstance(node, Mapping):
+        if type(node) is dict or isinstance(node, Mapping):
             yield path, node
 
 
-def fan_out(document: Mapping[str, Any]) -> int:
-    """Return how many subschemas of a sound document at most look into the same array or object.
-
-    With more than one, explaining a defect below takes time that grows with each level of nesting.
-    """
-    graph = _Graph(document)
-    return max(graph.lookers(path, kind) for path in graph.nodes for kind in ("array", "object"))
+def below(path: str, node: object) -> Iterator[tuple[str, object]]:
+    """Yield path and content of each subschema that a subschema at `path` holds directly, whatever it is."""
+    if type(node) is not dict and not isinstance(node, Mapping):  # the first question is quick, and mostly enough
+        return
+    for name, held in node.items():
+        if name in ONE:
+            yield f"{path}/{name}", held
+        elif name in MANY and isinstance(held, list | tuple):
+            for index, item in enumerate(held):
+                yield f"{path}/{name}/{index}", item
+        elif name in NAMED and isinstance(held, Mapping):
+            for key, item in held.items():
+                yield f"{path}/{name}{pointer(key)}", item
 
 
 def _nodes(document: object) -> Iterator[tuple[str, object, int]]:
     """Yield path, content and depth of each subschema, in document order, whatever it holds."""
-    waiting: list[tuple[str, object, int]] = [("", document, 1)]
-    while waiting:
-        path, node, depth = waiting.pop()
-        yield path, node, depth
-        if not isinstance(node, Mapping):
+    yield "", document, 1
+    ways = [below("", document)]
+    while ways:
+        step = next(ways[-1], None)
+        if step is None:
+            ways.pop()
             continue
-        below: list[tuple[str, object, int]] = []
-        for name, held in node.items():
-            place = path + pointer(name)
-            if name in ONE:
-                below.append((place, held, depth + 1))
-            elif name in MANY and isinstance(held, list | tuple):
-                below += [(place + pointer(index), item, depth + 1) for index, item in enumerate(held)]
-            elif name in NAMED and isinstance(held, Mapping):
-                below += [(place + pointer(key), item, depth + 1) for key, item in held.items()]
-        waiting += reversed(below)
+        yield (*step, len(ways) + 1)
+        ways.append(below(*step))
 
 
 class _Node:
@@ -243,10 +240,6 @@ class _Node:
     def _single(self, name: str, held: object) -> None:
         if name == "nullable" and not isinstance(held, bool):
             self._say((name,), "TYPE", f"`nullable` must be true or false, not {quoted(held)}")
-        elif name in {"$ref", "$dynamicRef"} and not str(held).startswith("#"):
-            self._say((name,), "REFERENCE", f"The reference {quoted(held)} leaves the document")
-        elif name == "$id" and self.path:
-            self._say((name,), "KEYWORD", "`$id` is allowed only at the root of a schema")
         elif name == "$schema" and not str(held).startswith(_DIALECTS):
             self._say((name,), "KEYWORD", f"The dialect {quoted(held)} is not JSON Schema")
 
@@ -318,7 +311,11 @@ class _Node:
             self._say(("enum",), "LENGTH", "`enum` must hold at least one value")
         seen: set[bytes] = set()
         for index, item in enumerate(held):
-            key = canonical(item)
+            try:
+                key = canonical(item)
+            except AltarError as error:
+                self.found += [defect.under(self.path + pointer("enum", index)) for defect in error.defects]
+                continue
             if key in seen:
                 self._say(("enum", index), "DUPLICATE", f"`enum` holds {quoted(item)} more than once")
             elif self.types and not self._admits(item):
@@ -346,90 +343,6 @@ _IS: Final[Mapping[str, Callable[[JsonValue], bool]]] = {
     "OBJECT": lambda item: isinstance(item, Mapping),
     "NULL": lambda item: item is None,
 }
-
-
-def _references(document: Mapping[str, Any]) -> list[Defect]:
-    """Refuse references that lead nowhere, go in a circle, or combine without measure at one place."""
-    graph = _Graph(document)
-    for path, node in graph.nodes.items():
-        for name in ("$ref", "$dynamicRef"):
-            if name in node and graph.target(node[name]) is None:
-                message = f"The reference {node[name]!r} names no schema in this document"
-                return [Defect(path + pointer(name), "REFERENCE", message)]
-    for path in graph.nodes:
-        try:
-            if graph.cost(path) > MAX_SAME_PLACE:
-                return [Defect(path, "RANGE", "The schema combines too many subschemas at one place")]
-        except (_CircleError, RecursionError):
-            return [Defect(path, "REFERENCE", "The schema refers to itself without end")]
-    return []
-
-
-class _CircleError(Exception):
-    """A subschema stands for itself."""
-
-
-class _Graph:
-    """The subschemas of a document, and which of them a value has to pass at one and the same place."""
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self.nodes: dict[str, Mapping[str, Any]] = {}
-        self.places: dict[str, str] = {}
-        self.costs: dict[str, int] = {}
-        self.entered: set[str] = set()
-        self.looking: dict[tuple[str, str], int] = {}
-        for path, node, _ in _nodes(document):
-            self.places[f"#{path}"] = path
-            if isinstance(node, Mapping):
-                self.nodes[path] = node
-                for name in ("$anchor", "$dynamicAnchor"):
-                    if name in node:
-                        self.places[f"#{node[name]}"] = path
-
-    def target(self, reference: str) -> str | None:
-        """Return the path of the subschema that a reference names, or None."""
-        return self.places.get(unquote(reference))
-
-    def cost(self, path: str) -> int:
-        """Return how many subschemas one value has to pass here; raise when that has no end."""
-        if path in self.costs or path not in self.nodes:
-            return self.costs.get(path, 1)
-        if path in self.entered:
-            raise _CircleError(path)
-        self.entered.add(path)
-        total = 1
-        for place in self._same_place(path):
-            total = min(total + self.cost(place), MAX_SAME_PLACE + 1)
-        self.costs[path] = total
-        return total
-
-    def lookers(self, path: str, kind: str) -> int:
-        """Return how many subschemas at this place look into an array, or into an object."""
-        known = self.looking.get((path, kind))
-        if known is not None or path not in self.nodes:
-            return known or 0
-        node = self.nodes[path]
-        types = node.get("type", kind)
-        own = kind in types if isinstance(types, list) else kind == types
-        total = int(own and not _INTO[kind].isdisjoint(node))
-        if own:
-            total += sum(self.lookers(place, kind) for place in self._same_place(path))
-        self.looking[path, kind] = min(total, MAX_SAME_PLACE)
-        return self.looking[path, kind]
-
-    def _same_place(self, path: str) -> Iterator[str]:
-        node = self.nodes[path]
-        for name in ("$ref", "$dynamicRef"):
-            if name in node:
-                yield self.target(node[name]) or ""
-        for name in sorted(_SAME_PLACE & node.keys()):
-            held = node[name]
-            if name in ONE:
-                yield path + pointer(name)
-            elif name in MANY:
-                yield from (path + pointer(name, index) for index in range(len(held)))
-            else:
-                yield from (path + pointer(name, key) for key in held)
 
 
 def _respell_type(held: Any, to: Spelling) -> Any:

@@ -245,3 +245,49 @@ def test_the_error_of_a_container_names_the_failing_declaration() -> None:
     place = "/contracts/0/function_declarations/1/parameters/properties/days/type"
     assert place == caught.value.path
     assert "'INT'" in caught.value.message
+
+
+def test_a_contract_and_a_manifest_hold_several_versions_of_a_name() -> None:
+    newer = {**WEATHER, "version": "2.0.0"}
+    early = {**WEATHER, "version": "3.0.0-rc.1"}
+    contract = {"name": "weather", "description": "Weather.", "function_declarations": [WEATHER, newer]}
+    again = {"name": "weather", "description": "Weather.", "version": "2.0.0", "function_declarations": [early]}
+    document = {"manifest_version": "1.1.0", "contracts": [contract, again]}
+
+    assert document == ToolManifest.from_adm(document).to_adm()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "second"),
+    [("1.0.0", "1.0.0", "b"), ("1.1.0+a", "1.1.0+b", "b"), ("2.0.0-rc.1", "2.0.0-rc.1+x", "weather")],
+)
+def test_one_version_of_a_name_is_declared_once_in_a_manifest(one: str, other: str, second: str) -> None:
+    contracts = [
+        {"name": name, "description": "d", "version": version, "function_declarations": [{**WEATHER, "version": held}]}
+        for name, version, held in [("weather", "1.0.0", one), (second, "2.0.0", other)]
+    ]
+
+    with pytest.raises(DeclarationError, match="is already declared by the contract 'weather'") as caught:
+        ToolManifest.from_adm({"manifest_version": "1.1.0", "contracts": contracts})
+    assert caught.value.path == "/contracts/1/function_declarations/0/name"
+
+
+def test_one_version_of_a_name_is_declared_once_in_a_contract() -> None:
+    held = [{**WEATHER, "version": version} for version in ("1.1.0+a", "1.2.0", "1.1.0+b")]
+
+    with pytest.raises(DeclarationError, match="is declared more than once") as caught:
+        ToolContract.from_adm({"name": "weather", "description": "d", "function_declarations": held})
+    assert caught.value.path == "/function_declarations/2/name"
+
+
+def test_functions_that_are_offered_together_differ_in_name_whatever_their_version() -> None:
+    held = [WEATHER, {**WEATHER, "version": "2.0.0"}]
+
+    with pytest.raises(DeclarationError, match="is declared more than once"):
+        Tool.from_adm({"function_declarations": held})
+
+
+def test_a_version_of_any_length_is_no_version() -> None:
+    with pytest.raises(DeclarationError) as caught:
+        FunctionDeclaration.from_adm({**WEATHER, "version": "1.0." + "9" * 5000})
+    assert caught.value.path == "/version"
