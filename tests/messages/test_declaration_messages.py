@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import socket
 import typing
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, EmailStr, Field, ImportString, SecretStr
 
 from altar.adm.errors import DeclarationError
+from altar.later.context import ToolContext
 from altar.later.registry import Registry
 from altar.later.tool import tool
 
@@ -31,14 +34,32 @@ class Tight(BaseModel):
     a: int = Field(default=1, json_schema_extra={"shape": "round"})
 
 
+class Login(BaseModel):
+    name: str
+    key: SecretStr
+
+
 class Thing:
     def method(self, a: int) -> None: ...
     def __call__(self, a: int) -> None: ...
 
 
 def no_type(city) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001 - the wrong use
-def many(*cities: str) -> None: ...
-def named(**cities: str) -> None: ...
+def many(*cities) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN002 - the wrong use
+def named(**cities) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN003 - the wrong use
+def iterator(cities: Iterator[str]) -> None: ...
+def klass(kind: type[int]) -> None: ...
+def ratio(ratio: Fraction) -> None: ...
+def secret(key: SecretStr) -> None: ...
+def secret_inside(login: Login) -> None: ...
+def imported(name: ImportString[Any]) -> None: ...
+def keyed(grid: dict[tuple[int, int], str]) -> None: ...
+def mail(address: EmailStr) -> None: ...
+def two_contexts(first: ToolContext, second: ToolContext | None = None) -> None: ...
+def context_by_position(context: ToolContext, /) -> None: ...
+def context_before_rest(context: ToolContext, *cities: str) -> None: ...
+def untyped_context(context) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001 - the wrong use
+async def iterator_later() -> AsyncIterator[int]: ...
 def callback(then: Callable[[int], int]) -> None: ...
 def callback_or_none(then: Callable[[int], int] | None = None) -> None: ...
 def no_form(connection: socket.socket) -> None: ...
@@ -53,7 +74,6 @@ def none_default(days: int = None) -> None: ...  # type: ignore[assignment]  # n
 def wrong_default(days: Annotated[int, Field(ge=1)] = 0) -> None: ...
 def for_the_checker(price: OnlyForTheChecker) -> None: ...
 def extra_keyword(tight: Tight) -> None: ...
-def returns_iterator() -> Iterator[int]: ...
 def returns_awaitable() -> Awaitable[int]: ...
 def undocumented() -> None: ...
 
@@ -68,11 +88,20 @@ def unread(city: int) -> None: ...
 unread.__annotations__["city"] = "1 +"
 
 
-def generator() -> Iterator[int]:
+def generator() -> list[int]:  # type: ignore[misc]  # the wrong use
     yield 1
 
 
-async def asynchronous_generator() -> AsyncIterator[int]:
+async def asynchronous_generator() -> Iterator[int]:  # type: ignore[misc]  # the wrong use
+    yield 1
+
+
+def listening() -> Generator[int, str, None]:
+    yield 1
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[int]:
     yield 1
 
 
@@ -92,14 +121,14 @@ WRONG: list[tuple[str, Callable[[], Any], str, str | None]] = [
     (
         "any number of arguments",
         lambda: declare(many),
-        "'many' takes any number of arguments (*cities), and a contract names each",
-        "take a list: cities: list[…]",
+        "'many' takes any number of arguments (*cities) without a type",
+        "annotate it, *cities: str, or take a list: cities: list[…]",
     ),
     (
         "arguments of any name",
         lambda: declare(named),
-        "'named' takes arguments of any name (**cities), and a contract names each",
-        "take a mapping: cities: dict[str, …]",
+        "'named' takes arguments of any name (**cities) without a type",
+        "annotate it, **cities: str, or take a mapping: cities: dict[str, …]",
     ),
     (
         "a function as an argument",
@@ -158,20 +187,20 @@ WRONG: list[tuple[str, Callable[[], Any], str, str | None]] = [
     (
         "None as the default of a number",
         lambda: declare(none_default),
-        "The default of parameter 'days' of 'none_default' does not fit its type",
+        "The default None of parameter 'days' of 'none_default' does not fit its type",
         "write days: … | None = None",
     ),
     (
         "a default outside the limits",
         lambda: declare(wrong_default),
-        "The default of parameter 'days' of 'wrong_default' does not fit its type",
-        None,
+        "The default 0 of parameter 'days' of 'wrong_default' does not fit its type",
+        "change the default or the type: the value is 0 but must be at least 1",
     ),
     (
         "a type imported for the type checker only",
         lambda: declare(for_the_checker),
         "'for_the_checker' uses the name 'OnlyForTheChecker' in an annotation, and nothing has that name",
-        "define or import 'OnlyForTheChecker' before the function, and not only under TYPE_CHECKING",
+        "define or import 'OnlyForTheChecker' first, and not only under TYPE_CHECKING",
     ),
     (
         "a keyword that JSON Schema does not have",
@@ -183,22 +212,109 @@ WRONG: list[tuple[str, Callable[[], Any], str, str | None]] = [
         None,
     ),
     (
-        "a generator",
+        "an iterator as an argument",
+        lambda: declare(iterator),
+        "Parameter 'cities' of 'iterator' is an iterator, which is used up as it is read",
+        "use a list, or Iterable[…]",
+    ),
+    (
+        "a class as an argument",
+        lambda: declare(klass),
+        "Parameter 'kind' of 'klass' is a class, and a class cannot be sent as JSON",
+        "take a name or a Literal, and choose the class inside",
+    ),
+    (
+        "a number that JSON does not have",
+        lambda: declare(ratio),
+        "Parameter 'ratio' of 'ratio' is a fraction, and JSON has no such numbers",
+        "use a Decimal, or a tuple of two numbers",
+    ),
+    (
+        "a secret as an argument",
+        lambda: declare(secret),
+        "Parameter 'key' of 'secret' is a secret, and what is sent in a call can be read in its records",
+        "let the function read the secret itself, where it runs",
+    ),
+    (
+        "a secret inside of an argument",
+        lambda: declare(secret_inside),
+        "Parameter 'login' of 'secret_inside' holds a secret, and what is sent in a call can be read in its records",
+        "let the function read the secret itself, where it runs",
+    ),
+    (
+        "the name of anything that can be imported",
+        lambda: declare(imported),
+        (
+            "Parameter 'name' of 'imported' is the name of anything that can be imported, "
+            "and a caller must not choose what is run"
+        ),
+        "take a Literal of the names that may be used",
+    ),
+    (
+        "keys that are not text",
+        lambda: declare(keyed),
+        "Parameter 'grid' of 'keyed' is a dict with keys that are not text in JSON",
+        "use text or numbers, or a list of pairs",
+    ),
+    (
+        "a type that needs another package",
+        lambda: declare(mail),
+        "Parameter 'address' of 'mail' has the type 'EmailStr', which needs a package that is not installed",
+        "email-validator is not installed, run `pip install 'pydantic[email]'`",
+    ),
+    (
+        "a context taken twice",
+        lambda: declare(two_contexts),
+        "'two_contexts' takes its context more than once, as 'first' and 'second'",
+        "take it once",
+    ),
+    (
+        "a context by position",
+        lambda: declare(context_by_position),
+        "The context of 'context_by_position' cannot be passed by its name 'context'",
+        "let 'context' stand at the end, after a `*` or after `*args`",
+    ),
+    (
+        "a context before any number of arguments",
+        lambda: declare(context_before_rest),
+        "The context of 'context_before_rest' cannot be passed by its name 'context'",
+        "let 'context' stand at the end, after a `*` or after `*args`",
+    ),
+    (
+        "a context without a type",
+        lambda: declare(untyped_context),
+        "Parameter 'context' of 'untyped_context' has no type",
+        "annotate it, for example context: str",
+    ),
+    (
+        "a generator annotated as what it collects",
         lambda: declare(generator),
-        "'generator' is a generator, and a tool gives one result",
-        "collect what it yields and return a list",
+        "'generator' yields its values, and its result is annotated as something else",
+        "annotate what it yields: -> Iterator[…]",
     ),
     (
-        "an asynchronous generator",
+        "an asynchronous generator annotated as a plain one",
         lambda: declare(asynchronous_generator),
-        "'asynchronous_generator' is a generator, and a tool gives one result",
-        "collect what it yields and return a list",
+        "'asynchronous_generator' yields its values, and its result is annotated as something else",
+        "annotate what it yields: -> AsyncIterator[…]",
     ),
     (
-        "an iterator as the result",
-        lambda: declare(returns_iterator),
-        "'returns_iterator' returns an iterator, and a tool gives one result",
-        "return a list",
+        "a generator that waits for values",
+        lambda: declare(listening),
+        "'listening' is a generator that waits for values to be sent to it, and nobody sends any",
+        "write -> Iterator[…]",
+    ),
+    (
+        "a context manager",
+        lambda: declare(opened),
+        "'opened' is a context manager, and a tool gives values",
+        "write a function that uses it",
+    ),
+    (
+        "an iterator that has to be awaited first",
+        lambda: declare(iterator_later),
+        "'iterator_later' has to be awaited before it yields",
+        "write `yield` in it, and not `return`",
     ),
     (
         "an awaitable from a plain function",
@@ -272,7 +388,7 @@ WRONG: list[tuple[str, Callable[[], Any], str, str | None]] = [
     (
         "a name in place of the function",
         lambda: tool("weather"),  # type: ignore[call-overload]
-        "A 'str' is not a function, and only a function can be a tool",
+        "A value of the type 'str' is not a function, and only a function can be a tool",
         "write @altar.tool, or @altar.tool(name='…', …) with named options",
     ),
     (
@@ -337,4 +453,4 @@ def test_a_name_that_is_taken_is_answered_with_these_words() -> None:
 
     told = f"The tool 'taken' is declared twice: by '{__name__}.blank' and by '{__name__}.none_result'"
     assert told == refused.value.message
-    assert "give one of them another name: @altar.tool(name=…)" == refused.value.hint
+    assert "give one of them another name or version: @altar.tool(name=…, version=…)" == refused.value.hint
