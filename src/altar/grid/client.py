@@ -10,10 +10,9 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,21 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from altar import __version__
 from altar._proto.altar.grid.v1 import host_pb2
 from altar.adm.canonical import parse
 from altar.adm.declaration import MAX_DOCUMENT_DEPTH, FunctionDeclaration
 from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError, Ran, TransportError
 from altar.grid import wire
+from altar.grid.client_stream import SESSION_GONE, ClientStream
 from altar.grid.handshake import explain_handshake_failure
+from altar.grid.remote_variables import RemoteVariables
 from altar.grid.tls import CertificateFiles, channel_credentials
-from altar.grid.wire import FrameWriter
-from altar.later.invocation import Answer, Invocation, Outcome
-from altar.later.registry import unknown_tool
-from altar.later.source import Request, SessionCatalog, ToolSource, late
+from altar.later.contracts import Contracts, note_deprecated
+from altar.later.invocation import Answer, Invocation, Outcome, late
+from altar.later.source import Request, SessionCatalog, ToolSource
+from altar.later.variable_table import Request as Variables
+from altar.later.variable_table import Watcher
+from altar.later.variables import Then
 
 __all__ = ["GridSource", "HostContracts", "connect"]
 
@@ -49,16 +51,17 @@ SILENCE = 5.0
 async def connect(request: Request) -> AsyncIterator[tuple[SessionCatalog, ToolSource]]:
     """Connect to a host, open a session there, and leave in order.
 
+    ``grid://host:port/session-…`` joins a session that this principal has open, and leaves it open.
     ``request.options``: ``certificate``, ``key`` and ``authority``, the paths of the client's PEM files.
     Raises TransportError CONNECTION_FAILED when the host cannot be reached, CERTIFICATE_ERROR or
     TLS_HANDSHAKE_FAILED when the two do not trust each other.
     """
-    target = request.address.removeprefix("grid://").rstrip("/")
+    target, _, session_id = request.address.removeprefix("grid://").rstrip("/").partition("/")
     if ":" not in target:
         raise ConfigurationError(
             "INVALID_CONFIG", f"The address {request.address!r} has no port", hint="write grid://host:port"
         )
-    source = GridSource(target, _certificates(request.options), request)
+    source = GridSource(target, _certificates(request.options), request, session_id=session_id)
     try:
         await source.connect()
         yield source.contracts, source
@@ -81,6 +84,13 @@ class RemoteContract:
         document: Any = parse(self.declaration_bytes, max_depth=MAX_DOCUMENT_DEPTH)
         return FunctionDeclaration.from_adm(document, mode="lenient")
 
+    @property
+    def is_deprecated(self) -> bool:
+        """Whether the host says that the tool will go; read without the schemas, which a call need not understand."""
+        document: Any = parse(self.declaration_bytes, max_depth=MAX_DOCUMENT_DEPTH)
+        said = document.get("annotations") if isinstance(document, dict) else None
+        return isinstance(said, dict) and said.get("deprecated") is True
+
     def check(self, arguments: bytes) -> None:
         """Left to the host."""
 
@@ -92,30 +102,32 @@ class HostContracts:
     """The catalog of a grid session: the contracts the host told it when it was opened."""
 
     def __init__(self) -> None:
-        self._contracts: dict[str, RemoteContract] = {}
+        self._contracts: Contracts[RemoteContract] = Contracts()
+        self._noted: set[str] = set()
 
     def find(self, invocation: Invocation) -> RemoteContract:
-        """The contract of a call, whose digest goes with it."""
-        contract = self._contracts.get(invocation.name)
-        if contract is None:
-            raise unknown_tool(invocation.name, self._contracts)
+        """The contract of a call, whose exact version and digest go with it."""
+        contract = self._contracts.find(invocation.name, invocation.version)
         invocation.known_digest = contract.digest
-        if not invocation.version:
-            invocation.version = contract.version
+        invocation.version = contract.version
+        if contract.digest not in self._noted:
+            self._noted.add(contract.digest)
+            if contract.is_deprecated:
+                note_deprecated(contract)
         return contract
 
-    def replace(self, contracts: Mapping[str, RemoteContract]) -> None:
+    def replace(self, contracts: Iterable[RemoteContract]) -> None:
         """Take what the host told at the newest connection."""
-        self._contracts = dict(contracts)
+        self._contracts = Contracts(contracts)
 
     @property
     def names(self) -> list[str]:
         """Names of the tools, sorted."""
-        return sorted(self._contracts)
+        return self._contracts.names
 
-    def declaration(self, name: str) -> FunctionDeclaration | None:
-        """What the host says a tool is; None for one that is not in the session."""
-        contract = self._contracts.get(name)
+    def declaration(self, name: str, asked: str = "") -> FunctionDeclaration | None:
+        """What the host says a tool is, in the version asked for; None for one that is not in the session."""
+        contract = self._contracts.look(name, asked)
         return contract.declaration if contract is not None else None
 
 
@@ -126,16 +138,20 @@ class GridSource:
     next stream, which is opened by itself as long as there is something to send.
     """
 
-    def __init__(self, target: str, files: CertificateFiles, request: Request) -> None:
+    def __init__(self, target: str, files: CertificateFiles, request: Request, *, session_id: str = "") -> None:
+        """Take the address of the host; ``session_id`` is a session to join, which is left as it is at the end."""
         self._target = target
         self._files = files
         self._request = request
         self.contracts = HostContracts()
+        self.session_id = session_id
+        self._joined = bool(session_id)
+        self._variables = RemoteVariables(self._send_variables)
         self._settle: Answer = _unsettled
         self._tags = itertools.count(1)
         self._in_flight: dict[int, Invocation] = {}
         self._unsent: list[Invocation] = []
-        self._stream: _Stream | None = None
+        self._stream: ClientStream | None = None
         self._channel: grpc.aio.Channel | None = None
         self._reconnect: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -183,11 +199,43 @@ class GridSource:
 
     def _results(self, frame: host_pb2.ConnectResponse) -> None:
         self._owed_since = math.inf
+        self._variables.answered(frame.variable_answers)
         for result in frame.results:
             invocation = self._in_flight.pop(result.tag, None)
             if invocation is not None:
                 invocation.invocation_id = result.invocation_id
                 self._settle(invocation, wire.outcome_of(result))
+
+    # --------------------------------------------------------------------------------------------------- variables
+
+    def ask(self, request: Variables, then: Then) -> None:
+        """Ask the host for variables of this session."""
+        message = wire.variable_request(request)
+        self._of_this_session(message)
+        self._variables.ask(message, request, then)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Watch variables of this session, over as many streams as that takes."""
+        message = wire.VariableRequest()
+        self._of_this_session(message)
+        self._variables.watch(message, watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """End a watch, from any thread."""
+        self._variables.unwatch(watcher)
+
+    def patience(self) -> None:
+        """The host tells of everything, also of the end."""
+
+    def _send_variables(self, message: wire.VariableRequest) -> bool:
+        if self._stream is not None:
+            self._stream.writer.put(host_pb2.ConnectRequest(variable_requests=[message]))
+        elif not (self._closed or message.HasField("unwatch")):
+            self._connect_again()
+        return self._stream is not None
+
+    def _of_this_session(self, message: wire.VariableRequest) -> None:
+        message.session_id = self.session_id
 
     # -------------------------------------------------------------------------------------------------- connection
 
@@ -200,10 +248,14 @@ class GridSource:
                 # a channel that follows a dead one must not be given the same TCP connection again
                 options=[*wire.message_options(), ("grpc.use_local_subchannel_pool", 1)],
             )
-        stream = _Stream(self._channel, self._leaves)
+        stream = ClientStream(self._channel, self._leaves)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                contracts = await stream.open(self._request)
+                told = await stream.open(
+                    self._request,
+                    session_id=self.session_id,
+                    renew=not (self._joined or self._variables.used),
+                )
         except TimeoutError:
             await stream.close()
             raise await self._explain("no answer in time") from None
@@ -213,7 +265,8 @@ class GridSource:
         except BaseException:
             await stream.close()
             raise
-        self.contracts.replace(contracts)
+        self.contracts.replace(_contract(contract) for contract in told)
+        self.session_id = stream.session_id
         self._max_message_bytes = stream.max_message_bytes
         self._stream = stream
         stream.start(self._results, self._lost)
@@ -223,6 +276,7 @@ class GridSource:
         for invocation in waiting:
             if invocation.tag in self._in_flight:
                 stream.writer.put(invocation)
+        self._variables.resume(again=self._of_this_session)
 
     async def close(self) -> None:
         """End the session on the host and the connection to it."""
@@ -230,8 +284,9 @@ class GridSource:
         for task in (self._reconnect, self._watch):
             if task is not None:
                 task.cancel()
+        self._variables.fail(None)
         if self._stream is not None:
-            await self._stream.leave()
+            await self._stream.leave(destroy=not self._joined)
         if self._channel is not None:
             await self._channel.close()
         self._fail_all(TransportError("CONNECTION_FAILED", "The session was closed", ran="unknown"))
@@ -254,7 +309,11 @@ class GridSource:
         stream, self._stream = self._stream, None
         if stream is None or self._closed:
             return
-        unsent = {item.tag for item in stream.writer.unsent() if isinstance(item, Invocation)}
+        queued = stream.writer.unsent()
+        unsent = {item.tag for item in queued if isinstance(item, Invocation)}
+        self._variables.lost(
+            asked for item in queued if isinstance(item, host_pb2.ConnectRequest) for asked in item.variable_requests
+        )
         error = reason or TransportError(
             "CONNECTION_FAILED",
             f"The connection to the host at {self._target} was lost",
@@ -267,7 +326,7 @@ class GridSource:
             else:
                 del self._in_flight[tag]
                 self._settle(invocation, Outcome(error=_copy(error)))
-        if self._unsent:
+        if self._unsent or self._variables.needs_stream:
             self._connect_again()
 
     def _connect_again(self) -> None:
@@ -281,7 +340,7 @@ class GridSource:
             try:
                 await self.connect()
             except AltarError as failed:
-                if time.monotonic() >= until:
+                if time.monotonic() >= until or failed.code in SESSION_GONE:
                     failed.ran = "no"
                     self._fail_all(failed)
                     return
@@ -291,6 +350,7 @@ class GridSource:
                 return
 
     def _fail_all(self, error: AltarError) -> None:
+        self._variables.fail(error)
         calls, self._in_flight, self._unsent = self._in_flight, {}, []
         for invocation in calls.values():
             self._settle(invocation, Outcome(error=_copy(error)))
@@ -319,7 +379,7 @@ class GridSource:
             if self._stream is not None and now - self._owed_since > SILENCE:
                 await self._start_over(self._stream)
 
-    async def _start_over(self, stream: _Stream) -> None:
+    async def _start_over(self, stream: ClientStream) -> None:
         """Leave a connection on which nothing comes any more, such as one that is open on this side only."""
         self._owed_since = math.inf
         channel, self._channel = self._channel, None
@@ -329,123 +389,9 @@ class GridSource:
             await channel.close()
 
 
-class _Stream:
-    """One bidirectional stream: its hello, its session, its reader and its writer."""
-
-    def __init__(self, channel: grpc.aio.Channel, leaves: Leaves) -> None:
-        connect = channel.stream_stream(
-            "/altar.grid.v1.HostService/Connect",
-            request_serializer=host_pb2.ConnectRequest.SerializeToString,
-            response_deserializer=host_pb2.ConnectResponse.FromString,
-        )
-        self._call = connect()
-        self.writer: FrameWriter[host_pb2.ConnectRequest, Invocation | host_pb2.ConnectRequest] = FrameWriter(
-            self._call.write, host_pb2.ConnectRequest, self._add
-        )
-        self.max_message_bytes = wire.MAX_MESSAGE_BYTES
-        self._leaves = leaves
-        self._session_id = ""
-        self._tasks: list[asyncio.Task[None]] = []
-        self._writing: asyncio.Task[None]
-
-    async def open(self, request: Request) -> dict[str, RemoteContract]:
-        """Say hello, create the session, and give its contracts."""
-        hello = host_pb2.ClientHello(
-            protocol_versions=[wire.PROTOCOL_VERSION], language="python", sdk_version=__version__
-        )
-        wanted = host_pb2.CreateSession(tag=1, tools=request.tools, ttl_seconds=_whole_seconds(request.ttl))
-        await self._call.write(host_pb2.ConnectRequest(hello=hello, create_sessions=[wanted]))
-        created: host_pb2.SessionCreated | None = None
-        while created is None:
-            frame = await self._read()
-            if frame.HasField("hello"):
-                self.max_message_bytes = frame.hello.max_message_bytes
-            if frame.sessions_created:
-                created = frame.sessions_created[0]
-        if created.HasField("error"):
-            raise wire.error_from_wire(created.error)
-        self._session_id = created.session_id
-        return {contract.ref.name: _contract(contract) for contract in reversed(created.contracts)}
-
-    def start(self, results: Results, lost: Lost) -> None:
-        """Read and write until the stream ends; then say so, once."""
-        loop = asyncio.get_running_loop()
-        self._writing = loop.create_task(self._write_all())
-        self._tasks = [self._writing, loop.create_task(self._read_all(results, lost))]
-
-    async def leave(self) -> None:
-        """Destroy the session, send what is queued, and end the stream."""
-        ended = host_pb2.DestroySession(tag=2, session_id=self._session_id, force=True)
-        self.writer.put(host_pb2.ConnectRequest(destroy_sessions=[ended]))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await self.writer.flushed()
-                await self._call.done_writing()
-                await asyncio.wait(self._tasks)  # the host hangs up when it has read everything
-        await self.close()
-
-    async def close(self) -> None:
-        """End the stream, whatever state it is in."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._call.cancel()
-
-    async def _read_all(self, results: Results, lost: Lost) -> None:
-        reason: AltarError | None = None
-        try:
-            while True:
-                results(await self._read())
-        except AltarError as closing:
-            reason = closing
-        except grpc.aio.AioRpcError as failed:
-            _log.info("stream ended", extra={"code": failed.code().name})
-        self._writing.cancel()
-        lost(reason)
-
-    async def _write_all(self) -> None:
-        try:
-            await self.writer.run()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            pass  # the reader says that the stream ended
-        except Exception:  # noqa: BLE001 - whatever it is, the calls that wait must hear of it
-            _log.exception("writing failed")
-            self._call.cancel()  # so that the reader says it
-
-    async def _read(self) -> host_pb2.ConnectResponse:
-        frame = await self._call.read()
-        if not isinstance(frame, host_pb2.ConnectResponse):
-            raise TransportError("CONNECTION_FAILED", "The host ended the connection", ran="unknown")
-        if frame.HasField("closing"):
-            raise wire.error_from_wire(frame.closing)
-        return frame
-
-    def _add(self, frame: host_pb2.ConnectRequest, item: Invocation | host_pb2.ConnectRequest) -> int:
-        if isinstance(item, Invocation):
-            if not self._leaves(item):
-                return 0
-            item.session_id = self._session_id
-            return wire.add_call(frame.calls.add(), item, tag=item.tag, now=time.monotonic())
-        frame.MergeFrom(item)
-        return item.ByteSize() + 200
-
-
-Results = Callable[[host_pb2.ConnectResponse], None]
-Lost = Callable[[AltarError | None], None]
-Leaves = Callable[[Invocation], bool]
-
-
 def _ran(invocation: Invocation) -> Ran:
     """What a client can say of a call that got no answer: one that was never in a frame cannot have run."""
     return "unknown" if invocation.attempts else "no"
-
-
-def _whole_seconds(ttl: timedelta | None) -> int:
-    """A time to live as the wire has it: rounded up and at least 1, because 0 asks for the host's own default."""
-    return min(max(1, math.ceil(ttl.total_seconds())), _LONGEST_TTL) if ttl is not None else 0
-
-
-_LONGEST_TTL = 2**32 - 1
 
 
 def _contract(told: host_pb2.Contract) -> RemoteContract:
@@ -467,7 +413,15 @@ def _certificates(options: Mapping[str, Any]) -> CertificateFiles:
 def _copy(error: AltarError) -> AltarError:
     """One error object for each call: what is raised twice grows two tracebacks."""
     return type(error)(
-        error.code, error.message, hint=error.hint, detail=error.detail, ran=error.ran, retry_after=error.retry_after
+        error.code,
+        error.message,
+        hint=error.hint,
+        detail=error.detail,
+        path=error.path,
+        ran=error.ran,
+        retry_after=error.retry_after,
+        defects=error.defects,
+        more_defects=error.more_defects,
     )
 
 

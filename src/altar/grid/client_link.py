@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,8 +15,10 @@ from altar._proto.altar.grid.v1 import call_pb2, host_pb2
 from altar.adm.errors import AltarError, TransportError, ValidationError
 from altar.grid import wire
 from altar.grid.host import Host
+from altar.grid.sessions import HostSession
 from altar.grid.stream import SMALL, Fill, Link, require_protocol, twice
 from altar.grid.tls import Identity
+from altar.grid.variables import VariableDesk
 from altar.grid.wire import FrameWriter
 from altar.later.invocation import Invocation, Outcome, require_call_id
 
@@ -36,6 +37,7 @@ class ClientLink(Link):
         self.writer: FrameWriter[host_pb2.ConnectResponse, Fill | tuple[Invocation, Outcome]] = FrameWriter(
             self._write, host_pb2.ConnectResponse, _add_to_client_frame
         )
+        self._desk = VariableDesk(host.variables, self.writer.put)
 
     async def _frames(self) -> None:
         frame = await self._first(host_pb2.ConnectRequest)
@@ -52,6 +54,8 @@ class ClientLink(Link):
     def _take(self, frame: host_pb2.ConnectRequest) -> None:
         for wanted in frame.create_sessions:
             self.writer.put(self._create_session(wanted))
+        for asked in frame.variable_requests:
+            self._desk.take(asked, self._session_of)
         calls = []
         for call in frame.calls:
             if call.tag in self._in_flight:  # a second answer under one tag would be taken for the first
@@ -81,9 +85,9 @@ class ClientLink(Link):
         """The client is gone: nobody waits for its calls, and each still gets its outcome."""
         for invocation in list(self._in_flight.values()):
             self._host.cancel(invocation)
-        for session_id in self._sessions:
-            with suppress(AltarError):  # it has expired
-                self._host.close_session(session_id, self._identity.name, force=True)
+        self._desk.close()
+        for session_id in self._sessions:  # they stay: the client may come back for them
+            self._host.sessions.left(session_id)
 
     def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
         self._in_flight.pop(invocation.tag, None)
@@ -101,19 +105,31 @@ class ClientLink(Link):
     def _create_session(self, wanted: host_pb2.CreateSession) -> Fill:
         created = host_pb2.SessionCreated(tag=wanted.tag)
         try:
-            session = self._host.open_session(self._identity.name, list(wanted.tools), ttl=wanted.ttl_seconds)
+            session = self._session(wanted)
+            contracts = self._host.manifest.choose(session.tools)
         except AltarError as refused:
             wire.error_to_wire(created.error, refused)
         else:
-            self._sessions.add(session.session_id)
             created.session_id = session.session_id
             created.ttl_seconds = int(session.ttl)
-            for contract in self._host.manifest:
-                if not session.tools or contract.name in session.tools:
-                    ref = created.contracts.add(declaration=contract.declaration_bytes).ref
-                    ref.name, ref.version = contract.name, contract.version
-                    ref.digest = wire.digest_to_wire(contract.digest)
+            for contract in contracts:
+                ref = created.contracts.add(declaration=contract.declaration_bytes).ref
+                ref.name, ref.version = contract.name, contract.version
+                ref.digest = wire.digest_to_wire(contract.digest)
         return lambda response: response.sessions_created.append(created)
+
+    def _session(self, wanted: host_pb2.CreateSession) -> HostSession:
+        """A new session, or the one to take up again; this stream has it open from here on."""
+        if not wanted.session_id:
+            session = self._host.open_session(self._identity.name, list(wanted.tools), ttl=wanted.ttl_seconds)
+        else:
+            session = self._host.sessions.get(wanted.session_id, self._identity.name)
+            session.attached += session.session_id not in self._sessions
+        self._sessions.add(session.session_id)
+        return session
+
+    def _session_of(self, asked: wire.VariableRequest) -> HostSession:
+        return self._host.sessions.get(asked.session_id, self._identity.name)
 
     def _destroy_session(self, ended: host_pb2.DestroySession) -> Fill:
         destroyed = host_pb2.SessionDestroyed(tag=ended.tag)
@@ -154,8 +170,8 @@ def client_invocation(
 def _add_to_client_frame(frame: host_pb2.ConnectResponse, item: Fill | tuple[Invocation, Outcome]) -> int:
     if isinstance(item, tuple):
         return wire.add_result(frame.results.add(), *item)
-    item(frame)
-    return SMALL
+    size = item(frame)
+    return size if isinstance(size, int) else SMALL
 
 
 def _refusal(call: call_pb2.ToolCall, error: AltarError) -> Fill:

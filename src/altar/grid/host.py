@@ -21,6 +21,7 @@ from altar.adm.errors import AltarError, AuthorizationError, ExecutionError
 from altar.grid.manifest import Manifest
 from altar.grid.runtimes import RuntimeSource
 from altar.grid.sessions import HostCatalog, HostSession, Sessions
+from altar.grid.variables import HostVariables
 from altar.later.executor import Executor
 from altar.later.invocation import Answer, Invocation, Outcome
 from altar.ledger import entry
@@ -170,13 +171,18 @@ class Host:
         self.name = name
         self.limits = limits or HostLimits()
         self.manifest = manifest
+        self.gate = SessionGate(ledger, clock=clock)
         self.sessions = Sessions(
             default_ttl=self.limits.session_ttl,
             max_ttl=self.limits.max_session_ttl,
             per_principal=self.limits.sessions_per_principal,
             clock=clock,
+            store=ledger.sessions,
+            wall_ms=ledger.wall_ms,
+            note=lambda session_id, why: self.gate.note("session.closed", session_id, why),
         )
-        self.gate = SessionGate(ledger, clock=clock)
+        self.sessions.restore()
+        self.variables = HostVariables(self.sessions)
         self.runtimes = RuntimeSource(
             manifest,
             queue=self.limits.queue,
@@ -213,15 +219,14 @@ class Host:
         session = self.sessions.destroy(session_id, principal, force=force)
         for invocation in session.calls:
             self.cancel(invocation)
-        self.gate.note("session.closed", session_id, principal)
 
     async def watch(self, *edge: Callable[[], None]) -> None:
         """Until cancelled: end what is late, detach what is silent, drop what has expired, and do what ``edge`` asks.
 
         A step that fails is logged, once until it succeeds again, and the others go on.
         """
-        steps = (self.runtimes.sweep, self._sweep_sessions, *edge)
-        failing: set[Callable[[], None]] = set()
+        steps: tuple[Callable[[], object], ...] = (self.runtimes.sweep, self.sessions.sweep, *edge)
+        failing: set[Callable[[], object]] = set()
         while True:
             for step in steps:
                 try:
@@ -268,10 +273,6 @@ class Host:
             invocation.reply_to(invocation, outcome)
         except Exception:  # noqa: BLE001 - the other calls of its frame are to be answered all the same
             _log.exception("answering failed", extra={"invocation": invocation.invocation_id})
-
-    def _sweep_sessions(self) -> None:
-        for session in self.sessions.sweep():
-            self.gate.note("session.closed", session.session_id, "expired")
 
 
 def _tell(durable: Then, first_seq: int, error: AltarError | None) -> None:

@@ -6,50 +6,27 @@ A runtime says "I fulfil X at this version, digest D"; it never says what X is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from altar.adm.canonical import canonical, digest, parse, parse_canonical
 from altar.adm.declaration import FunctionDeclaration, ToolManifest
-from altar.adm.errors import AltarError, ConfigurationError, ValidationError
-from altar.later.registry import unknown_tool
+from altar.adm.errors import AltarError, ConfigurationError
+from altar.later.contracts import Contracts
 
-__all__ = ["HostContract", "Manifest", "Version"]
-
-
-class Version(NamedTuple):
-    """A semantic version, comparable."""
-
-    major: int
-    minor: int
-    patch: int
-
-    @classmethod
-    def parse(cls, text: str) -> Version:
-        """Read ``1.2.3``; raises ValidationError VERSION_MISMATCH for anything else."""
-        match = _VERSION.fullmatch(text)
-        if match is None:
-            raise ValidationError(
-                "VERSION_MISMATCH", f"{text!r} is not a version", hint="write major.minor.patch, such as 1.2.0"
-            )
-        return cls(*(int(part) for part in match.groups()))
-
-
-_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", re.ASCII)
+__all__ = ["HostContract", "Manifest"]
 
 
 class HostContract:
     """One function of the manifest, ready to check calls and results against."""
 
-    __slots__ = ("declaration", "declaration_bytes", "digest", "idempotent", "name", "version", "version_key")
+    __slots__ = ("declaration", "declaration_bytes", "digest", "idempotent", "name", "version")
 
     def __init__(self, declaration: FunctionDeclaration) -> None:
         self.declaration = declaration
         self.name = declaration.name
         self.version = declaration.version
-        self.version_key = Version.parse(declaration.version)
         self.declaration_bytes = canonical(declaration.to_adm())
         self.digest = digest(self.declaration_bytes)
         self.idempotent = declaration.annotations.idempotent or declaration.annotations.read_only
@@ -69,15 +46,14 @@ class HostContract:
 
 
 class Manifest:
-    """Contracts by name and version. Immutable; a new one replaces it as a whole."""
+    """Contracts by name and version, several versions of a name side by side.
+
+    Immutable; a new one replaces it as a whole.
+    """
 
     def __init__(self, contracts: Iterable[FunctionDeclaration], *, source: str = "memory") -> None:
         self.source = source
-        self._contracts: dict[str, list[HostContract]] = {}
-        for declaration in contracts:
-            self._contracts.setdefault(declaration.name, []).append(HostContract(declaration))
-        for versions in self._contracts.values():
-            versions.sort(key=lambda contract: contract.version_key, reverse=True)
+        self._contracts = Contracts(map(HostContract, contracts))
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
@@ -106,26 +82,20 @@ class Manifest:
         declarations = [function for contract in manifest.contracts for function in contract.function_declarations]
         return cls(declarations, source=str(path))
 
-    def find(self, name: str, version: str = "") -> HostContract:
-        """The contract a call means: the highest version, or exactly the one asked for."""
-        versions = self._contracts.get(name)
-        if not versions:
-            raise unknown_tool(name, self._contracts)
-        if not version:
-            return versions[0]
-        for contract in versions:
-            if contract.version == version:
-                return contract
-        raise ValidationError(
-            "VERSION_MISMATCH",
-            f"Tool {name!r} has no version {version!r} here",
-            ran="no",
-            hint="there is " + ", ".join(contract.version for contract in versions),
-        )
+    def find(self, name: str, asked: str = "") -> HostContract:
+        """The contract a call means: the highest version that the version or range asked for admits.
+
+        Raises ValidationError UNSUPPORTED_TOOL or, saying what there is, VERSION_MISMATCH.
+        """
+        return self._contracts.find(name, asked)
 
     def get(self, name: str, version: str) -> HostContract | None:
         """The contract of exactly that name and version, or None."""
-        return next((known for known in self._contracts.get(name, ()) if known.version == version), None)
+        return self._contracts.get(name, version)
+
+    def choose(self, tools: Iterable[str]) -> Contracts[HostContract]:
+        """The contracts that ``tools`` allow, each a name or ``name@range``; all for none."""
+        return self._contracts.choose(tools)
 
     @property
     def digest(self) -> str:
@@ -135,8 +105,7 @@ class Manifest:
     @property
     def names(self) -> list[str]:
         """Names of all tools, sorted."""
-        return sorted(self._contracts)
+        return self._contracts.names
 
     def __iter__(self) -> Iterator[HostContract]:
-        for name in self.names:
-            yield from self._contracts[name]
+        return iter(self._contracts)

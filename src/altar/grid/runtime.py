@@ -24,8 +24,10 @@ from altar._proto.altar.grid.v1 import call_pb2, runtime_pb2
 from altar.adm.errors import AltarError, ConfigurationError, TransportError
 from altar.grid import wire
 from altar.grid.handshake import explain_handshake_failure
+from altar.grid.remote_variables import RemoteVariables, tool_variables
 from altar.grid.tls import CertificateFiles, channel_credentials
 from altar.grid.wire import FrameWriter
+from altar.later.context import ToolContext
 from altar.later.executor import Executor
 from altar.later.gate import OpenGate
 from altar.later.invocation import Invocation, Outcome
@@ -188,7 +190,8 @@ class _Connection:
         self._writer: FrameWriter[runtime_pb2.AttachRequest, Any] = FrameWriter(
             self._call.write, runtime_pb2.AttachRequest, self._add
         )
-        self._source = LocalSource(slots.workplace)
+        self._variables = RemoteVariables(self._send_variables)
+        self._source = LocalSource(slots.workplace, context=self._context)
         self._executor = Executor(runtime.registry, OpenGate(), self._source, self._answer)
         self._in_flight: dict[int, Invocation] = {}
         self._max_message_bytes = wire.MAX_MESSAGE_BYTES
@@ -212,6 +215,7 @@ class _Connection:
     async def close(self) -> None:
         """End the stream and whatever still runs for it: the host has closed those calls already."""
         self._slots.withdraw()
+        self._variables.fail(None)
         for invocation in list(self._in_flight.values()):
             self._source.cancel(invocation)
         for task in self._tasks:
@@ -247,7 +251,7 @@ class _Connection:
                     raise _ended()
                 if frame.HasField("announced"):
                     self._heartbeat = frame.announced.heartbeat_ms / 1000
-                    self._max_message_bytes = frame.announced.max_message_bytes
+                    self._max_message_bytes = self._source.limit = frame.announced.max_message_bytes
                 if frame.HasField("fulfilled"):
                     fulfilled = frame.fulfilled
         for rejected in fulfilled.rejected:
@@ -269,6 +273,7 @@ class _Connection:
                 if self._runtime.leaving.is_set():
                     return
                 raise _ended()
+            self._variables.answered(frame.variable_answers)
             calls = []
             now = time.monotonic()
             self._last_heard = now
@@ -287,6 +292,15 @@ class _Connection:
                 cancelled = self._in_flight.get(cancel.tag)
                 if cancelled is not None:
                     self._source.cancel(cancelled)
+
+    def _context(self, invocation: Invocation) -> ToolContext:
+        """What the function of a call is given: the variables of its session are those of the host."""
+        loop = asyncio.get_running_loop()
+        return ToolContext(invocation, variables=lambda context: tool_variables(context, self._variables, loop))
+
+    def _send_variables(self, message: wire.VariableRequest) -> bool:
+        self._writer.put(runtime_pb2.AttachRequest(variable_requests=[message]))
+        return True
 
     def _refuse(self, call: call_pb2.ToolCall, error: AltarError) -> None:
         invocation = Invocation(call.call.name, b"", call.call.call_id, tag=call.tag)

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 from altar._proto.altar.grid.v1 import call_pb2, runtime_pb2
-from altar.adm.errors import AltarError, AuthorizationError, TransportError
+from altar.adm.errors import AltarError, AuthorizationError, TransportError, ValidationError
 from altar.grid import wire
 from altar.grid.host import Host
 from altar.grid.runtimes import AttachedRuntime
+from altar.grid.sessions import HostSession
 from altar.grid.stream import SMALL, Fill, Link, require_protocol, twice
 from altar.grid.tls import Identity
+from altar.grid.variables import VariableDesk
 from altar.grid.wire import FrameWriter
 from altar.later.invocation import Invocation, Outcome
 
@@ -38,6 +40,7 @@ class RuntimeLink(Link):
         self.writer: FrameWriter[runtime_pb2.AttachResponse, Fill | Invocation] = FrameWriter(
             self._write, runtime_pb2.AttachResponse, _add_to_runtime_frame
         )
+        self._desk = VariableDesk(host.variables, self.writer.put)
 
     # ------------------------------------------------------------------------------------- what the source sends
 
@@ -74,6 +77,8 @@ class RuntimeLink(Link):
         if frame.HasField("fulfill"):
             response = self._fulfil(runtime, frame.fulfill)
             self.writer.put(lambda out: out.fulfilled.CopyFrom(response), size=response.ByteSize())
+        for asked in frame.variable_requests:
+            self._desk.take(asked, self._session_of)
         for result in frame.results:
             runtimes.result(runtime, result.tag, self._outcome(result))
         if frame.HasField("drain"):
@@ -94,10 +99,23 @@ class RuntimeLink(Link):
 
     def lost(self, reason: str) -> None:
         """The runtime is gone, or this connection of it."""
+        self._desk.close()
         if self._beat is not None:
             self._beat.cancel()
         if self._runtime is not None:
             self._host.runtimes.detach(self._runtime, reason)
+
+    def _session_of(self, asked: wire.VariableRequest) -> HostSession:
+        """The session of a call that this runtime is running, and of no other."""
+        call = self._runtime.in_flight.get(asked.call_tag) if self._runtime is not None else None
+        if call is None or not call.session_id:
+            raise ValidationError(
+                "INVALID_SESSION",
+                "There is no session behind this call" if call is not None else "The call has ended",
+                ran="no",
+                hint="a tool has variables while it runs, for a call that was made in a session",
+            )
+        return self._host.sessions.get(call.session_id, call.principal)
 
     def _announce(self, announce: runtime_pb2.AnnounceRuntime) -> AttachedRuntime:
         require_protocol(announce.protocol_versions)
@@ -171,8 +189,8 @@ class RuntimeLink(Link):
 def _add_to_runtime_frame(frame: runtime_pb2.AttachResponse, item: Fill | Invocation) -> int:
     if isinstance(item, Invocation):
         return wire.add_call(frame.calls.add(), item, tag=item.handle, now=time.monotonic())
-    item(frame)
-    return SMALL
+    size = item(frame)
+    return size if isinstance(size, int) else SMALL
 
 
 def _fulfilment_status(response: runtime_pb2.FulfillToolsResponse) -> runtime_pb2.FulfillmentStatus:

@@ -434,7 +434,7 @@ def _late(invocation: Invocation, *, ran: str) -> AltarError:
         "TIMEOUT",
         f"{invocation.name!r} had not ended when its time was up",
         ran="unknown",
-        hint="give the call more time, or declare @altar.tool(timeout=…)",
+        hint="ask for less in one call, or give it more time: @altar.tool(timeout=…), or timeout=… of the session",
     )
 
 

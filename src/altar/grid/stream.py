@@ -35,7 +35,7 @@ SMALL = 200
 
 Frame = TypeVar("Frame", bound="Message")
 Fill = Callable[[Any], object]
-"""Adds one item to a frame."""
+"""Adds one item to a frame; gives its size in bytes if that is not small."""
 
 
 class Link(ABC):

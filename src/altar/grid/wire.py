@@ -9,28 +9,42 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from altar._proto.altar.adm.v1 import adm_pb2
-from altar._proto.altar.grid.v1 import call_pb2
+from altar._proto.altar.grid.v1 import call_pb2, variable_pb2
 from altar.adm.codes import CODES
+from altar.adm.defect import MAX_TOLD, Defect, Kind
+from altar.adm.defect import told as defects_told
 from altar.adm.errors import AltarError, Ran, TransportError, error_of
 from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, too_large
-from altar.later.source import told
+from altar.later.running import told
+from altar.later.variable_table import (
+    MAX_VARIABLES,
+    Declare,
+    Delete,
+    Read,
+    Record,
+    Request,
+    Update,
+    VariableConflictError,
+)
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 __all__ = [
     "CHANNEL_OPTIONS",
-    "GRPC_STATUS",
     "MAX_MESSAGE_BYTES",
     "PROTOCOL_VERSION",
     "FrameWriter",
+    "VariableAnswer",
+    "VariableRequest",
     "add_call",
     "add_result",
+    "add_variables",
     "crowded",
     "digest_from_wire",
     "digest_to_wire",
@@ -40,6 +54,9 @@ __all__ = [
     "message_options",
     "outcome_of",
     "too_large",
+    "variable_request",
+    "variable_request_of",
+    "variables_of",
 ]
 
 PROTOCOL_VERSION = "1.0"
@@ -64,9 +81,6 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 ]
-
-GRPC_STATUS: dict[str, str] = {code: info.grpc_status for code, info in CODES.items()}
-"""ALTAR code → name of the gRPC status, as spec/errors.toml has it."""
 
 _RAN_TO_WIRE: dict[Ran, adm_pb2.Ran] = {
     "no": adm_pb2.RAN_NO,
@@ -171,6 +185,7 @@ def outcome_of(result: call_pb2.ToolResult) -> Outcome:
 
 def error_to_wire(target: adm_pb2.ErrorObject, error: AltarError) -> None:
     """Write an error for the other side. ``detail`` stays here: it is for our own log."""
+    defects, more = error.defects, error.more_defects
     error = told(error)
     target.type = error.code
     target.message = error.message
@@ -181,6 +196,16 @@ def error_to_wire(target: adm_pb2.ErrorObject, error: AltarError) -> None:
         target.field_path = error.path
     if error.retry_after is not None:
         target.retry_after_ms = _milliseconds(error.retry_after.total_seconds())
+    defects, more = defects_told(defects, more=more)
+    target.more_defects = min(max(0, more), _MAX_MS)
+    for defect in defects:
+        path = None if defect.path is None else _text(defect.path)
+        target.defects.add(path=path, kind=_text(defect.category), message=_text(defect.message))
+
+
+def _text(text: str) -> str:
+    """Text that a message can hold: no half surrogate pairs."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _milliseconds(seconds: float) -> int:
@@ -199,6 +224,11 @@ def error_from_wire(source: adm_pb2.ErrorObject) -> AltarError:
         ran=_RAN_FROM_WIRE.get(source.ran, "unknown"),
         retry_after=timedelta(milliseconds=source.retry_after_ms) if source.retry_after_ms else None,
         detail=None if source.type in CODES else f"unknown code {source.type!r}",
+        defects=[
+            Defect(each.path if each.HasField("path") else None, cast("Kind", each.kind), each.message)
+            for each in source.defects[:MAX_TOLD]
+        ],
+        more_defects=source.more_defects,
     )
 
 
@@ -210,6 +240,95 @@ def digest_to_wire(digest: str) -> bytes:
 def digest_from_wire(digest: bytes) -> str:
     """32 bytes as ``sha256:<hex>``; empty stays empty."""
     return f"sha256:{digest.hex()}" if digest else ""
+
+
+# -------------------------------------------------------------------------------------------------------- variables
+
+VariableRequest = variable_pb2.VariableRequest
+VariableAnswer = variable_pb2.VariableAnswer
+
+
+def variable_request(request: Request) -> VariableRequest:
+    """A request as the wire has it, without the tag and the session it is for."""
+    message = VariableRequest()
+    match request:
+        case Declare():
+            message.declare.name, message.declare.schema, message.declare.value = (
+                request.name,
+                request.schema,
+                request.value,
+            )
+        case Update():
+            message.update.SetInParent()
+            for name, value in request.values.items():
+                message.update.values.add(name=name, value=value)
+            for name, version in request.expected.items():
+                message.update.expected.add(name=name, version=max(0, version))
+        case Delete():
+            message.delete.name = request.name
+            if request.expected is not None:
+                message.delete.expected_version = request.expected
+        case Read():
+            message.read.names.extend(request.names)
+            message.read.SetInParent()
+    return message
+
+
+def variable_request_of(message: VariableRequest) -> Request:
+    """A received request. Raises TransportError PROTOCOL_VIOLATION for one that asks for nothing, or for too much."""
+    operation = message.WhichOneof("operation")
+    if operation == "declare":
+        return Declare(message.declare.name, message.declare.schema, message.declare.value)
+    if operation == "delete":
+        return Delete(message.delete.name, message.delete.expected_version or None)
+    if operation == "read" and len(message.read.names) <= MAX_VARIABLES:
+        return Read(tuple(message.read.names))
+    update = message.update
+    if operation == "update" and max(len(update.values), len(update.expected)) <= MAX_VARIABLES:
+        return Update(
+            {each.name: each.value for each in update.values}, {each.name: each.version for each in update.expected}
+        )
+    raise TransportError(
+        "PROTOCOL_VIOLATION",
+        f"The request for variables asks for nothing, or names more than {MAX_VARIABLES}",
+        ran="no",
+        hint="declare, update, delete, read or watch variables",
+    )
+
+
+def add_variables(answer: VariableAnswer, records: Iterable[Record], error: AltarError | None = None) -> int:
+    """Write records, or an error, into an answer; returns its approximate size in bytes."""
+    size = 40
+    for record in records:
+        answer.variables.add(name=record.name, version=record.version, schema=record.schema, value=record.value)
+        size += record.size + 16
+    if error is not None:
+        error_to_wire(answer.error, error)
+        if isinstance(error, VariableConflictError):
+            for name, version in error.current.items():
+                answer.variables.add(name=name, version=version)
+    return size
+
+
+def variables_of(answer: VariableAnswer) -> tuple[tuple[Record, ...], AltarError | None]:
+    """The records of a received answer, or the error; a conflict says the versions as they are."""
+    records = tuple(Record(each.name, each.version, each.schema, each.value) for each in answer.variables)
+    if not answer.HasField("error"):
+        return records, None
+    error = error_from_wire(answer.error)
+    if error.code != "VARIABLE_CONFLICT":
+        return (), error
+    current = {record.name: record.version for record in records}
+    return (), VariableConflictError(
+        error.code,
+        error.message,
+        current=current,
+        hint=error.hint,
+        path=error.path,
+        ran=error.ran,
+        defects=error.defects,
+        more_defects=error.more_defects,
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- frames

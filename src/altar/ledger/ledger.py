@@ -28,6 +28,7 @@ from altar.ledger.log import (
     parse_note,
     signed_note,
 )
+from altar.ledger.session_store import SessionStore
 from altar.ledger.signer import Signer, is_signed_by
 from altar.ledger.sqlite import Connection, EntryRow, SqliteStore, StoredCheckpoint, connect_sqlite, damaged
 
@@ -111,9 +112,10 @@ class Ledger:
         self.size = 0
         self.commits = 0
         self.entries_written = 0
+        self.wall_ms = wall_ms
         self._store = store
+        self._sessions: SessionStore | None = None
         self._signer = signer
-        self._wall_ms = wall_ms
         self._on_failure = on_failure
         self._deliver = deliver
         self._checkpoint_seconds = checkpoint_every.total_seconds()
@@ -131,6 +133,14 @@ class Ledger:
     def vkey(self) -> str:
         """Give the key with which anyone can verify this log's checkpoints."""
         return self._signer.vkey
+
+    @property
+    def sessions(self) -> SessionStore:
+        """Give the store of the host's sessions, beside the log; it is opened at its first use, in one thread."""
+        if self._sessions is None:
+            path = f"{self._store.path}.sessions"
+            self._sessions = SessionStore(path, on_failure=self._on_failure, deliver=self._deliver)
+        return self._sessions
 
     def commit(self, entries: Sequence[Entry], then: Then) -> None:
         """Record entries in order; returns at once and may be called from any thread.
@@ -158,6 +168,8 @@ class Ledger:
             self._closed = True
             self._waiting.put(None)
         self._writer.join()
+        if self._sessions is not None:
+            self._sessions.close()
         if self._failure is None:
             try:
                 self._write_bodies([*self._unknown_outcomes(), Stop(epoch=self.epoch)], sign=True)
@@ -300,7 +312,7 @@ class Ledger:
 
     def _write_transaction(self, commits: list[_Commit]) -> None:
         try:
-            batch = _Batch(first=self.size, time_ms=self._wall_ms())
+            batch = _Batch(first=self.size, time_ms=self.wall_ms())
             for commit in commits:
                 self._encode(commit, batch)
             unsigned = batch.next_seq - self._signed_size
@@ -314,7 +326,7 @@ class Ledger:
 
     def _write_bodies(self, entries: Iterable[Outcome | Start | Stop], *, sign: bool) -> None:
         """Write entries of the ledger's own in one transaction."""
-        batch = _Batch(first=self.size, time_ms=self._wall_ms())
+        batch = _Batch(first=self.size, time_ms=self.wall_ms())
         for entry in entries:
             if isinstance(entry, Outcome):
                 batch.outcomes.append((entry.intent, batch.next_seq))

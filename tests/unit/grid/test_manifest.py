@@ -10,7 +10,7 @@ import pytest
 from altar.adm.canonical import digest
 from altar.adm.declaration import ToolContract, ToolManifest
 from altar.adm.errors import AltarError, ConfigurationError, ValidationError
-from altar.grid.manifest import HostContract, Manifest, Version
+from altar.grid.manifest import HostContract, Manifest
 from tests.unit.grid.contracts import MANIFEST, declaration
 
 
@@ -40,14 +40,38 @@ def test_a_tool_that_is_not_there_is_refused_with_the_nearest_name() -> None:
     assert (refused.value.code, refused.value.hint) == ("UNSUPPORTED_TOOL", "did you mean 'add'?")
 
 
-@pytest.mark.parametrize("text", ["1", "1.2", "1.2.3.4", "01.2.3", "1.2.x", "", "1.2.3-rc1", "\u0661.2.3"])
-def test_what_is_no_version_is_refused(text: str) -> None:
-    with pytest.raises(ValidationError, match="is not a version"):
-        Version.parse(text)
+@pytest.mark.parametrize(("asked", "version"), [("^1", "1.10.0"), ("1.9.x", "1.9.0"), ("<1.9", "1.0.0")])
+def test_with_a_range_the_highest_in_it_is_meant(asked: str, version: str) -> None:
+    assert MANIFEST.find("add", asked).version == version
 
 
-def test_versions_compare_as_numbers() -> None:
-    assert Version.parse("1.10.0") > Version.parse("1.9.9")
+def test_a_pre_release_may_stand_in_a_manifest_and_is_meant_by_who_asks_for_it() -> None:
+    manifest = Manifest([declaration("add"), declaration("add", "2.0.0-rc.1")])
+
+    assert manifest.find("add").version == "1.0.0"
+    assert manifest.find("add", "^2.0.0-rc.1").version == "2.0.0-rc.1"
+
+
+def test_several_versions_of_a_tool_are_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    shop = ToolContract("shop", "Shop.", (declaration("add"), declaration("add", "1.1.0")))
+    newer = ToolContract("newer", "Shop, again.", (declaration("add", "2.0.0"),))
+    file.write_text(json.dumps(ToolManifest("1.1.0", (shop, newer)).to_adm()))
+
+    loaded = Manifest.load(file)
+
+    assert [contract.version for contract in loaded] == ["2.0.0", "1.1.0", "1.0.0"]
+    assert loaded.names == ["add"]
+
+
+def test_a_version_that_two_contracts_declare_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    shop = ToolContract("shop", "Shop.", (declaration("add", "1.1.0+a"),))
+    other = ToolContract("other", "Shop, again.", (declaration("add", "1.1.0+b"),))
+    file.write_text(json.dumps(ToolManifest("1.1.0", (shop, other)).to_adm()))
+
+    with pytest.raises(ConfigurationError, match="'add' is already declared by the contract 'shop'"):
+        Manifest.load(file)
 
 
 def test_its_digest_changes_with_any_contract_and_not_with_their_order() -> None:

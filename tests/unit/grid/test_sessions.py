@@ -97,6 +97,32 @@ def test_a_tool_outside_the_session_is_refused_as_one_that_never_was(place: Plac
     assert hidden.value.hint == absent.value.hint
 
 
+def test_a_session_may_call_the_versions_it_was_opened_with(place: Place) -> None:
+    session = place.open("add@<1.10")
+    made = Invocation("add", b'{"n":1}', "c", principal="alice", session_id=session, version="^1.10")
+
+    assert place.call(session).version == "1.9.0"
+    with pytest.raises(ValidationError) as refused:
+        place.catalog.find(made)
+    assert (refused.value.code, refused.value.hint) == ("VERSION_MISMATCH", "there is 1.9.0, 1.0.0")
+
+
+def test_a_session_does_not_name_one_contract_in_ever_more_ways(place: Place) -> None:
+    ranges = [f"look@>=0.{minor}" for minor in range(100)]
+
+    place.open(*ranges[:8])
+    with pytest.raises(ValidationError, match="names 1 contracts in 100 ways"):
+        place.open(*ranges)
+
+
+@pytest.mark.parametrize("tool", ["add@^2", "add@newest"])
+def test_a_session_with_a_range_that_nothing_satisfies_is_not_opened(place: Place, tool: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        place.open(tool)
+    assert refused.value.code == "VERSION_MISMATCH"
+    assert len(place.sessions) == 0
+
+
 def test_the_session_of_another_is_refused_as_one_that_never_was(place: Place) -> None:
     session = place.open(principal="bob")
 

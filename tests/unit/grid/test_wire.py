@@ -12,11 +12,14 @@ import pytest
 
 from altar._proto.altar.adm.v1 import adm_pb2
 from altar._proto.altar.grid.v1 import call_pb2, host_pb2
+from altar.adm.call import ErrorObject
 from altar.adm.codes import CODES
-from altar.adm.errors import AltarError, TransportError, error_of
+from altar.adm.defect import Defect
+from altar.adm.errors import AltarError, TransportError, ValidationError, error_of
 from altar.grid import wire
-from altar.grid.wire import FRAME_BYTES, GRPC_STATUS, FrameWriter
+from altar.grid.wire import FRAME_BYTES, FrameWriter
 from altar.later.invocation import Invocation, Outcome
+from altar.later.variable_table import Declare, Delete, Read, Request, Update
 
 DIGEST = "sha256:" + "5a" * 32
 
@@ -114,8 +117,7 @@ def test_a_result_without_a_known_status_is_a_failure(status: int) -> None:
 def test_every_code_has_a_grpc_status_that_exists_and_is_no_success() -> None:
     names = {status.name for status in grpc.StatusCode} - {"OK"}
 
-    assert set(GRPC_STATUS) == set(CODES)
-    assert set(GRPC_STATUS.values()) <= names
+    assert {info.grpc_status for info in CODES.values()} <= names
 
 
 def test_digests_keep_their_bytes() -> None:
@@ -275,3 +277,43 @@ def test_who_dials_takes_messages_as_large_as_the_host_says() -> None:
     options = dict(wire.message_options())
 
     assert (options["grpc.max_receive_message_length"], options["grpc.max_send_message_length"]) == (-1, -1)
+
+
+def test_what_is_wrong_is_told_to_the_other_side_and_no_more_than_twenty_of_it() -> None:
+    found = [Defect(f"/n/{number}", "TYPE", f"Defect {number}") for number in range(30)]
+    found[1] = Defect(None, "REQUIRED", "Something is missing")
+    found[2] = Defect("", "RANGE", "\ud800" * 400)
+    sent = adm_pb2.ErrorObject()
+
+    wire.error_to_wire(sent, ValidationError.from_defects("INVALID_TOOL_ARGS", found, ran="no"))
+    received = wire.error_from_wire(adm_pb2.ErrorObject.FromString(sent.SerializeToString()))
+
+    assert received.defects[:2] == tuple(found[:2])
+    assert received.defects[2] == Defect("", "RANGE", "?" * 400)
+    assert (len(received.defects), received.more_defects) == (20, 10)
+    assert ErrorObject.of(received).details is not None
+
+
+def test_a_defect_of_a_kind_that_a_newer_peer_knows_is_kept() -> None:
+    sent = adm_pb2.ErrorObject(type="INVALID_TOOL_ARGS", message="No.", defects=[{"kind": "NEWER", "message": "New."}])
+
+    (defect,) = wire.error_from_wire(sent).defects
+    assert (defect.path, defect.category, defect.message) == (None, "NEWER", "New.")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Declare("a", b"{}", b"1"),
+        Update({"a": b"1", "b": b"2"}, {"a": 3, "c": 4}),
+        Update({}),
+        Delete("a"),
+        Delete("a", 2**63),
+        Read(),
+        Read(("b", "a")),
+    ],
+)
+def test_a_request_for_variables_arrives_as_it_was(request_: Request) -> None:
+    sent = wire.variable_request(request_).SerializeToString()
+
+    assert wire.variable_request_of(wire.VariableRequest.FromString(sent)) == request_

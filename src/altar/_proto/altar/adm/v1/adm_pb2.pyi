@@ -1,7 +1,8 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -51,17 +52,31 @@ class ToolResult(_message.Message):
     def __init__(self, call_id: _Optional[str] = ..., name: _Optional[str] = ..., status: _Optional[_Union[ResultStatus, str]] = ..., content: _Optional[bytes] = ..., error: _Optional[_Union[ErrorObject, _Mapping]] = ...) -> None: ...
 
 class ErrorObject(_message.Message):
-    __slots__ = ("type", "message", "hint", "field_path", "ran", "retry_after_ms")
+    __slots__ = ("type", "message", "hint", "field_path", "ran", "retry_after_ms", "defects", "more_defects")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     HINT_FIELD_NUMBER: _ClassVar[int]
     FIELD_PATH_FIELD_NUMBER: _ClassVar[int]
     RAN_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    DEFECTS_FIELD_NUMBER: _ClassVar[int]
+    MORE_DEFECTS_FIELD_NUMBER: _ClassVar[int]
     type: str
     message: str
     hint: str
     field_path: str
     ran: Ran
     retry_after_ms: int
-    def __init__(self, type: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., field_path: _Optional[str] = ..., ran: _Optional[_Union[Ran, str]] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
+    defects: _containers.RepeatedCompositeFieldContainer[Defect]
+    more_defects: int
+    def __init__(self, type: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., field_path: _Optional[str] = ..., ran: _Optional[_Union[Ran, str]] = ..., retry_after_ms: _Optional[int] = ..., defects: _Optional[_Iterable[_Union[Defect, _Mapping]]] = ..., more_defects: _Optional[int] = ...) -> None: ...
+
+class Defect(_message.Message):
+    __slots__ = ("path", "kind", "message")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    kind: str
+    message: str
+    def __init__(self, path: _Optional[str] = ..., kind: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...

@@ -24,37 +24,38 @@ _sym_db = _symbol_database.Default()
 
 from altar._proto.altar.adm.v1 import adm_pb2 as altar_dot_adm_dot_v1_dot_adm__pb2
 from altar._proto.altar.grid.v1 import call_pb2 as altar_dot_grid_dot_v1_dot_call__pb2
+from altar._proto.altar.grid.v1 import variable_pb2 as altar_dot_grid_dot_v1_dot_variable__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61ltar/grid/v1/host.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\x1a\x18\x61ltar/grid/v1/call.proto\"\x85\x02\n\x0e\x43onnectRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ClientHello\x12\x35\n\x0f\x63reate_sessions\x18\x02 \x03(\x0b\x32\x1c.altar.grid.v1.CreateSession\x12&\n\x05\x63\x61lls\x18\x03 \x03(\x0b\x32\x17.altar.grid.v1.ToolCall\x12*\n\x07\x63\x61ncels\x18\x04 \x03(\x0b\x32\x19.altar.grid.v1.CancelCall\x12\x37\n\x10\x64\x65stroy_sessions\x18\x05 \x03(\x0b\x32\x1d.altar.grid.v1.DestroySessionJ\x04\x08\x06\x10\x10\"\x8e\x02\n\x0f\x43onnectResponse\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x18.altar.grid.v1.HostHello\x12\x37\n\x10sessions_created\x18\x02 \x03(\x0b\x32\x1d.altar.grid.v1.SessionCreated\x12*\n\x07results\x18\x03 \x03(\x0b\x32\x19.altar.grid.v1.ToolResult\x12;\n\x12sessions_destroyed\x18\x04 \x03(\x0b\x32\x1f.altar.grid.v1.SessionDestroyed\x12*\n\x07\x63losing\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObjectJ\x04\x08\x06\x10\x10\"O\n\x0b\x43lientHello\x12\x19\n\x11protocol_versions\x18\x01 \x03(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x13\n\x0bsdk_version\x18\x03 \x01(\t\"N\n\tHostHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\r\"@\n\rCreateSession\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\r\n\x05tools\x18\x02 \x03(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\r\"\x9c\x01\n\x0eSessionCreated\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\r\x12*\n\tcontracts\x18\x04 \x03(\x0b\x32\x17.altar.grid.v1.Contract\x12(\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"H\n\x08\x43ontract\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12\x13\n\x0b\x64\x65\x63laration\x18\x02 \x01(\x0c\"@\n\x0e\x44\x65stroySession\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"I\n\x10SessionDestroyed\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12(\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"8\n\x0f\x43\x61llToolRequest\x12%\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x17.altar.grid.v1.ToolCall\"=\n\x10\x43\x61llToolResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.altar.grid.v1.ToolResult2\xa8\x01\n\x0bHostService\x12L\n\x07\x43onnect\x12\x1d.altar.grid.v1.ConnectRequest\x1a\x1e.altar.grid.v1.ConnectResponse(\x01\x30\x01\x12K\n\x08\x43\x61llTool\x12\x1e.altar.grid.v1.CallToolRequest\x1a\x1f.altar.grid.v1.CallToolResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61ltar/grid/v1/host.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\x1a\x18\x61ltar/grid/v1/call.proto\x1a\x1c\x61ltar/grid/v1/variable.proto\"\xc0\x02\n\x0e\x43onnectRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ClientHello\x12\x35\n\x0f\x63reate_sessions\x18\x02 \x03(\x0b\x32\x1c.altar.grid.v1.CreateSession\x12&\n\x05\x63\x61lls\x18\x03 \x03(\x0b\x32\x17.altar.grid.v1.ToolCall\x12*\n\x07\x63\x61ncels\x18\x04 \x03(\x0b\x32\x19.altar.grid.v1.CancelCall\x12\x37\n\x10\x64\x65stroy_sessions\x18\x05 \x03(\x0b\x32\x1d.altar.grid.v1.DestroySession\x12\x39\n\x11variable_requests\x18\x10 \x03(\x0b\x32\x1e.altar.grid.v1.VariableRequestJ\x04\x08\x06\x10\x10\"\xc7\x02\n\x0f\x43onnectResponse\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x18.altar.grid.v1.HostHello\x12\x37\n\x10sessions_created\x18\x02 \x03(\x0b\x32\x1d.altar.grid.v1.SessionCreated\x12*\n\x07results\x18\x03 \x03(\x0b\x32\x19.altar.grid.v1.ToolResult\x12;\n\x12sessions_destroyed\x18\x04 \x03(\x0b\x32\x1f.altar.grid.v1.SessionDestroyed\x12*\n\x07\x63losing\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\x12\x37\n\x10variable_answers\x18\x10 \x03(\x0b\x32\x1d.altar.grid.v1.VariableAnswerJ\x04\x08\x06\x10\x10\"O\n\x0b\x43lientHello\x12\x19\n\x11protocol_versions\x18\x01 \x03(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x13\n\x0bsdk_version\x18\x03 \x01(\t\"N\n\tHostHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\r\"T\n\rCreateSession\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\r\n\x05tools\x18\x02 \x03(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\r\x12\x12\n\nsession_id\x18\x04 \x01(\t\"\x9c\x01\n\x0eSessionCreated\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\r\x12*\n\tcontracts\x18\x04 \x03(\x0b\x32\x17.altar.grid.v1.Contract\x12(\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"H\n\x08\x43ontract\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12\x13\n\x0b\x64\x65\x63laration\x18\x02 \x01(\x0c\"@\n\x0e\x44\x65stroySession\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"I\n\x10SessionDestroyed\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12(\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"8\n\x0f\x43\x61llToolRequest\x12%\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x17.altar.grid.v1.ToolCall\"=\n\x10\x43\x61llToolResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.altar.grid.v1.ToolResult2\xa8\x01\n\x0bHostService\x12L\n\x07\x43onnect\x12\x1d.altar.grid.v1.ConnectRequest\x1a\x1e.altar.grid.v1.ConnectResponse(\x01\x30\x01\x12K\n\x08\x43\x61llTool\x12\x1e.altar.grid.v1.CallToolRequest\x1a\x1f.altar.grid.v1.CallToolResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'altar.grid.v1.host_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONNECTREQUEST']._serialized_start=94
-  _globals['_CONNECTREQUEST']._serialized_end=355
-  _globals['_CONNECTRESPONSE']._serialized_start=358
-  _globals['_CONNECTRESPONSE']._serialized_end=628
-  _globals['_CLIENTHELLO']._serialized_start=630
-  _globals['_CLIENTHELLO']._serialized_end=709
-  _globals['_HOSTHELLO']._serialized_start=711
-  _globals['_HOSTHELLO']._serialized_end=789
-  _globals['_CREATESESSION']._serialized_start=791
-  _globals['_CREATESESSION']._serialized_end=855
-  _globals['_SESSIONCREATED']._serialized_start=858
-  _globals['_SESSIONCREATED']._serialized_end=1014
-  _globals['_CONTRACT']._serialized_start=1016
-  _globals['_CONTRACT']._serialized_end=1088
-  _globals['_DESTROYSESSION']._serialized_start=1090
-  _globals['_DESTROYSESSION']._serialized_end=1154
-  _globals['_SESSIONDESTROYED']._serialized_start=1156
-  _globals['_SESSIONDESTROYED']._serialized_end=1229
-  _globals['_CALLTOOLREQUEST']._serialized_start=1231
-  _globals['_CALLTOOLREQUEST']._serialized_end=1287
-  _globals['_CALLTOOLRESPONSE']._serialized_start=1289
-  _globals['_CALLTOOLRESPONSE']._serialized_end=1350
-  _globals['_HOSTSERVICE']._serialized_start=1353
-  _globals['_HOSTSERVICE']._serialized_end=1521
+  _globals['_CONNECTREQUEST']._serialized_start=124
+  _globals['_CONNECTREQUEST']._serialized_end=444
+  _globals['_CONNECTRESPONSE']._serialized_start=447
+  _globals['_CONNECTRESPONSE']._serialized_end=774
+  _globals['_CLIENTHELLO']._serialized_start=776
+  _globals['_CLIENTHELLO']._serialized_end=855
+  _globals['_HOSTHELLO']._serialized_start=857
+  _globals['_HOSTHELLO']._serialized_end=935
+  _globals['_CREATESESSION']._serialized_start=937
+  _globals['_CREATESESSION']._serialized_end=1021
+  _globals['_SESSIONCREATED']._serialized_start=1024
+  _globals['_SESSIONCREATED']._serialized_end=1180
+  _globals['_CONTRACT']._serialized_start=1182
+  _globals['_CONTRACT']._serialized_end=1254
+  _globals['_DESTROYSESSION']._serialized_start=1256
+  _globals['_DESTROYSESSION']._serialized_end=1320
+  _globals['_SESSIONDESTROYED']._serialized_start=1322
+  _globals['_SESSIONDESTROYED']._serialized_end=1395
+  _globals['_CALLTOOLREQUEST']._serialized_start=1397
+  _globals['_CALLTOOLREQUEST']._serialized_end=1453
+  _globals['_CALLTOOLRESPONSE']._serialized_start=1455
+  _globals['_CALLTOOLRESPONSE']._serialized_end=1516
+  _globals['_HOSTSERVICE']._serialized_start=1519
+  _globals['_HOSTSERVICE']._serialized_end=1687
 # @@protoc_insertion_point(module_scope)

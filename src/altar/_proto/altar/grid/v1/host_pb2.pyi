@@ -1,5 +1,6 @@
 from altar._proto.altar.adm.v1 import adm_pb2 as _adm_pb2
 from altar._proto.altar.grid.v1 import call_pb2 as _call_pb2
+from altar._proto.altar.grid.v1 import variable_pb2 as _variable_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -9,32 +10,36 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ConnectRequest(_message.Message):
-    __slots__ = ("hello", "create_sessions", "calls", "cancels", "destroy_sessions")
+    __slots__ = ("hello", "create_sessions", "calls", "cancels", "destroy_sessions", "variable_requests")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     CREATE_SESSIONS_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
     CANCELS_FIELD_NUMBER: _ClassVar[int]
     DESTROY_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    VARIABLE_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     hello: ClientHello
     create_sessions: _containers.RepeatedCompositeFieldContainer[CreateSession]
     calls: _containers.RepeatedCompositeFieldContainer[_call_pb2.ToolCall]
     cancels: _containers.RepeatedCompositeFieldContainer[_call_pb2.CancelCall]
     destroy_sessions: _containers.RepeatedCompositeFieldContainer[DestroySession]
-    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., create_sessions: _Optional[_Iterable[_Union[CreateSession, _Mapping]]] = ..., calls: _Optional[_Iterable[_Union[_call_pb2.ToolCall, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[_call_pb2.CancelCall, _Mapping]]] = ..., destroy_sessions: _Optional[_Iterable[_Union[DestroySession, _Mapping]]] = ...) -> None: ...
+    variable_requests: _containers.RepeatedCompositeFieldContainer[_variable_pb2.VariableRequest]
+    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., create_sessions: _Optional[_Iterable[_Union[CreateSession, _Mapping]]] = ..., calls: _Optional[_Iterable[_Union[_call_pb2.ToolCall, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[_call_pb2.CancelCall, _Mapping]]] = ..., destroy_sessions: _Optional[_Iterable[_Union[DestroySession, _Mapping]]] = ..., variable_requests: _Optional[_Iterable[_Union[_variable_pb2.VariableRequest, _Mapping]]] = ...) -> None: ...
 
 class ConnectResponse(_message.Message):
-    __slots__ = ("hello", "sessions_created", "results", "sessions_destroyed", "closing")
+    __slots__ = ("hello", "sessions_created", "results", "sessions_destroyed", "closing", "variable_answers")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_CREATED_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_DESTROYED_FIELD_NUMBER: _ClassVar[int]
     CLOSING_FIELD_NUMBER: _ClassVar[int]
+    VARIABLE_ANSWERS_FIELD_NUMBER: _ClassVar[int]
     hello: HostHello
     sessions_created: _containers.RepeatedCompositeFieldContainer[SessionCreated]
     results: _containers.RepeatedCompositeFieldContainer[_call_pb2.ToolResult]
     sessions_destroyed: _containers.RepeatedCompositeFieldContainer[SessionDestroyed]
     closing: _adm_pb2.ErrorObject
-    def __init__(self, hello: _Optional[_Union[HostHello, _Mapping]] = ..., sessions_created: _Optional[_Iterable[_Union[SessionCreated, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[_call_pb2.ToolResult, _Mapping]]] = ..., sessions_destroyed: _Optional[_Iterable[_Union[SessionDestroyed, _Mapping]]] = ..., closing: _Optional[_Union[_adm_pb2.ErrorObject, _Mapping]] = ...) -> None: ...
+    variable_answers: _containers.RepeatedCompositeFieldContainer[_variable_pb2.VariableAnswer]
+    def __init__(self, hello: _Optional[_Union[HostHello, _Mapping]] = ..., sessions_created: _Optional[_Iterable[_Union[SessionCreated, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[_call_pb2.ToolResult, _Mapping]]] = ..., sessions_destroyed: _Optional[_Iterable[_Union[SessionDestroyed, _Mapping]]] = ..., closing: _Optional[_Union[_adm_pb2.ErrorObject, _Mapping]] = ..., variable_answers: _Optional[_Iterable[_Union[_variable_pb2.VariableAnswer, _Mapping]]] = ...) -> None: ...
 
 class ClientHello(_message.Message):
     __slots__ = ("protocol_versions", "language", "sdk_version")
@@ -57,14 +62,16 @@ class HostHello(_message.Message):
     def __init__(self, protocol_version: _Optional[str] = ..., host: _Optional[str] = ..., max_message_bytes: _Optional[int] = ...) -> None: ...
 
 class CreateSession(_message.Message):
-    __slots__ = ("tag", "tools", "ttl_seconds")
+    __slots__ = ("tag", "tools", "ttl_seconds", "session_id")
     TAG_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     TTL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     tag: int
     tools: _containers.RepeatedScalarFieldContainer[str]
     ttl_seconds: int
-    def __init__(self, tag: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., ttl_seconds: _Optional[int] = ...) -> None: ...
+    session_id: str
+    def __init__(self, tag: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., ttl_seconds: _Optional[int] = ..., session_id: _Optional[str] = ...) -> None: ...
 
 class SessionCreated(_message.Message):
     __slots__ = ("tag", "session_id", "ttl_seconds", "contracts", "error")

@@ -1,5 +1,6 @@
 from altar._proto.altar.adm.v1 import adm_pb2 as _adm_pb2
 from altar._proto.altar.grid.v1 import call_pb2 as _call_pb2
+from altar._proto.altar.grid.v1 import variable_pb2 as _variable_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -21,36 +22,40 @@ FULFILLMENT_STATUS_PARTIAL_SUCCESS: FulfillmentStatus
 FULFILLMENT_STATUS_FAILURE: FulfillmentStatus
 
 class AttachRequest(_message.Message):
-    __slots__ = ("announce", "fulfill", "results", "credits", "heartbeat", "drain")
+    __slots__ = ("announce", "fulfill", "results", "credits", "heartbeat", "drain", "variable_requests")
     ANNOUNCE_FIELD_NUMBER: _ClassVar[int]
     FULFILL_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     CREDITS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    VARIABLE_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     announce: AnnounceRuntime
     fulfill: FulfillTools
     results: _containers.RepeatedCompositeFieldContainer[_call_pb2.ToolResult]
     credits: int
     heartbeat: Heartbeat
     drain: Drain
-    def __init__(self, announce: _Optional[_Union[AnnounceRuntime, _Mapping]] = ..., fulfill: _Optional[_Union[FulfillTools, _Mapping]] = ..., results: _Optional[_Iterable[_Union[_call_pb2.ToolResult, _Mapping]]] = ..., credits: _Optional[int] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+    variable_requests: _containers.RepeatedCompositeFieldContainer[_variable_pb2.VariableRequest]
+    def __init__(self, announce: _Optional[_Union[AnnounceRuntime, _Mapping]] = ..., fulfill: _Optional[_Union[FulfillTools, _Mapping]] = ..., results: _Optional[_Iterable[_Union[_call_pb2.ToolResult, _Mapping]]] = ..., credits: _Optional[int] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., variable_requests: _Optional[_Iterable[_Union[_variable_pb2.VariableRequest, _Mapping]]] = ...) -> None: ...
 
 class AttachResponse(_message.Message):
-    __slots__ = ("announced", "fulfilled", "calls", "cancels", "heartbeat", "closing")
+    __slots__ = ("announced", "fulfilled", "calls", "cancels", "heartbeat", "closing", "variable_answers")
     ANNOUNCED_FIELD_NUMBER: _ClassVar[int]
     FULFILLED_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
     CANCELS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     CLOSING_FIELD_NUMBER: _ClassVar[int]
+    VARIABLE_ANSWERS_FIELD_NUMBER: _ClassVar[int]
     announced: AnnounceRuntimeResponse
     fulfilled: FulfillToolsResponse
     calls: _containers.RepeatedCompositeFieldContainer[_call_pb2.ToolCall]
     cancels: _containers.RepeatedCompositeFieldContainer[_call_pb2.CancelCall]
     heartbeat: Heartbeat
     closing: _adm_pb2.ErrorObject
-    def __init__(self, announced: _Optional[_Union[AnnounceRuntimeResponse, _Mapping]] = ..., fulfilled: _Optional[_Union[FulfillToolsResponse, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[_call_pb2.ToolCall, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[_call_pb2.CancelCall, _Mapping]]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., closing: _Optional[_Union[_adm_pb2.ErrorObject, _Mapping]] = ...) -> None: ...
+    variable_answers: _containers.RepeatedCompositeFieldContainer[_variable_pb2.VariableAnswer]
+    def __init__(self, announced: _Optional[_Union[AnnounceRuntimeResponse, _Mapping]] = ..., fulfilled: _Optional[_Union[FulfillToolsResponse, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[_call_pb2.ToolCall, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[_call_pb2.CancelCall, _Mapping]]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., closing: _Optional[_Union[_adm_pb2.ErrorObject, _Mapping]] = ..., variable_answers: _Optional[_Iterable[_Union[_variable_pb2.VariableAnswer, _Mapping]]] = ...) -> None: ...
 
 class AnnounceRuntime(_message.Message):
     __slots__ = ("runtime_id", "language", "sdk_version", "protocol_versions", "capabilities")
