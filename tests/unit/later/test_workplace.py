@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from altar.adm.errors import ExecutionError
-from altar.later.invocation import Invocation, Outcome
+from altar.later.invocation import Answer, Invocation, Outcome
 from altar.later.workplace import CallerThread, LoopTasks, LoopThreads
 from altar.testing import PATIENCE
 from tests.unit.later.doubles import Answers, call
@@ -67,6 +67,18 @@ def test_the_callers_thread_runs_a_function_here_and_now() -> None:
 
     assert threads == [threading.current_thread()]
     assert answers.outcomes == [DONE]
+
+
+def test_a_person_at_the_keyboard_ends_a_call_that_is_settled_all_the_same() -> None:
+    def interrupted() -> Outcome:
+        raise KeyboardInterrupt
+
+    answers = Answers()
+
+    with pytest.raises(KeyboardInterrupt):
+        CallerThread().run_plain(call(), interrupted, answers)
+
+    assert (answers.error.code, answers.error.ran) == ("CANCELLED", "yes")
 
 
 def test_the_callers_thread_has_no_place_for_coroutines() -> None:
@@ -250,3 +262,76 @@ async def test_a_runtime_runs_a_coroutine_as_a_task_that_can_be_cancelled() -> N
     place.close()
 
     assert (ended, freed) == (["cancelled"], [invocation])
+
+
+async def test_an_urgent_job_gets_a_thread_when_all_are_taken_and_the_thread_is_given_back() -> None:
+    place = LoopThreads(threads=1)
+    answers = Answers()
+    go, began = threading.Event(), threading.Event()
+
+    def held() -> Outcome:
+        began.set()
+        assert go.wait(PATIENCE)
+        return DONE
+
+    outer, queued = call(), call()
+    place.run_plain(outer, held, answers)
+    place.run_plain(queued, lambda: DONE, answers)
+    await asyncio.to_thread(began.wait, PATIENCE)
+    place.run_plain(call(parent=outer), lambda: DONE, answers)  # its parent holds the only thread, and waits for it
+    async with asyncio.timeout(PATIENCE):
+        while not answers.given:  # noqa: ASYNC110 - told from another thread
+            await asyncio.sleep(0.001)
+    first = answers.given[0][0]
+    go.set()
+    async with asyncio.timeout(PATIENCE):
+        while len(answers.given) < 3:  # noqa: ASYNC110 - told from another thread
+            await asyncio.sleep(0.001)
+        while place._threads._started > 1:  # noqa: ASYNC110 - ends by itself
+            await asyncio.sleep(0.001)
+    place.close()
+
+    assert first.parent is outer
+    assert [outcome for _, outcome in answers.given] == [DONE] * 3
+
+
+async def test_a_thread_that_could_not_start_leaves_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = LoopThreads(threads=1)
+    answers = Answers()
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as system:
+        system.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            place.run_plain(call(), lambda: DONE, answers)
+    place.run_plain(call(), lambda: DONE, answers)
+    async with asyncio.timeout(PATIENCE):
+        while not answers.given:  # noqa: ASYNC110 - told from another thread
+            await asyncio.sleep(0.001)
+    place.close()
+
+    assert [outcome for _, outcome in answers.given] == [DONE]
+
+
+if sys.version_info >= (3, 12):  # before, no task begins while it is made
+
+    async def test_a_stream_that_ends_as_it_begins_leaves_nothing_behind() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        place = LoopThreads()
+        answers = Answers()
+        invocation = call(deadline=time.monotonic() + PATIENCE)
+
+        async def done(answer: Answer) -> None:
+            answer(invocation, DONE)
+
+        place.run_stream(invocation, done, answers)
+        loop.set_task_factory(None)
+        unanswered = list(place._unanswered)
+        place.close()
+
+        assert answers.given == [(invocation, DONE)]
+        assert unanswered == []
+        assert invocation.handle._timer is None
