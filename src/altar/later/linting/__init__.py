@@ -1,0 +1,1 @@
+"""What makes a tool bad for models or for promotion: the rules, the facts they look at, the findings."""
