@@ -7,7 +7,12 @@ import altar
 
 @altar.tool(read_only=True)
 def add(left: int, right: int = 1) -> int:
-    """Add two whole numbers."""
+    """Add two whole numbers.
+
+    Args:
+        left: The number to begin with.
+        right: The number that is added to it.
+    """
     return left + right
 
 

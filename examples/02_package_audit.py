@@ -20,7 +20,11 @@ class Package:
 
 @altar.tool(read_only=True)
 def inspect(name: str) -> Package:
-    """Read the metadata of an installed package."""
+    """Read the metadata of an installed package.
+
+    Args:
+        name: The distribution, as `pip install` takes it.
+    """
     found = metadata.distribution(name)
     return Package(found.name, len(found.files or ()), sorted(found.requires or ()))
 

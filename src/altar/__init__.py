@@ -25,8 +25,11 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from altar.adm.schema import Schema
+    from altar.later.context import ToolContext
+    from altar.later.loading import load_tools
     from altar.later.session import Options, Session, SyncSession
     from altar.later.tool import ToolFunction, tool
+    from altar.later.variables import VariableConflictError
 
 __version__ = "0.1.0"
 
@@ -45,12 +48,15 @@ __all__ = [
     "Session",
     "SyncSession",
     "Tool",
+    "ToolContext",
     "ToolContract",
     "ToolFunction",
     "ToolManifest",
     "ToolResult",
     "TransportError",
     "ValidationError",
+    "VariableConflictError",
+    "load_tools",
     "session",
     "tool",
 ]
@@ -68,13 +74,16 @@ _HOME = {
         "ValidationError",
     ),
     "altar.adm.schema": ("Schema",),
+    "altar.later.loading": ("load_tools",),
+    "altar.later.context": ("ToolContext",),
     "altar.later.session": ("Session", "SyncSession"),
     "altar.later.tool": ("ToolFunction", "tool"),
+    "altar.later.variables": ("VariableConflictError",),
 }
 
 
 def session(
-    tools: Iterable[str] = (),
+    tools: Iterable[str | ToolFunction[..., Any]] = (),
     *,
     source: str | None = None,
     timeout: float | timedelta | None = None,
@@ -83,7 +92,7 @@ def session(
 ) -> Session:
     """A session, for ``with`` or ``async with``.
 
-    ``tools`` names what it may use; empty means all.
+    ``tools`` is what it may use: names, ``name@range``, or tools themselves, of exactly their version; empty means all.
     ``source`` is ``later:`` (this process) or ``grid://host:port``; when it is not given it comes from
     ``ALTAR_SOURCE`` or ``altar.toml``, and is ``later:`` if nobody says.
     ``timeout`` and ``ttl`` are in seconds, or timedeltas; a grid counts ``ttl`` in whole seconds, rounded up.
@@ -91,9 +100,9 @@ def session(
 
     This is the one place in the library that reads settings, and only for what the caller did not pass.
     """
-    from altar.later.session import Options, Session, time_of
+    from altar.later.session import Options, Session, time_of, tools_of
 
-    options = Options(tuple(tools), timeout=time_of(timeout, name="timeout"), ttl=time_of(ttl, name="ttl"))
+    options = Options(tools_of(tools), timeout=time_of(timeout, name="timeout"), ttl=time_of(ttl, name="ttl"))
     return Session(_settled(options, source=source, profile=profile))
 
 

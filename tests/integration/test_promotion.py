@@ -1,6 +1,7 @@
 """The promotion promise: what a caller sees does not depend on where the tool runs.
 
-Every test here runs four times: in this process and on a grid, awaited and through the synchronous front.
+Every test here runs four times: on each row of the plugin for pytest (in this process and on a grid), awaited and
+through the synchronous front.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,19 +20,18 @@ import pytest
 
 import altar
 from altar.later.session import Options, Session
-from altar.testing import LocalGrid, until
+from altar.testing import Row, until
 from tests.integration import tools
 from tests.integration.auditing import stop_and_audit
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.altar(tools="tests.integration.tools")]
 
 CANARY = "hunter2-canary"
 MIB = 1024 * 1024
-MODES = ["later-awaited", "later-front", "grid-awaited", "grid-front"]
 
 
 class Caller:
-    """A session of one of the four modes, called in one way."""
+    """A session on one of the rows, called in one way."""
 
     def __init__(self, call: Callable[..., altar.ToolResult], tools: list[str]) -> None:
         self._call = call
@@ -44,20 +45,19 @@ class Caller:
 
 
 @pytest.fixture(scope="module")
-def grid() -> Iterator[LocalGrid]:
-    with LocalGrid([tools.__file__]) as running:
-        yield running
-        for log in (file.read_text() for file in running.directory.glob("host*.log")):
+def row(altar_row: Row) -> Iterator[Row]:
+    yield altar_row
+    if altar_row.grid is not None:
+        for log in (file.read_text() for file in altar_row.grid.directory.glob("host*.log")):
             assert CANARY not in log
-        stop_and_audit(running)
-        assert CANARY not in running.export().read_text()
+        stop_and_audit(altar_row.grid)
+        assert CANARY not in altar_row.grid.export().read_text()
 
 
-@pytest.fixture(scope="module", params=MODES)
-def caller(request: pytest.FixtureRequest) -> Iterator[Caller]:
-    where, _, how = request.param.partition("-")
-    session = Session(Options()) if where == "later" else request.getfixturevalue("grid").session()
-    with _front(session) if how == "front" else _awaited(session) as made:
+@pytest.fixture(scope="module", params=["awaited", "front"])
+def caller(request: pytest.FixtureRequest, row: Row) -> Iterator[Caller]:
+    session = row.session()
+    with _front(session) if request.param == "front" else _awaited(session) as made:
         yield made
 
 
@@ -174,7 +174,7 @@ def test_the_session_lists_its_tools_by_name(caller: Caller) -> None:
     declared = {tool.name for tool in _declared_here()}
 
     assert caller.tools == sorted(caller.tools)
-    assert declared <= set(caller.tools), "a process may have declared others as well"
+    assert declared == set(caller.tools)
 
 
 # ------------------------------------------------------------------------------------------------- what is wrong use
@@ -210,7 +210,7 @@ def test_the_session_lists_its_tools_by_name(caller: Caller) -> None:
         (
             "order",
             {"orders": [{"item": "forbidden", "count": 1}]},
-            ("INVALID_TOOL_ARGS", "Argument `orders.0.item`: that is not for sale", "/orders/0/item", "no"),
+            ("INVALID_TOOL_ARGS", "Argument `orders[0].item`: that is not for sale", "/orders/0/item", "no"),
         ),
         ("ad", {"a": 1}, ("UNSUPPORTED_TOOL", "Tool 'ad' is not in this session", None, "no")),
         ("", {}, ("UNSUPPORTED_TOOL", "Tool '' is not in this session", None, "no")),
@@ -261,13 +261,16 @@ def test_wrong_use_is_answered_in_the_same_words(
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("ad", "did you mean 'add'?"), ("zzz", "`altar tools` lists what there is")],
+    [
+        ("ad", r"did you mean 'add'\?"),
+        ("zzz", r"there is add, add_async, [a-z_]+(, [a-z_]+){5} and \d+ more"),
+    ],
 )
-def test_an_unknown_tool_is_answered_with_the_nearest_name(caller: Caller, name: str, hint: str) -> None:
+def test_an_unknown_tool_is_answered_with_the_nearest_name_or_with_some(caller: Caller, name: str, hint: str) -> None:
     error = caller(name).error
 
     assert error is not None
-    assert error.hint == hint
+    assert re.fullmatch(hint, error.hint or ""), error.hint
 
 
 @pytest.mark.parametrize("call_id", ["", " ", "x" * 129, "zwölf", "a\nb"])
@@ -421,12 +424,9 @@ def test_a_call_that_has_no_time_at_all_does_not_run(caller: Caller) -> None:
 # ------------------------------------------------------------------------------------------------------- cancellation
 
 
-@pytest.mark.parametrize("where", ["later", "grid"])
-async def test_cancelling_the_caller_cancels_the_function(
-    where: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+async def test_cancelling_the_caller_cancels_the_function(row: Row, tmp_path: Path) -> None:
     evidence = tmp_path / "evidence"
-    session = Session(Options()) if where == "later" else request.getfixturevalue("grid").session()
+    session = row.session()
 
     async with session as opened:
         call = asyncio.create_task(opened.call("witness", evidence=str(evidence)))
@@ -439,12 +439,9 @@ async def test_cancelling_the_caller_cancels_the_function(
     await asyncio.to_thread(until, lambda: evidence.read_text() == "cancelled", what="it was cancelled")
 
 
-@pytest.mark.parametrize("where", ["later", "grid"])
-async def test_the_callers_own_timeout_ends_the_call(
-    where: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+async def test_the_callers_own_timeout_ends_the_call(row: Row, tmp_path: Path) -> None:
     evidence = tmp_path / "evidence"
-    session = Session(Options()) if where == "later" else request.getfixturevalue("grid").session()
+    session = row.session()
 
     async with session as opened:
         call = asyncio.create_task(opened.call("witness", evidence=str(evidence)))
@@ -456,11 +453,8 @@ async def test_the_callers_own_timeout_ends_the_call(
     await asyncio.to_thread(until, lambda: evidence.read_text() == "cancelled", what="it was cancelled")
 
 
-@pytest.mark.parametrize("where", ["later", "grid"])
-async def test_many_calls_at_once_are_each_answered_with_their_own_result(
-    where: str, request: pytest.FixtureRequest
-) -> None:
-    session = Session(Options()) if where == "later" else request.getfixturevalue("grid").session()
+async def test_many_calls_at_once_are_each_answered_with_their_own_result(row: Row) -> None:
+    session = row.session()
 
     async with session as opened:
         names = ["add", "add_async"]
@@ -469,9 +463,8 @@ async def test_many_calls_at_once_are_each_answered_with_their_own_result(
     assert [result.content for result in results] == [2 * n for n in range(200)]
 
 
-@pytest.mark.parametrize("where", ["later", "grid"])
-def test_threads_may_share_the_synchronous_front(where: str, request: pytest.FixtureRequest) -> None:
-    session = Session(Options()) if where == "later" else request.getfixturevalue("grid").session()
+def test_threads_may_share_the_synchronous_front(row: Row) -> None:
+    session = row.session()
 
     with session as front, ThreadPoolExecutor(8) as pool:
         names = ["add", "add_async"]
@@ -483,13 +476,9 @@ def test_threads_may_share_the_synchronous_front(where: str, request: pytest.Fix
 # ----------------------------------------------------------------------------------------------------- the session
 
 
-@pytest.mark.parametrize("where", ["later", "grid"])
 @pytest.mark.parametrize("how", ["awaited", "front"])
-def test_a_session_may_call_what_it_was_opened_with_and_nothing_else(
-    where: str, how: str, request: pytest.FixtureRequest
-) -> None:
-    grid = request.getfixturevalue("grid") if where == "grid" else None
-    session = grid.session(("add", "echo")) if grid else Session(Options(("add", "echo")))
+def test_a_session_may_call_what_it_was_opened_with_and_nothing_else(row: Row, how: str) -> None:
+    session = row.session(("add", "echo"))
 
     with _front(session) if how == "front" else _awaited(session) as caller:
         assert caller.tools == ["add", "echo"]
@@ -498,12 +487,9 @@ def test_a_session_may_call_what_it_was_opened_with_and_nothing_else(
         assert told(caller("nothing")) == expected
 
 
-@pytest.mark.parametrize("where", ["later", "grid"])
 @pytest.mark.parametrize("how", ["awaited", "front"])
-def test_a_session_that_is_closed_refuses_in_the_same_words(
-    where: str, how: str, request: pytest.FixtureRequest
-) -> None:
-    session = Session(Options()) if where == "later" else request.getfixturevalue("grid").session()
+def test_a_session_that_is_closed_refuses_in_the_same_words(row: Row, how: str) -> None:
+    session = row.session()
     with asyncio.Runner() as runner:
         if how == "front":
             with session as front:

@@ -15,6 +15,10 @@ runtime                     its own registry        `OpenGate`      `LocalSource
 Steps 1 to 3 are plain functions over the frame.
 The frame then waits once for its intents; from there each call completes by itself.
 There is no task and no timer per call here: who needs to wait hands over a callback.
+
+A call whose caller wants its values one by one carries `Chunks`.
+They are opened in step 5, so the intent precedes the first value; each value passes step 6 by itself on its way;
+they are closed with the outcome, which follows the last value and says how many there were, and with what digest.
 """
 
 from __future__ import annotations
@@ -22,8 +26,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from altar.adm.errors import AltarError, ExecutionError
-from altar.later.invocation import Answer, Contract, Invocation, Outcome
+from altar.adm.errors import AltarError
+from altar.later.invocation import Answer, Contract, Invocation, Outcome, defect
 
 if TYPE_CHECKING:
     from altar.later.gate import Gate
@@ -56,7 +60,7 @@ class Executor:
 
     def execute(self, frame: Sequence[Invocation]) -> None:
         """Carry out a frame. Returns at once; the answers follow, each when its call has ended."""
-        admitted = [invocation for invocation in frame if self._admit(invocation)]
+        admitted = list(filter(self._admit, frame))
         if admitted:
             self._gate.intend(admitted, self._run, self._answer)  # 4 the intents are durable, together
 
@@ -64,7 +68,7 @@ class Executor:
         try:
             contract = self._catalog.find(invocation)  # 1 what is meant, and may they see it?
             invocation.contract = contract
-            contract.check(invocation.arguments)  # 2 do the arguments fit?
+            invocation.values = contract.check(invocation.arguments)  # 2 do the arguments fit?
             self._gate.authorize(invocation)  # 3 may it run?
         except Exception as refused:  # noqa: BLE001 - in doubt the answer is no, whatever was raised
             self._answer(invocation, _refusal(refused))
@@ -74,14 +78,18 @@ class Executor:
     def _run(self, frame: Sequence[Invocation]) -> None:
         for invocation in frame:  # 5 from here on exactly one outcome follows
             try:
+                if invocation.chunks is not None:
+                    invocation.chunks.open(invocation.contract)
                 self._source.run(invocation, self._settle)
             except Exception as failed:  # noqa: BLE001 - an intent is never left without its outcome
                 self._settle(invocation, _refusal(failed))
 
     def _settle(self, invocation: Invocation, outcome: Outcome) -> None:
-        if outcome.error is None:
+        if invocation.chunks is not None:
+            outcome = invocation.chunks.close(outcome)
+        if outcome.error is None and outcome.streamed is None:
             try:
-                invocation.contract.check_result(outcome.content)  # 6 is it what the contract promised?
+                outcome.value = invocation.contract.check_result(outcome.content)  # 6 is it what the contract promised?
             except Exception as broken:  # noqa: BLE001 - a result nobody could check is not passed on
                 outcome = Outcome.failed(broken)
         self._gate.record(invocation, outcome, self._answer)  # 7 the outcome is durable, then 8 the answer
@@ -91,12 +99,4 @@ def _refusal(error: Exception) -> Outcome:
     """An AltarError is the answer as it stands; anything else is our own fault, and nothing ran."""
     if isinstance(error, AltarError):
         return Outcome(error=error)
-    return Outcome(
-        error=ExecutionError(
-            "INTERNAL",
-            "The call could not be carried out",
-            ran="no",
-            hint="this is a defect of ALTAR; the log has the details",
-            detail=f"{type(error).__name__}: {error}",
-        )
-    )
+    return Outcome(error=defect(error, ran="no"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from altar.adm.errors import AltarError, ExecutionError, Ran, TransportError, ValidationError
@@ -21,7 +21,10 @@ __all__ = [
     "Contract",
     "Invocation",
     "Outcome",
+    "Streamed",
     "Work",
+    "defect",
+    "late",
     "require_call_id",
     "too_large",
 ]
@@ -47,12 +50,18 @@ class Contract(Protocol):
         """``sha256:…`` of the canonical declaration; empty when this side does not hold it."""
         ...
 
-    def check(self, arguments: bytes) -> None:
-        """Raise ValidationError INVALID_TOOL_ARGS, with the path, unless the arguments fit."""
+    def check(self, arguments: bytes) -> dict[str, Any] | None:
+        """Raise ValidationError INVALID_TOOL_ARGS, with the path, unless the arguments fit.
+
+        Returns the values that were read, where this process runs the call itself and need not read them again.
+        """
         ...
 
-    def check_result(self, content: bytes) -> None:
-        """Raise ValidationError SCHEMA_VIOLATION, with the path, unless the result is what was promised."""
+    def check_result(self, content: bytes) -> Any:
+        """Raise ValidationError SCHEMA_VIOLATION, with the path, unless the result is what was promised.
+
+        Returns the value that was read, where the caller is in this process; else, and for null, None.
+        """
         ...
 
 
@@ -64,6 +73,10 @@ class Invocation:
     ``tag`` and ``reply_to`` belong to whoever asked, ``record`` and ``intent`` to the gate, ``handle``, ``runtime`` and
     ``attempts`` to the source; in a session on a grid, ``GridSource`` gives the ``tag``.
     ``attempts`` counts how often the call was put on its way to another process.
+    ``values`` are what the check read from ``arguments``, until the source takes them for the function, which may
+    change them; ``arguments`` are the record.
+    ``chunks`` (a ``Chunks``) is there when the caller wants the values of a streaming tool one by one.
+    ``parent`` is the call whose function makes this one, through its ``ToolContext``.
     ``handle`` is what the source finds the running call by:
 
     - ``LocalSource``: None until the function has a place to run, and for ever when it runs where it was called;
@@ -93,14 +106,37 @@ class Invocation:
     attempts: int = 0
     cancelled: bool = False
     handle: Any = None
+    values: dict[str, Any] | None = None
+    chunks: Any = None
+    parent: Invocation | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Streamed:
+    """What a stream has passed on: how many chunks, and size and digest of the list that a call would have given.
+
+    ``bytes`` and ``digest`` (``sha256:…``) are those of the canonical JSON array of all chunks.
+    """
+
+    chunks: int
+    bytes: int
+    digest: str
+
+
+@dataclass(slots=True)
 class Outcome:
-    """How an invocation ended: ``content`` (canonical JSON) or an ``error``, never both."""
+    """How an invocation ended: ``content`` (canonical JSON) or an ``error``, never both.
+
+    ``content`` and ``error`` are never changed; it is not frozen because making it would cost three times as much.
+    ``value`` is what the check of the result read from ``content``, for the one caller who gets it; None when nobody
+    has read it yet.
+    ``streamed`` is there when the values were passed on one by one, however that ended; ``content`` is empty then.
+    """
 
     content: bytes = b""
     error: AltarError | None = None
+    value: Any = field(default=None, compare=False, repr=False)
+    streamed: Streamed | None = None
 
     @classmethod
     def failed(cls, error: BaseException) -> Outcome:
@@ -133,6 +169,28 @@ def require_call_id(call_id: str) -> None:
             path="/call_id",
             hint="a UUID is a good call_id",
         )
+
+
+def late(invocation: Invocation, *, ran: Ran) -> AltarError:
+    """The answer to a call whose time is up, in the words of every mode."""
+    began = "had not begun" if ran == "no" else "had not ended"
+    return ExecutionError(
+        "TIMEOUT",
+        f"{invocation.name!r} {began} when its time was up",
+        ran=ran,
+        hint="ask for less in one call, or give it more time: @altar.tool(timeout=…), or timeout=… of the session",
+    )
+
+
+def defect(failed: Exception, *, ran: Ran) -> AltarError:
+    """The answer to a call that failed by our own fault, and not by that of its tool."""
+    return ExecutionError(
+        "INTERNAL",
+        "The call could not be carried out",
+        ran=ran,
+        hint="this is a defect of ALTAR; the log has the details",
+        detail=f"{type(failed).__name__}: {failed}",
+    )
 
 
 def too_large(what: str, size: int, limit: int, *, ran: Ran) -> AltarError:

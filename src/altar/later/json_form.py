@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
-from altar.adm.canonical import INT64_MAX, INT64_MIN, MAX_DEPTH, canonical
+from altar.adm.canonical import INT64_MAX, INT64_MIN, MAX_DEPTH, canonical, written_plainly
 from altar.adm.errors import AltarError, Ran, error_of
 
 __all__ = ["ARGUMENTS", "RESULT", "JsonForm", "pointer"]
@@ -40,6 +40,9 @@ class JsonForm:
         Dates, ids, members of an Enum, sets, dataclasses and pydantic models have a JSON form; bytes are base64.
         Raises SERIALIZATION_ERROR for anything else.
         """
+        data = written_plainly(value)
+        if data is not None:
+            return data
         try:
             return canonical(value)  # type: ignore[arg-type]  # what is no JSON value is refused there
         except AltarError:

@@ -7,40 +7,42 @@ one.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import math
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, Ran, error_of
+from altar.adm.errors import ConfigurationError
+from altar.later.context import ToolContext
+from altar.later.deadline import Deadlines
 from altar.later.executor import Catalog
-from altar.later.invocation import Answer, Invocation, Outcome, Work
+from altar.later.invocation import MAX_MESSAGE_BYTES, Answer, Invocation, Outcome, Work, late
+from altar.later.running import (
+    Run,
+    Steps,
+    awaited,
+    called,
+    collected,
+    collected_async,
+    steps,
+    streamed_async,
+)
 
 if TYPE_CHECKING:
     from altar.adm.declaration import FunctionDeclaration
     from altar.later.tool import ToolFunction
 
-__all__ = ["LocalSource", "OpenSource", "Request", "SessionCatalog", "ToolSource", "late", "open_source", "told"]
-
-MAX_ERROR_TEXT = 4_096
-"""Characters of an error's message, hint or path that are told to a caller."""
-_MAX_RETRY = timedelta(milliseconds=2**32 - 1)
-
-
-_log = logging.getLogger("altar.later")
+__all__ = ["LocalSource", "OpenSource", "Request", "SessionCatalog", "ToolSource", "open_source"]
 
 
 class ToolSource(Protocol):
     """Carries out admitted calls.
 
     Must settle every invocation it was given exactly once, whatever is raised, cancelled or lost.
+    Values of an invocation with ``chunks`` go there before it is settled, and none after.
     """
 
     def run(self, invocation: Invocation, settle: Answer) -> None:
@@ -66,8 +68,20 @@ class Workplace(Protocol):
         """Run a plain function."""
         ...
 
+    def run_bounded(self, invocation: Invocation, job: Job, settle: Answer) -> None:
+        """Run a job that ends by itself, with its outcome, when the call is late or cancelled."""
+        ...
+
     def run_async(self, invocation: Invocation, work: Work) -> None:
         """Run a coroutine that settles the invocation itself."""
+        ...
+
+    def run_steps(self, invocation: Invocation, values: Steps, settle: Answer) -> None:
+        """Step through a plain generator, and pass its values on to the chunks of the invocation."""
+        ...
+
+    def run_stream(self, invocation: Invocation, made: Callable[[Answer], Work], settle: Answer) -> None:
+        """Run a coroutine that passes values on and settles by what it is given, in a task of its own."""
         ...
 
     def cancel(self, invocation: Invocation) -> None:
@@ -76,12 +90,19 @@ class Workplace(Protocol):
 
 
 class LocalSource:
-    """Runs the user's function in this process."""
+    """Runs the user's function in this process.
 
-    __slots__ = ("_workplace",)
+    ``context`` makes what a function that asks for a ToolContext is given.
+    ``limit`` is the size in bytes of the list that the values of a generator are collected to.
+    """
 
-    def __init__(self, workplace: Workplace) -> None:
+    __slots__ = ("_context", "_deadlines", "_workplace", "limit")
+
+    def __init__(self, workplace: Workplace, *, context: Callable[[Invocation], ToolContext] = ToolContext) -> None:
         self._workplace = workplace
+        self._context = context
+        self._deadlines = Deadlines()
+        self.limit = MAX_MESSAGE_BYTES
 
     def run(self, invocation: Invocation, settle: Answer) -> None:
         """Bind the arguments to the annotated Python types, then call the function."""
@@ -89,122 +110,72 @@ class LocalSource:
         if time.monotonic() >= invocation.deadline:
             settle(invocation, Outcome(error=late(invocation, ran="no")))
             return
-        args, kwargs = tool.bind(invocation.arguments)
-        if tool.is_async:
-            self._workplace.run_async(invocation, _awaited(tool, args, kwargs, invocation, settle))
+        if tool.isolate is not None:
+            self._run_isolated(tool, invocation, settle)
+            return
+        values, invocation.values = invocation.values, None  # the function's own from here on
+        args, kwargs = tool.bind(invocation.arguments, values)
+        context = None
+        if tool.context is not None:
+            context = self._context(invocation)
+            kwargs = {**kwargs, tool.context: context}
+        run = Run(tool, args, kwargs, invocation, context, self.limit)
+        if tool.streams:
+            self._run_stream(run, settle)
+        elif tool.is_async:
+            self._workplace.run_async(invocation, awaited(run, settle, self._deadlines))
         else:
-            self._workplace.run_plain(invocation, lambda: _called(tool, args, kwargs, invocation), settle)
+            self._workplace.run_plain(invocation, lambda: called(run), settle)
 
     def cancel(self, invocation: Invocation) -> None:
-        """Cancel a coroutine; a plain function cannot be stopped and keeps its slot until it returns."""
+        """Cancel a coroutine; a plain function cannot be stopped and keeps its slot until it returns.
+
+        Both can see it in their context. What is isolated is killed; when it streams, after a while to close.
+        """
+        invocation.cancelled = True
+        if invocation.chunks is None and getattr(invocation.contract, "isolate", None) is not None:
+            from altar.later.isolation.processes import processes
+
+            processes().kill(invocation)
         self._workplace.cancel(invocation)
 
+    def _run_isolated(self, tool: ToolFunction[..., Any], invocation: Invocation, settle: Answer) -> None:
+        """Run it in a child process, which binds the arguments, and which a thread here waits for."""
+        from altar.later.isolation.processes import processes
 
-def _called(
-    tool: ToolFunction[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], invocation: Invocation
-) -> Outcome:
-    try:
-        outcome = Outcome(tool.dump(tool.function(*args, **kwargs)))
-    except BaseException as raised:
-        if isinstance(raised, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-            raise  # a person at the keyboard, who means all of this program
-        outcome = _failed(raised, invocation)
-    if time.monotonic() >= invocation.deadline:
-        return Outcome(error=late(invocation, ran="yes"))
-    return outcome
+        context = None if tool.context is None else self._context(invocation)
+        place, pool = self._workplace, processes()
+        if not tool.streams:
+            place.run_bounded(invocation, lambda: pool.run(tool, invocation, context=context), settle)
+        elif invocation.chunks is None:
+            place.run_bounded(
+                invocation, lambda: collected(pool.steps(tool, invocation, context=context), self.limit), settle
+            )
+        else:
+            place.run_steps(invocation, pool.steps(tool, invocation, context=context), _ending(pool.kill, settle))
+
+    def _run_stream(self, run: Run, settle: Answer) -> None:
+        """Pass the values on one by one where somebody reads them so; else collect them into one list."""
+        invocation, place = run.invocation, self._workplace
+        if invocation.chunks is None and run.tool.is_async:
+            place.run_async(invocation, awaited(run, settle, self._deadlines, made=collected_async))
+        elif invocation.chunks is None:
+            place.run_plain(invocation, lambda: collected(steps(run), self.limit), settle)
+        elif run.tool.is_async:
+            deadlines = self._deadlines
+            place.run_stream(invocation, lambda answer: awaited(run, answer, deadlines, made=streamed_async), settle)
+        else:
+            place.run_steps(invocation, steps(run), settle)
 
 
-async def _awaited(
-    tool: ToolFunction[..., Any],
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    invocation: Invocation,
-    settle: Answer,
-) -> None:
-    deadline = None if math.isinf(invocation.deadline) else _loop_time(invocation.deadline)
-    outcome: Outcome | None = None
-    try:
-        async with asyncio.timeout_at(deadline) as limit:
-            try:
-                outcome = Outcome(tool.dump(await tool.function(*args, **kwargs)))
-            except asyncio.CancelledError:
-                raise
-            except BaseException as raised:  # noqa: BLE001 - whatever a tool raises is its outcome
-                outcome = _failed(raised, invocation)
-    except TimeoutError:
-        outcome = Outcome(error=late(invocation, ran="yes"))
-    else:
-        if limit.expired() or time.monotonic() >= invocation.deadline:  # it may have blocked the loop
-            outcome = Outcome(error=late(invocation, ran="yes"))
-    finally:
-        if outcome is None:
-            outcome = Outcome(error=ExecutionError("CANCELLED", "The call was cancelled", ran="yes"))
+def _ending(kill: Callable[[Invocation], None], settle: Answer) -> Answer:
+    """Settle, and let nothing go on that was answered before it had ended."""
+
+    def settled(invocation: Invocation, outcome: Outcome) -> None:
+        kill(invocation)
         settle(invocation, outcome)
 
-
-def _loop_time(deadline: float) -> float:
-    return asyncio.get_running_loop().time() + (deadline - time.monotonic())
-
-
-def _failed(raised: BaseException, invocation: Invocation) -> Outcome:
-    """What a tool raised: its own words only when it meant them for the caller, and always ``ran: yes``.
-
-    The traceback goes to the log here, where the tool ran, and nowhere else.
-    """
-    if not isinstance(raised, AltarError):
-        _log.warning(
-            "tool failed",
-            exc_info=raised,
-            extra={"tool": invocation.name, "call": invocation.call_id, "invocation": invocation.invocation_id},
-        )
-    try:
-        error = Outcome.failed(raised).error
-        failed = None if error is None else told(error, ran="yes")
-    except Exception:  # noqa: BLE001 - the words of an error are a tool's code too, and may fail
-        kind = type(raised).__name__[:MAX_ERROR_TEXT]
-        failed = ExecutionError("TOOL_EXECUTION_FAILED", f"The tool failed with {kind}", ran="yes", detail=kind)
-    return Outcome(error=failed)
-
-
-def told(error: AltarError, *, ran: Ran | None = None) -> AltarError:
-    """The error as a caller is told it, in the same words wherever the tool ran; ``ran`` takes the place of its own.
-
-    A tool may have put anything into its error: what comes out are texts that UTF-8 holds, of at most MAX_ERROR_TEXT
-    characters, and a time to wait in whole milliseconds that is neither negative nor nothing.
-    Raises whatever reading the error raises.
-    """
-    return error_of(
-        error.code,
-        _text(error.message) or "The tool failed without a word",
-        hint=_text(error.hint) or None,
-        detail=_text(error.detail) or None,
-        path=None if error.path is None else _text(error.path),
-        ran=ran or error.ran,
-        retry_after=_wait(error.retry_after),
-    )
-
-
-def _text(text: object) -> str:
-    """Text that can be told: no half surrogate pairs, not a book."""
-    return "" if text is None else str(text)[:MAX_ERROR_TEXT].encode("utf-8", "replace").decode("utf-8")
-
-
-def _wait(wait: timedelta | None) -> timedelta | None:
-    if wait is None:
-        return None
-    whole = timedelta(milliseconds=max(timedelta(), min(wait, _MAX_RETRY)) // timedelta(milliseconds=1))
-    return whole or None
-
-
-def late(invocation: Invocation, *, ran: Ran) -> AltarError:
-    """The answer to a call whose time is up, in the words of every mode."""
-    began = "had not begun" if ran == "no" else "had not ended"
-    return ExecutionError(
-        "TIMEOUT",
-        f"{invocation.name!r} {began} when its time was up",
-        ran=ran,
-        hint="give the call more time, or declare @altar.tool(timeout=…)",
-    )
+    return settled
 
 
 # ------------------------------------------------------------------------------------- sources by their address
@@ -231,8 +202,8 @@ class SessionCatalog(Catalog, Protocol):
         """Names of the tools, sorted."""
         ...
 
-    def declaration(self, name: str) -> FunctionDeclaration | None:
-        """What a tool is; None for one that is not in the session."""
+    def declaration(self, name: str, asked: str = "") -> FunctionDeclaration | None:
+        """What a tool is, in the version or range asked for; None for one that is not in the session."""
         ...
 
 
@@ -240,7 +211,10 @@ class OpenSource(Protocol):
     """The entry point of group ``altar.sources`` behind an address scheme."""
 
     def __call__(self, request: Request) -> AbstractAsyncContextManager[tuple[SessionCatalog, ToolSource]]:
-        """Connect, and give the catalog and the source of a session for as long as the context lasts."""
+        """Connect, and give the catalog and the source of a session for as long as the context lasts.
+
+        A source that keeps the variables of its session is an :class:`altar.later.variables.VariableSource` as well.
+        """
         ...
 
 

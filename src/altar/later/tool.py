@@ -7,21 +7,22 @@ It can be called as before, and it can be called with canonical JSON, which is h
 from __future__ import annotations
 
 import functools
-import inspect
 import math
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 import orjson
 
-from altar.adm.canonical import canonical
+from altar.adm.canonical import canonical, written_plainly
 from altar.adm.declaration import Annotations, FunctionDeclaration
-from altar.adm.errors import AltarError, DeclarationError, ValidationError
-from altar.later.docstring import underlying
-from altar.later.introspect import Binder, declare
-from altar.later.json_form import RESULT, pointer
+from altar.adm.errors import AltarError, DeclarationError
+from altar.later.introspection.binder import Binder, Writer
+from altar.later.introspection.docstring import underlying
+from altar.later.introspection.introspect import declare
+from altar.later.introspection.refusal import refused_arguments
+from altar.later.json_form import RESULT
 
 __all__ = ["ToolFunction", "tool"]
 
@@ -36,6 +37,9 @@ class ToolFunction(Generic[P, R]):
     """A declared function: still callable as it was, and callable with JSON.
 
     `declaration` is its contract, `function` the plain function, `timeout` what a call gets by itself.
+    `isolate` says that calls run in a process of their own; it is no part of the contract.
+    `is_async` says that it is awaited, or iterated, in an event loop; `streams` that it yields its values.
+    `context` is the name of the parameter that takes the context of a call, None without one.
     """
 
     __name__: str
@@ -43,8 +47,11 @@ class ToolFunction(Generic[P, R]):
     declaration: FunctionDeclaration
     function: Callable[P, R]
     is_async: bool
+    isolate: Literal["process"] | None
     name: str
     timeout: timedelta | None
+    streams: bool
+    context: str | None
 
     def __init__(
         self,
@@ -52,6 +59,7 @@ class ToolFunction(Generic[P, R]):
         *,
         declaration: FunctionDeclaration,
         binder: Binder,
+        isolate: Literal["process"] | None = None,
     ) -> None:
         """Join a function with its contract; :func:`tool` is the usual way to get here."""
         self.function = function if hasattr(function, "__qualname__") else _named(function)
@@ -59,8 +67,13 @@ class ToolFunction(Generic[P, R]):
         self.declaration = declaration
         self.name = declaration.name
         self.timeout = declaration.timeout
-        self.is_async = inspect.iscoroutinefunction(underlying(function))
+        self.is_async = binder.is_async
+        self.streams = binder.streams
+        self.context = binder.context
+        self.isolate = isolate
         self._binder = binder
+        self._quick = binder.direct if binder.by_name else None
+        self._promised = None if declaration.returns is None else declaration.returns.accepts_json
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the plain function, with nothing between."""
@@ -80,41 +93,62 @@ class ToolFunction(Generic[P, R]):
         """`sha256:…` of the canonical declaration."""
         return self.declaration.digest
 
-    def check(self, arguments: bytes) -> None:
-        """Raise ValidationError INVALID_TOOL_ARGS unless canonical `arguments` fit the contract.
+    def check(self, arguments: bytes) -> dict[str, Any]:
+        """Return the values of canonical `arguments`; raise ValidationError INVALID_TOOL_ARGS unless they fit.
 
         That they are canonical was proved where they came in: by the session that wrote them, or by the host.
         """
-        self.declaration.check_arguments(orjson.loads(arguments))
+        values: dict[str, Any] = orjson.loads(arguments)
+        if not self._fits(values):
+            self.declaration.check_arguments(values)  # says why
+        return values
 
-    def bind(self, arguments: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def bind(self, arguments: bytes, values: dict[str, Any] | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The positional and the named Python arguments for a JSON object, in the types of the annotations.
 
+        `values` are what `check` gave for them; they are used up, so that nothing is read twice.
         An argument that is absent is left to the function's own default.
         Raises ValidationError INVALID_TOOL_ARGS, `ran` no, when a type's own validator refuses a value.
         """
+        if values is not None and self._quick is not None:
+            return (), self._quick(values)
         try:
-            return self._binder.bind(arguments)
+            return self._binder.bind(arguments, values)
         except Exception as refused:
-            raise _unbound(self.name, refused, arguments) from refused
+            raise refused_arguments(self.declaration, refused, arguments) from refused
+
+    @property
+    def binds_directly(self) -> bool:
+        """Whether checked JSON values are the arguments already, so that a call needs no pydantic."""
+        return self._binder.direct is not None
 
     def dump(self, value: object) -> bytes:
         """The canonical JSON of what the function returned, by its return annotation or else by what it is.
 
         Raises SERIALIZATION_ERROR, `ran` yes, with the place and the Python type of what JSON cannot hold.
         """
-        if self._binder.native:
-            return RESULT.write(value)
-        try:
-            return canonical(self._binder.plain(value))
-        except (AltarError, ValueError, TypeError, RecursionError) as unfit:
-            RESULT.write(value)  # says where, when it is the value's fault
-            raise RESULT.unfit("", value, "cannot be written as its annotation says", unfit) from unfit
+        data = written_plainly(value) if self._binder.result.native else None
+        return _written(self._binder.result, value) if data is None else data
 
-    def check_result(self, content: bytes) -> None:
-        """Raise ValidationError SCHEMA_VIOLATION unless canonical `content` is what the contract promises."""
-        if self.declaration.returns is not None:
-            self.declaration.check_result(orjson.loads(content))
+    def dump_item(self, value: object) -> bytes:
+        """The canonical JSON of one value that a streaming function yields, as :meth:`dump` writes a result."""
+        return _written(self._binder.item, value)
+
+    @functools.cached_property
+    def _fits(self) -> Callable[[object], bool]:
+        return self.declaration.arguments.accepts_json  # which compiles a schema, once it is asked for
+
+    def check_result(self, content: bytes) -> Any:
+        """Return the value of canonical `content`; raise ValidationError SCHEMA_VIOLATION unless it was promised.
+
+        Where nothing was promised nothing is read, and the value is None.
+        """
+        if self._promised is None:
+            return None
+        value = orjson.loads(content)
+        if not self._promised(value):
+            self.declaration.check_result(value)  # says why
+        return value
 
 
 @overload
@@ -134,6 +168,7 @@ def tool(
     stateful: bool = False,
     deprecated: bool = False,
     timeout: float | timedelta | None = None,
+    isolate: Literal["process"] | None = None,
     metadata: Mapping[str, Any] | None = None,
     register: bool = True,
 ) -> ToolFunction[P, R]: ...
@@ -150,6 +185,7 @@ def tool(
     stateful: bool = False,
     deprecated: bool = False,
     timeout: float | timedelta | None = None,
+    isolate: Literal["process"] | None = None,
     metadata: Mapping[str, Any] | None = None,
     register: bool = True,
 ) -> Callable[[Callable[P, R]], ToolFunction[P, R]]: ...
@@ -167,6 +203,7 @@ def tool(
     stateful: bool = False,
     deprecated: bool = False,
     timeout: float | timedelta | None = None,
+    isolate: Literal["process"] | None = None,
     metadata: Mapping[str, Any] | None = None,
     register: bool = True,
 ) -> Any:
@@ -174,6 +211,8 @@ def tool(
 
     Name, parameters and result come from the signature, descriptions from the docstring.
     `timeout` is in seconds, or a timedelta; None leaves it to the session.
+    `isolate="process"` runs each call in a child process, which is killed when the call is late or cancelled;
+    the function must stand at the top level of a module, where that process can find it.
     `register=False` declares without entering the registry of this process.
     Raises DeclarationError, with a hint, for what cannot be a tool.
     """
@@ -198,7 +237,8 @@ def tool(
             metadata={**(metadata or {}), **_limit(timeout, name or str(getattr(function, "__name__", "the tool")))},
             namespace=_locals_of_caller(),
         )
-        made = ToolFunction(function, declaration=declaration, binder=binder)
+        _require_isolation(isolate, function, declaration.name)
+        made = ToolFunction(function, declaration=declaration, binder=binder, isolate=isolate)
         if register:
             from altar.later.registry import REGISTRY
 
@@ -218,8 +258,24 @@ def _require_function(function: object) -> None:
     if not callable(function):
         raise DeclarationError(
             "INVALID_DECLARATION",
-            f"A {type(function).__name__!r} is not a function, and only a function can be a tool",
+            f"A value of the type {type(function).__name__!r} is not a function, and only a function can be a tool",
             hint="write @altar.tool, or @altar.tool(name='…', …) with named options",
+        )
+
+
+def _require_isolation(isolate: object, function: Callable[..., Any], name: str) -> None:
+    """Refuse what no other process could find; the rest is seen at the first call, when the module is complete."""
+    if isolate is not None and isolate != "process":
+        raise DeclarationError(
+            "INVALID_DECLARATION",
+            f"{name!r} is declared with isolate={isolate!r}, and there is only 'process'",
+            hint="write isolate='process', or leave it out",
+        )
+    if isolate is not None and "<" in getattr(underlying(function), "__qualname__", ""):
+        raise DeclarationError(
+            "INVALID_DECLARATION",
+            f"{name!r} is defined inside of a function, where another process cannot find it",
+            hint="move it to the top level of its module, or leave isolate='process' out",
         )
 
 
@@ -256,38 +312,15 @@ def _named(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-# --------------------------------------------------------------------------------- arguments refused
+# ----------------------------------------------------------------------------------- writing results
 
 
-def _unbound(name: str, refused: Exception, arguments: bytes) -> ValidationError:
-    """Why the arguments could not be bound, without the values and without what a validator let slip."""
-    from pydantic import ValidationError as Refusal
-
-    if isinstance(refused, AltarError):
-        return ValidationError("INVALID_TOOL_ARGS", refused.message, path=refused.path, ran="no")
-    if not isinstance(refused, Refusal):
-        return ValidationError(
-            "INVALID_TOOL_ARGS",
-            f"The arguments of {name!r} could not be read",
-            detail=f"{type(refused).__name__}: {refused}",
-            path="",
-            ran="no",
-        )
-    found = refused.errors(include_url=False, include_context=False, include_input=False)
-    location = found[0]["loc"]
-    steps = _existing(location, orjson.loads(arguments)) if location else []
-    place = f"Argument `{'.'.join(steps)}`" if steps else "The arguments"
-    reason = found[0]["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return ValidationError("INVALID_TOOL_ARGS", f"{place}: {reason}{more}", path=pointer(steps), ran="no")
-
-
-def _existing(location: tuple[int | str, ...], value: Any) -> list[str]:
-    """The steps of pydantic's location that exist in the arguments; the others name branches of a union."""
-    steps: list[str] = []
-    for step in location:
-        keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-        if step in keys:
-            value = value[step]
-            steps.append(str(step))
-    return steps
+def _written(writer: Writer, value: object) -> bytes:
+    """The canonical JSON of a value; raises SERIALIZATION_ERROR for what JSON cannot hold."""
+    if writer.native:
+        return RESULT.write(value)
+    try:
+        return canonical(writer.plain(value))
+    except (AltarError, ValueError, TypeError, RecursionError) as unfit:
+        RESULT.write(value)  # says where, when it is the value's fault
+        raise RESULT.unfit("", value, "cannot be written as its annotation says", unfit) from unfit

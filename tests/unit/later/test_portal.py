@@ -88,3 +88,27 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     )
 
     assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize("raised", [None, SystemExit, KeyboardInterrupt])
+def test_who_stops_the_loop_stops_nobody_else(raised: type[BaseException] | None) -> None:
+    made = Portal()
+
+    async def stop() -> None:
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(0)
+
+    async def end() -> None:
+        async def background() -> None:
+            raise raised or RuntimeError
+
+        task = asyncio.create_task(background())
+        await asyncio.wait([task])
+        task.exception()
+
+    async def answer() -> int:
+        return 42
+
+    made.run(stop() if raised is None else end())
+
+    assert made.run(answer()) == 42

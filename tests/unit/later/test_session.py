@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import math
 import subprocess
@@ -151,6 +152,26 @@ async def test_a_caller_that_is_cancelled_while_a_plain_tool_runs_is_let_go() ->
         with pytest.raises(asyncio.CancelledError):
             await call
         go.set()
+
+
+async def test_a_cancellation_that_a_tool_made_up_is_its_outcome_whatever_its_caller_has_been_through() -> None:
+    @altar.tool
+    async def makes_it_up() -> None:
+        """Raise what only a caller may."""
+        raise asyncio.CancelledError
+
+    async def call_after_a_cancellation(session: Session) -> altar.ToolResult:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):  # and no `uncancel`, as most programs write it
+            await asyncio.sleep(0)
+        return await session.call("makes_it_up")
+
+    async with Session(Options()) as session:
+        results = [await session.call("makes_it_up"), await asyncio.create_task(call_after_a_cancellation(session))]
+
+    assert [result.error.type for result in results if result.error] == ["CANCELLED", "CANCELLED"]
 
 
 async def test_a_session_is_refused_in_another_event_loop() -> None:

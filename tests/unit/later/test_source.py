@@ -14,8 +14,8 @@ from altar._proto.altar.adm.v1 import adm_pb2
 from altar.adm.canonical import canonical
 from altar.adm.errors import AltarError
 from altar.grid import wire
-from altar.later.invocation import Invocation, Outcome, Work
-from altar.later.source import LocalSource, Request, late, open_source
+from altar.later.invocation import Invocation, Outcome, Work, late
+from altar.later.source import LocalSource, Request, open_source
 from altar.later.workplace import CallerThread
 from tests.unit.later.doubles import Answers, call
 

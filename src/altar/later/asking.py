@@ -1,0 +1,288 @@
+"""How a session asks: what names a tool, the invocation that is made of a call, the result that comes of it.
+
+:class:`Asker` is what a session, its copies with other options and its synchronous front share: how to ask.
+:class:`Waiter` is where the answer of one call is put.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from altar.adm.call import ErrorObject, FunctionCall, ResultStatus, ToolResult, succeeded
+from altar.adm.canonical import written_plainly
+from altar.adm.errors import AltarError, AuthorizationError, ValidationError
+from altar.later.context import Listener, LogLine, Progress, ToolContext
+from altar.later.contracts import no_tool
+from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, require_call_id, too_large
+from altar.later.json_form import ARGUMENTS
+from altar.later.live import Live
+from altar.later.options import DEFAULT_TTL, Options
+from altar.later.registry import REGISTRY, SessionTools
+from altar.later.tool import ToolFunction
+
+if TYPE_CHECKING:
+    from altar.later.source import SessionCatalog
+
+__all__ = [
+    "MAX_DEPTH",
+    "Asker",
+    "Named",
+    "Waiter",
+    "answer",
+    "answer_here",
+    "arguments_of",
+    "asked_of",
+    "name_of",
+    "result_of",
+]
+
+MAX_DEPTH = 16
+"""How many calls deep tools may call tools: a tool that calls itself comes to an end."""
+
+_log = logging.getLogger("altar.later")
+
+Named = str | ToolFunction[..., Any] | FunctionCall
+"""What names a tool to call."""
+
+
+def name_of(tool: Named) -> str:
+    """The name of a tool, or of the one that a call is for."""
+    return asked_of(tool)[0]
+
+
+def asked_of(tool: Named) -> tuple[str, str]:
+    """The name of a tool, and the version or range asked for: `name@range`, a tool's own, or none for a call.
+
+    Raises ValidationError MALFORMED_REQUEST for what names no tool, such as a function that is not declared.
+    """
+    if isinstance(tool, str):
+        name, at, asked = tool.partition("@")
+        return name, asked or at  # `name@` asks for something that no version is
+    if isinstance(tool, ToolFunction):
+        return tool.name, tool.version
+    if isinstance(tool, FunctionCall):
+        return tool.name, ""
+    raise _malformed(*no_tool(tool))
+
+
+def arguments_of(tool: Named, given: Mapping[str, Any] | None, named: dict[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a call of ``tool``: ``given`` in one mapping, or ``named`` one by one.
+
+    Raises ValidationError MALFORMED_REQUEST for both, for what is no mapping, for arguments beside those of an ADM
+    FunctionCall, and for what names no tool.
+    """
+    name = name_of(tool)[:_LONGEST_NAME]
+    if given is not None and not isinstance(given, Mapping):
+        raise _malformed(
+            f"The arguments of {name!r} are of type {type(given).__name__!r}, and must be a mapping",
+            "name each argument, city='Oslo', or give one mapping, {'city': 'Oslo'}",
+        )
+    if given is not None and named:
+        raise _malformed(
+            f"The arguments of {name!r} are given in a mapping and by name",
+            "put all of them into the mapping, or name all of them",
+        )
+    if isinstance(tool, FunctionCall) and (given or named):
+        raise _malformed(
+            f"The call of {name!r} has its own arguments, and is given others",
+            "give the FunctionCall alone, or the name of the tool and its arguments",
+        )
+    return dict(given) if given else named
+
+
+_LONGEST_NAME = 64
+_MOST_PLANS = 4096
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is the same for each call of a tool: name, version or range, seconds at most, and whether it runs here."""
+
+    name: str
+    asked: str
+    seconds: float
+    here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Makes the invocations of a session.
+
+    ``tools`` is the catalog of a local session, None for one that asks another process.
+    ``live`` is what is open while the session is, and is shared by all copies of it.
+    ``listener`` hears what running tools tell, and ``tell`` is how that gets to where it listens.
+    ``parent`` is the context of the call inside of which is asked.
+    """
+
+    options: Options
+    tools: SessionTools | None
+    live: Live = field(default_factory=Live)
+    listener: Listener | None = None
+    tell: Callable[[Progress | LogLine], None] | None = None
+    parent: ToolContext | None = None
+    plans: dict[str, _Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, options: Options) -> Asker:
+        """The asker of a session that is not open yet; raises UNSUPPORTED_TOOL for a local tool there is not."""
+        ttl = options.ttl if options.ttl is not None else DEFAULT_TTL
+        return cls(options, SessionTools(REGISTRY.choose(options.tools), ttl=ttl) if _is_local(options) else None)
+
+    def with_options(self, *, timeout: timedelta | None, listener: Listener) -> Asker:
+        """The same with other options; what is not given stays as it is."""
+        options = self.options if timeout is None else replace(self.options, timeout=timeout)
+        if not listener:
+            return replace(self, options=options)
+        both = Listener(
+            listener.on_progress or (self.listener and self.listener.on_progress) or None,
+            listener.on_log or (self.listener and self.listener.on_log) or None,
+        )
+        return replace(self, options=options, listener=both)
+
+    @property
+    def catalog(self) -> SessionCatalog | None:
+        """What the session may use; None for one on a grid that is not open."""
+        return self.tools or self.live.catalog
+
+    def invocation(self, call: Named, arguments: Mapping[str, Any]) -> Invocation | ToolResult:
+        """The invocation for a call, or the result when its arguments cannot even be written."""
+        plan = (self.plans.get(call) if type(call) is str else None) or self._plan(call)
+        given = None if type(call) is str or not isinstance(call, FunctionCall) else call
+        if given is not None:
+            call_id, arguments = given.call_id, given.args
+        else:
+            call_id = self.live.names.next_call()
+        try:
+            if given is not None:
+                require_call_id(call_id)
+            encoded = written_plainly(arguments) or ARGUMENTS.write(arguments)
+        except AltarError as unfit:
+            return result_of(Invocation(plan.name, b"", call_id), Outcome(error=unfit))
+        invocation = Invocation(
+            plan.name,
+            encoded,
+            call_id,
+            plan.asked,
+            deadline=time.monotonic() + plan.seconds,
+            principal=self.options.principal,
+            correlation_id=self.live.names.correlation,
+        )
+        return invocation if self.parent is None else _inside(self.parent, invocation)
+
+    def runs_here(self, name: Named) -> bool:
+        """Whether a call without a loop can run in the caller's own thread: plain, local, and nobody set a limit."""
+        plan = (self.plans.get(name) if type(name) is str else None) or self._plan(name)
+        return plan.here
+
+    def _plan(self, call: Named) -> _Plan:
+        """How a tool is called; kept by name in a local session, whose tools never change."""
+        name, asked = asked_of(call)
+        limited = self.options.timeout is not None and self.parent is None
+        here = self.tools is not None and not limited and self.tools.runs_in(name, asked) == "caller"
+        plan = _Plan(name, asked, self._timeout(name, asked).total_seconds(), here)
+        is_known = self.tools is not None and self.tools.declaration(name, asked) is not None
+        if type(call) is str and is_known and len(self.plans) < _MOST_PLANS:
+            self.plans[call] = plan
+        return plan
+
+    def _timeout(self, name: str, asked: str) -> timedelta:
+        if self.options.timeout is not None:
+            return self.options.timeout
+        catalog = self.catalog
+        declaration = None if catalog is None else catalog.declaration(name, asked)
+        return (declaration.timeout if declaration is not None else None) or self.options.default_timeout
+
+
+def _inside(context: ToolContext, invocation: Invocation) -> Invocation | ToolResult:
+    """The same invocation as part of another call: no later than that, in its name, and not too deep."""
+    context.require_running()
+    parent = context.invocation
+    invocation.parent = parent
+    invocation.deadline = min(invocation.deadline, parent.deadline)
+    invocation.correlation_id = parent.correlation_id
+    above = [invocation.name]
+    caller: Invocation | None = parent
+    while caller is not None:
+        above.append(caller.name)
+        caller = caller.parent
+    if len(above) <= MAX_DEPTH:
+        return invocation
+    way = " → ".join(reversed(above[:3]))
+    error = AuthorizationError(
+        "POLICY_VIOLATION",
+        f"Tools call tools {MAX_DEPTH} calls deep, and no deeper: … → {way}",
+        ran="no",
+        hint="a tool that calls itself, straight or through others, must come to an end",
+    )
+    return result_of(invocation, Outcome(error=error))
+
+
+def _malformed(what: str, hint: str) -> ValidationError:
+    return ValidationError("MALFORMED_REQUEST", what, ran="no", hint=hint)
+
+
+def _is_local(options: Options) -> bool:
+    return options.source.partition(":")[0] == "later"
+
+
+# ------------------------------------------------------------------------------------------------------- the answer
+
+
+class Waiter:
+    """Where the answer of one call is put, and who waits for it."""
+
+    __slots__ = ("asker", "future", "outcome")
+
+    def __init__(self, asker: Asker) -> None:
+        self.asker = asker
+        self.outcome: Outcome | None = None
+        self.future: asyncio.Future[None] | None = None
+
+
+def answer_here(invocation: Invocation, outcome: Outcome) -> None:
+    """Hold a local result to the limit that a host has unless it says otherwise, then answer."""
+    size = len(outcome.content)
+    if size > MAX_MESSAGE_BYTES:
+        outcome = Outcome(error=too_large("contents of the result", size, MAX_MESSAGE_BYTES, ran="yes"))
+    waiter: Waiter = invocation.reply_to
+    if outcome.error is None and waiter.future is None:
+        waiter.outcome = outcome  # most often the caller is still here, and there is nobody to wake
+        return
+    answer(invocation, outcome)
+
+
+def answer(invocation: Invocation, outcome: Outcome) -> None:
+    """Put the outcome where its call waits for it, and its detail into the log."""
+    waiter: Waiter = invocation.reply_to
+    if outcome.error is not None and outcome.error.detail:
+        _log.info(
+            "call failed",
+            extra={"tool": invocation.name, "code": outcome.error.code, "detail": outcome.error.detail},
+        )
+    waiter.outcome = outcome
+    if waiter.future is not None and not waiter.future.done():
+        waiter.future.set_result(None)
+
+
+def result_of(invocation: Invocation, outcome: Outcome | None) -> ToolResult:
+    """The result that a caller is given for an outcome."""
+    if outcome is None:
+        raise RuntimeError("an invocation was not answered")
+    if outcome.error is None and outcome.streamed is None:
+        content = orjson.loads(outcome.content) if outcome.value is None else outcome.value
+        return succeeded(invocation.call_id, invocation.name, content)
+    metadata = None if outcome.streamed is None else asdict(outcome.streamed)
+    if outcome.error is not None:
+        told = ErrorObject.of(outcome.error)
+        if told.field_path == "":
+            told = replace(told, field_path=None)  # the whole value; a wire cannot tell this from no path
+        return ToolResult(invocation.call_id, invocation.name, ResultStatus.ERROR, error=told, metadata=metadata)
+    return ToolResult(invocation.call_id, invocation.name, ResultStatus.SUCCESS, metadata=metadata)
