@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -26,7 +23,6 @@ def measure(rounds: int) -> Iterator[tuple[str, str, str, list[float]]]:
         tool_sync.append(_sync_round())
     yield "local call of an async function, added", "µs CPU", "latency", tool_async
     yield "local call of a plain function, sync front, added", "µs CPU", "latency", tool_sync
-    yield "import altar", "ms", "latency", [_import_time() for _ in range(rounds)]
 
 
 async def _async_round() -> float:
@@ -38,7 +34,7 @@ async def _async_round() -> float:
         through = time.process_time() - began
     began = time.process_time()
     for _ in range(CALLS):
-        await plain_probe(**ARGUMENTS)  # type: ignore[arg-type]  # the same mixed arguments as above
+        await plain_probe(**ARGUMENTS)
     return (through - (time.process_time() - began)) / CALLS * 1e6
 
 
@@ -51,14 +47,5 @@ def _sync_round() -> float:
         through = time.process_time() - began
     began = time.process_time()
     for _ in range(CALLS):
-        plain_probe_sync(**ARGUMENTS)  # type: ignore[arg-type]  # the same mixed arguments as above
+        plain_probe_sync(**ARGUMENTS)
     return (through - (time.process_time() - began)) / CALLS * 1e6
-
-
-def _import_time() -> float:
-    code = "import time; t = time.perf_counter(); import altar; print(time.perf_counter() - t)"
-    printed = [
-        float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
-        for _ in range(3)
-    ]
-    return statistics.median(printed) * 1000

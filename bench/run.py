@@ -1,6 +1,7 @@
 """Run the benches and write a JSON and a readable table.
 
-``python -m bench.run [--json OUT] [--only local|grid] [--rounds N] [--seconds S] [--quick]``
+``python -m bench.run [--json OUT] [--only local|declare|peers|grid] [--rounds N] [--seconds S] [--quick]``
+``peers`` needs the environment `.venv-peers`, which ``make bench`` makes.
 """
 
 from __future__ import annotations
@@ -11,41 +12,52 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import grid, local
+from bench import beside, declare, grid, local
 
 __all__ = ["main"]
 
 KINDS = {"calls/s": "throughput", "p50 ms": "latency", "p99 ms": "latency", "fsyncs per call": "cpu"}
+PARTS = ("local", "declare", "peers", "grid")
+
+Bench = dict[str, object]
 
 
 def main() -> int:
     """Measure, print, write."""
     orders = _orders()
     rounds, seconds = (1, 2.0) if orders.quick else (orders.rounds, orders.seconds)
+    parts = orders.only or PARTS
     talk = Console(stderr=True)
-    benches: list[dict[str, object]] = []
+    benches: list[Bench] = []
+    compared: list[beside.Beside] = []
     with Progress(console=talk, disable=not talk.is_terminal) as progress:
-        if orders.only != "grid":
-            task = progress.add_task("local", total=None)
-            for name, unit, kind, figures in local.measure(rounds):
-                benches.append(_bench(name, unit, kind, figures))
+        for part in (part for part in PARTS if part in parts):
+            task = progress.add_task(part, total=None)
+            if part == "peers":
+                compared.extend(beside.measure(rounds))
+                benches.extend(_bench(each.name, each.unit, "cpu", each.figures) for each in compared)
+            elif part == "grid":
+                benches.extend(_grid(rounds, seconds))
+            else:
+                measure = local.measure if part == "local" else declare.measure
+                benches.extend(_bench(name, unit, kind, figures) for name, unit, kind, figures in measure(rounds))
             progress.remove_task(task)
-        if orders.only != "local":
-            task = progress.add_task("grid", total=rounds * len(grid.SCENES))
-            benches.extend(_grid(rounds, seconds, advance=lambda: progress.advance(task)))
     _show(benches)
+    if compared:
+        _compare(compared)
     if orders.json:
         report = {
             "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()},
             "rounds": rounds,
             "seconds": seconds,
+            "versions": {each.library: each.version for each in compared},
             "benches": benches,
         }
         orders.json.write_text(json.dumps(report, indent=2) + "\n")
@@ -55,14 +67,14 @@ def main() -> int:
 def _orders() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--only", choices=["local", "grid"])
+    parser.add_argument("--only", choices=PARTS, action="append", help="may be given more than once")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each grid scene in each round")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
     return parser.parse_args()
 
 
-def _grid(rounds: int, seconds: float, *, advance: object) -> Iterator[dict[str, object]]:
+def _grid(rounds: int, seconds: float) -> Iterator[Bench]:
     """The scenes, interleaved, so that a noisy minute is noisy for all."""
     figures: dict[str, dict[str, list[float]]] = {scene.name: {} for scene in grid.SCENES}
     with grid.Grid() as up:
@@ -70,14 +82,12 @@ def _grid(rounds: int, seconds: float, *, advance: object) -> Iterator[dict[str,
             for scene in grid.SCENES:
                 for what, figure in up.measure(scene, seconds=seconds).items():
                     figures[scene.name].setdefault(what, []).append(figure)
-                if callable(advance):
-                    advance()
     for name, measured in figures.items():
         for what, values in measured.items():
             yield _bench(f"grid, {name}: {what}", what.split()[-1], KINDS.get(what, "cpu"), values)
 
 
-def _bench(name: str, unit: str, kind: str, figures: list[float]) -> dict[str, object]:
+def _bench(name: str, unit: str, kind: str, figures: list[float]) -> Bench:
     return {
         "name": name,
         "unit": unit,
@@ -88,7 +98,7 @@ def _bench(name: str, unit: str, kind: str, figures: list[float]) -> dict[str, o
     }
 
 
-def _show(benches: list[dict[str, object]]) -> None:
+def _show(benches: Iterable[Bench]) -> None:
     table = Table("bench", "median", "range", "unit")
     for bench in benches:
         table.add_row(
@@ -97,6 +107,21 @@ def _show(benches: list[dict[str, object]]) -> None:
             f"{bench['low']:.4g} – {bench['high']:.4g}",
             str(bench["unit"]),
         )
+    Console(width=110).print(table)
+
+
+def _compare(compared: Iterable[beside.Beside]) -> None:
+    """How many times ALTAR's own figure the others are, by the medians and by the best rounds."""
+    table = Table("beside ALTAR", "library", "times the median", "times the best")
+    for each in compared:
+        ours = each.ours
+        if ours is not None:
+            table.add_row(
+                each.name,
+                f"{each.library} {each.version}",
+                f"{statistics.median(each.figures) / statistics.median(ours):.3g}",
+                f"{min(each.figures) / min(ours):.3g}",
+            )
     Console(width=110).print(table)
 
 

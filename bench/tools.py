@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altar
 
-ARGUMENTS = {
+Given = dict[str, Any]
+"""The arguments of a call, by name."""
+
+ARGUMENTS: Given = {
     "query": "hello world of tools " * 4,
     "limit": 10,
     "threshold": 0.75,
@@ -12,7 +17,13 @@ ARGUMENTS = {
     "deep": True,
 }
 
-Answer = dict[str, float | bool]
+ANSWER = {"score": 7.5, "tags": 3, "length": 84, "deep": True}
+"""What the probe answers to them."""
+
+WRONG: Given = ARGUMENTS | {"limit": "many"}
+"""Arguments that the types forbid."""
+
+Answer = dict[str, float | int | bool]
 
 
 async def plain_probe(
