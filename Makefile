@@ -5,12 +5,13 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.setup
+PEERS   := .venv-peers
 PY      := $(BIN)/python
 LOCK    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
            --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check lint format test test-all conformance fault docs demo coverage bench proto codes lock shape release clean
+.PHONY: help setup check lint format test test-all conformance fuzz fault docs demo coverage bench peers proto codes lock shape release clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +23,7 @@ $(STAMP): requirements/uv.lock requirements/dev.lock requirements/release.lock p
 	test -x $(BIN)/uv || $(PY) -m pip install --quiet --require-hashes --requirement requirements/uv.lock
 	$(BIN)/uv pip sync --quiet --python $(PY) --require-hashes requirements/dev.lock
 	$(BIN)/uv pip install --quiet --python $(PY) --no-deps --build-constraints requirements/release.lock --editable .
+	$(PY) scripts/fetch_json_schema_suite.py
 	@touch $@
 
 check: lint coverage docs  ## the gates: lint, tests with branch coverage (85 % in total and in each layer), docs
@@ -34,6 +36,8 @@ lint: $(STAMP)  ## style, types, layers, generated files
 	$(PY) scripts/check_lock.py
 	$(PY) scripts/generate_codes.py --check
 	$(PY) scripts/generate_settings_page.py --check
+	$(PY) scripts/generate_lint_page.py --check
+	$(PY) scripts/generate_types_page.py --check
 	$(PY) scripts/generate_reference.py --check
 	$(PY) scripts/generate_proto.py --check
 
@@ -50,12 +54,15 @@ test-all: $(STAMP)  ## every test, slow ones and pages too
 conformance: $(STAMP)  ## the cases in spec/cases
 	$(PY) -m pytest tests/conformance $(ARGS)
 
+fuzz: $(STAMP)  ## look for input that breaks the data model, for SECONDS=60
+	$(PY) -m tests.fuzz.run --seconds $(or $(SECONDS),60)
+
 fault: $(STAMP)  ## kill, stall, cut, corrupt and fill the disk
 	$(PY) -m pytest -m fault $(ARGS)
 
 coverage: $(STAMP)  ## tests but faults and pages, with branches measured in every process; fails below 85 %
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not fault" --ignore tests/docs $(ARGS)
+	$(BIN)/coverage run -m pytest -m "not fault" --ignore tests/docs -n 2 --dist loadfile $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(PY) scripts/coverage_by_layer.py
 
@@ -69,8 +76,18 @@ bench: $(STAMP)  ## measure; AGAINST=<rev> compares with another commit and fail
 ifdef AGAINST
 	$(PY) scripts/bench_against.py $(AGAINST) $(ARGS)
 else
+	@$(MAKE) --no-print-directory $(PEERS)/.setup
 	$(PY) -m bench.run --json .bench.json $(ARGS)
 endif
+
+peers: $(STAMP)  ## hold the documents of altar.adm.formats against the libraries of OpenAI, Anthropic, Google, MCP, OpenAPI
+	@$(MAKE) --no-print-directory $(PEERS)/.setup
+	$(PY) -m pytest -m peers tests/formats_real $(ARGS)
+
+$(PEERS)/.setup: requirements/peers.lock
+	test -x $(PEERS)/bin/python || $(BIN)/uv venv --quiet --python $(PY) $(PEERS)
+	$(BIN)/uv pip sync --quiet --python $(PEERS)/bin/python --require-hashes requirements/peers.lock
+	@touch $@
 
 proto: $(STAMP)  ## generate src/altar/_proto from proto/; lint it; refuse a breaking change
 	$(PY) scripts/generate_proto.py
@@ -78,12 +95,15 @@ proto: $(STAMP)  ## generate src/altar/_proto from proto/; lint it; refuse a bre
 codes: $(STAMP)  ## generate the error codes and the reference pages
 	$(PY) scripts/generate_codes.py
 	$(PY) scripts/generate_settings_page.py
+	$(PY) scripts/generate_lint_page.py
+	$(PY) scripts/generate_types_page.py
 	$(PY) scripts/generate_reference.py
 
 lock:  ## write requirements/*.lock anew; UPGRADE=1 takes the newest of everything
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/uv.in --output-file requirements/uv.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/dev.in pyproject.toml --all-extras --output-file requirements/dev.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/release.in --output-file requirements/release.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/peers.in --output-file requirements/peers.lock
 	$(PY) scripts/check_lock.py
 
 shape: $(STAMP)  ## figures of the house: sizes, nests, names, tests; reports, never fails

@@ -51,7 +51,7 @@ def _no_truth(value: object) -> object:
     return value
 
 
-_SOURCE = r"^(later:|[a-z][a-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4})$"
+_SOURCE = r"^(later:|[a-z][a-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4}(/session-[0-9a-f]{32})?)$"
 _HOST_PORT = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(0|[1-9][0-9]{0,4})$"
 
 
@@ -68,7 +68,7 @@ def _host_port(address: str) -> str:
 
 
 def _in_range(address: str) -> str:
-    port = address.rpartition(":")[2]
+    port = address.rpartition(":")[2].partition("/")[0]
     if port and int(port) > 65535:
         raise ValueError("a port is at most 65535")
     return address

@@ -52,7 +52,9 @@ def test_every_public_name_has_a_heading() -> None:
     assert set() == set(altar.__all__) - headings("python.md")
 
 
-@pytest.mark.parametrize("script", ["generate_codes.py", "generate_reference.py", "generate_settings_page.py"])
+@pytest.mark.parametrize(
+    "script", ["generate_codes.py", "generate_lint_page.py", "generate_reference.py", "generate_settings_page.py"]
+)
 def test_a_generated_page_is_up_to_date(script: str) -> None:
     command = [sys.executable, str(ROOT / "scripts" / script), "--check"]
 

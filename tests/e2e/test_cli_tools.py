@@ -74,6 +74,42 @@ def test_tools_as_json_holds_the_declarations(shop: Path) -> None:
     assert listed[2]["declaration"]["parameters"]["properties"]["city"] == {"type": "STRING"}
 
 
+def test_every_version_of_a_tool_is_listed_and_can_be_called(shop: Path) -> None:
+    newer = "\n@altar.tool(name='double', version='2.0.0')\ndef twice(x: int) -> int:\n    'Twice.'\n    return x * 2\n"
+    (shop / "shop.py").write_text(SHOP + newer)
+
+    listed = altar("tools", "shop", at=shop).out
+    results = [altar("call", tool, "x=3", "--tools", "shop", at=shop) for tool in ("double", "double@^1", "double@3")]
+
+    assert "double@2.0.0(x: integer)\n    Twice.\ndouble@1.0.0(x: number)\n    Twice as much.\n" in listed
+    assert [result.out for result in results] == ["6\n", "6\n", ""]
+    assert "error: Tool 'double' has no version '3' here (VERSION_MISMATCH)" in results[2].err
+    assert "hint: there is 2.0.0, 1.0.0" in results[2].err
+
+
+def test_tools_of_installed_packages_are_listed_when_that_is_asked(shop: Path) -> None:
+    facts = shop / "shop_tools-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: shop-tools\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[altar.tools]\nshop = shop:double\n")
+    here = {"PYTHONPATH": str(shop)}
+
+    assert "double(x: number)" in altar("tools", "--installed", at=shop, environ=here).out
+    assert "no modules are named" in altar("tools", at=shop, environ=here).err
+
+    (facts / "entry_points.txt").write_text("[altar.tools]\nshop = shop:nothing\n")
+    broken = altar("tools", "--installed", at=shop, environ=here)
+    assert (broken.code, broken.out) == (2, "")
+    assert "error: The package 'shop-tools' offers tools at 'shop:nothing', which cannot be loaded" in broken.err
+
+
+def test_no_installed_tools_are_nothing_on_stdout_and_a_warning(tmp_path: Path) -> None:
+    shown = altar("tools", "--installed", at=tmp_path)
+
+    assert (shown.code, shown.out) == (0, "")
+    assert shown.err.startswith("warning: no installed package offers tools")
+
+
 @pytest.mark.parametrize(
     ("files", "module", "message"),
     [

@@ -118,14 +118,14 @@ def _run(allowed: Sequence[FunctionDeclaration], call: FunctionCall, function: C
     from altar.adm.canonical import canonical
     from altar.later.executor import Executor
     from altar.later.gate import OpenGate
-    from altar.later.introspect import Binder
+    from altar.later.introspection.binder import Binder
     from altar.later.invocation import Invocation, Outcome
     from altar.later.registry import SessionTools
     from altar.later.source import LocalSource
     from altar.later.tool import ToolFunction
     from altar.later.workplace import CallerThread
 
-    binder = Binder(TypeAdapter(dict[str, Any]), {}, None, None)
+    binder = Binder(TypeAdapter(dict[str, Any]))
     tools = [ToolFunction(function, declaration=one, binder=binder) for one in allowed]
     outcomes: list[Outcome] = []
     executor = Executor(

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "conformance": ("altar.cli.conformance:conformance", "Judge JSON cases, one a line."),
     "demo": ("altar.cli.demo:demo", "Run one application here, on a grid, and through a crash."),
     "host": ("altar.cli.host:host", "Serve a manifest to clients and runtimes."),
+    "lint": ("altar.cli.lint:lint", "Say what makes tools hard for models or for promotion."),
     "runtime": ("altar.cli.runtime:runtime", "Run the tools of some modules for a host."),
     "doctor": ("altar.cli.doctor:doctor", "Check that this machine is ready."),
     "manifest": ("altar.cli.manifest:manifest", "Build and check manifests of contracts."),

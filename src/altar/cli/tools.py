@@ -6,20 +6,18 @@ Importing it registers what it declares.
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import importlib.util
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from altar.adm.errors import AltarError, ConfigurationError
 from altar.cli import output
 
 if TYPE_CHECKING:
+    from altar.adm.declaration import FunctionDeclaration
     from altar.later.tool import ToolFunction
 
 __all__ = ["load_modules", "module_of", "named_or_set", "tools"]
@@ -27,23 +25,32 @@ __all__ = ["load_modules", "module_of", "named_or_set", "tools"]
 
 @click.command()
 @click.argument("modules", nargs=-1)
+@click.option("--installed", is_flag=True, help="Also the tools that installed packages offer (group `altar.tools`).")
+@click.option("--format", "format_name", metavar="NAME", help="Write them in the form of openai, anthropic, mcp, …")
 @output.json_option
-def tools(*, modules: tuple[str, ...], as_json: bool) -> None:
+def tools(*, modules: tuple[str, ...], installed: bool, format_name: str | None, as_json: bool) -> None:
     """List the tools that MODULES declare; without MODULES, those of the setting `runtime.tools`.
 
     A module is `package.module` or a path such as `tools/prices.py`.
+    Every version of a tool is listed, the newest first.
+    With `--format`, the newest of each is written as JSON in the form of that name, and what the form cannot
+    hold is told on stderr.
     """
+    from altar.later.loading import load_tools
     from altar.later.registry import REGISTRY
 
-    names = load_modules(named_or_set(modules))
+    names = load_modules(modules if installed else named_or_set(modules))
+    if installed:
+        load_tools(installed=True)
     found = REGISTRY.tools()
     if not found:
-        output.warn(
-            f"no tools are declared in {', '.join(names)}; put @altar.tool on a function"
-            if names
-            else "no modules are named; name one, as in `altar tools weather.py`, or set runtime.tools in altar.toml"
-        )
-    output.data([_members(tool) for tool in found], as_json=as_json, text="\n".join(map(_lines, found)))
+        output.warn(_nothing(names, installed=installed))
+    if format_name is not None:
+        _write({tool.name: tool.declaration for tool in reversed(found)}.values(), format_name)
+        return
+    several = {name for name, count in Counter(tool.name for tool in found).items() if count > 1}
+    text = "\n".join(_lines(tool, versioned=tool.name in several) for tool in found)
+    output.data([_members(tool) for tool in found], as_json=as_json, text=text)
 
 
 def named_or_set(modules: Sequence[str]) -> Sequence[str]:
@@ -59,13 +66,14 @@ def load_modules(modules: Sequence[str]) -> list[str]:
     """Import modules by name or by file, and return their names; what they declare is then registered.
 
     The working directory is importable, as it is for `python -m`.
-    Raises ConfigurationError INVALID_CONFIG for a module that does not exist or that fails on import;
-    a wrong declaration inside it passes through as it was raised.
+    Raises as :func:`altar.load_tools` does.
     """
+    from altar.later.loading import load_module
+
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    return [_load(module) for module in modules]
+    return [load_module(module) for module in modules]
 
 
 def module_of(tool: ToolFunction[..., Any]) -> str:
@@ -73,70 +81,27 @@ def module_of(tool: ToolFunction[..., Any]) -> str:
     return str(tool.function.__module__)
 
 
-def _load(module: str) -> str:
-    try:
-        if module.endswith(".py"):
-            return _load_file(Path(module))
-        importlib.import_module(module)
-    except AltarError:
-        raise
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module == error.name or module.startswith(error.name + ".")):
-            raise ConfigurationError(
-                "INVALID_CONFIG",
-                f"There is no module {module!r}",
-                hint="name it as Python imports it, from this directory, or give the path of its .py file",
-            ) from error
-        raise _broken(module, error) from error
-    except Exception as error:
-        raise _broken(module, error) from error
-    return module
+_SHOWN = 3
 
 
-def _load_file(file: Path) -> str:
-    if not file.is_file():
-        near = difflib.get_close_matches(file.name, [one.name for one in file.parent.glob("*.py")], n=1)
-        hint = f"did you mean {str(file.parent / near[0])!r}?" if near else f"paths count from {str(Path.cwd())!r}"
-        raise ConfigurationError("INVALID_CONFIG", f"There is no file {str(file)!r}", hint=hint)
-    directory = str(file.resolve().parent)
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-    known = sys.modules.get(file.stem)
-    if known is not None:
-        origin = getattr(known, "__file__", None)
-        if origin is not None and Path(origin).resolve() == file.resolve():
-            return file.stem
-        raise ConfigurationError(
-            "INVALID_CONFIG",
-            f"Cannot import {str(file)!r}: another module is already called {file.stem!r}",
-            hint="rename the file",
-        )
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None:
-        raise ConfigurationError("INVALID_CONFIG", f"Python cannot import {str(file)!r}")
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = made
-    try:
-        spec.loader.exec_module(made)
-    except BaseException:
-        del sys.modules[file.stem]
-        raise
-    return file.stem
+def _write(declarations: Iterable[FunctionDeclaration], name: str) -> None:
+    """Print declarations in a format, and what it loses; one document for OpenAPI, a list for all others."""
+    from altar.adm.formats import FORMATS, OPENAPI
 
-
-def _broken(module: str, error: Exception) -> ConfigurationError:
-    # The innermost frame is the line that failed, most often one of the user's own.
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else module
-    if isinstance(error, SyntaxError) and error.filename:
-        place = f"{error.filename}:{error.lineno}"
-    return ConfigurationError(
-        "INVALID_CONFIG",
-        f"Cannot import {module!r}: {type(error).__name__}: {error}",
-        hint=f"raised at {place}",
-    )
+    if name not in FORMATS:
+        raise click.BadParameter(f"{name!r} is none of {', '.join(FORMATS)}", param_hint="--format")
+    listed = sorted(declarations, key=lambda one: one.name)
+    written = [FORMATS[name].write(one) for one in listed]
+    places: dict[str, list[str]] = {}
+    for declaration, one in zip(listed, written, strict=True):
+        for loss in one.losses:
+            places.setdefault(f"{loss.what}; {loss.why}", []).append(f"{declaration.name}{loss.path}")
+    for what, where in places.items():
+        more = f" and {len(where) - _SHOWN} more" if len(where) > _SHOWN else ""
+        output.warn(f"{', '.join(where[:_SHOWN])}{more}: {what}")
+    documents = [one.document for one in written]
+    whole = OPENAPI.write_all(listed, title="Tools").document if name == OPENAPI.name else documents
+    output.data(whole, as_json=True)
 
 
 def _members(tool: ToolFunction[..., Any]) -> dict[str, Any]:
@@ -151,7 +116,18 @@ def _members(tool: ToolFunction[..., Any]) -> dict[str, Any]:
     }
 
 
-def _lines(tool: ToolFunction[..., Any]) -> str:
+def _lines(tool: ToolFunction[..., Any], *, versioned: bool) -> str:
     declaration = tool.declaration
+    signature = declaration.signature
+    if versioned:
+        signature = f"{tool.name}@{tool.version}{signature.removeprefix(tool.name)}"
     first = declaration.description.strip().split("\n", 1)[0]
-    return f"{declaration.signature}\n    {first}"
+    return f"{signature}\n    {first}"
+
+
+def _nothing(names: Sequence[str], *, installed: bool) -> str:
+    if names:
+        return f"no tools are declared in {', '.join(names)}; put @altar.tool on a function"
+    if installed:
+        return "no installed package offers tools; one does by an entry point of group altar.tools"
+    return "no modules are named; name one, as in `altar tools weather.py`, or set runtime.tools in altar.toml"

@@ -181,7 +181,7 @@ class _Grid:
         grid = self._grid
         source = f"grid://{self._target}"
         output.say(
-            "ready. This line in altar.toml, or ALTAR_SOURCE in the environment, sends calls here:"
+            "ready. To send calls here, put this line into altar.toml, or the address into ALTAR_SOURCE:"
             f'\n  source = "{source}"\nCtrl-C ends it.'
         )
         facts: Mapping[str, Any] = {
