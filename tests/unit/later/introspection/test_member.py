@@ -161,7 +161,7 @@ def both(function: Callable[..., Any]) -> tuple[object, object]:
     return whole, contract(function)
 
 
-@pytest.mark.parametrize("annotation", [*OWN, *TABLE], ids=repr)
+@pytest.mark.parametrize("annotation", [*OWN, *TABLE], ids=lambda annotation: repr(annotation).partition(" at 0x")[0])
 @pytest.mark.parametrize("may_lack", [False, True])
 def test_a_type_has_the_contract_that_it_has_among_others(annotation: Any, may_lack: bool) -> None:
     whole, known = both(made([(annotation, may_lack, "A part.")], annotation))
