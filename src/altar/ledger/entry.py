@@ -30,7 +30,20 @@ __all__ = [
 MAX_ENTRY_BYTES = 2048
 FORMAT_VERSION = 1
 
-EventName = Literal["runtime.attached", "runtime.detached", "session.opened", "session.closed"]
+EventName = Literal[
+    "runtime.attached",
+    "runtime.detached",
+    "session.opened",
+    "session.extended",
+    "session.closed",
+    "manifest.activated",
+    "tools.registered",
+    "tools.refused",
+    "breaker.opened",
+    "breaker.closed",
+    "permit.unclosed",
+    "call.replayed",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

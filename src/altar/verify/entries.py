@@ -15,7 +15,20 @@ from typing import TypeAlias
 LONGEST_ENTRY = 2048
 """The most bytes that an entry may have."""
 
-EVENTS = ("runtime.attached", "runtime.detached", "session.opened", "session.closed")
+EVENTS = (
+    "runtime.attached",
+    "runtime.detached",
+    "session.opened",
+    "session.extended",
+    "session.closed",
+    "manifest.activated",
+    "tools.registered",
+    "tools.refused",
+    "breaker.opened",
+    "breaker.closed",
+    "permit.unclosed",
+    "call.replayed",
+)
 
 Members: TypeAlias = Mapping[str, str | int]
 
