@@ -20,9 +20,13 @@ def open_source(request: Request) -> AbstractAsyncContextManager[tuple[SessionCa
 
     gRPC reads its TLS settings when it is imported, so they are made before anything here imports it.
     """
-    from altar.grid.tls import require_tls13
+    from altar.grid.trust.tls import require_tls13
 
     require_tls13()
-    from altar.grid.client import connect
+    if request.options.get("execution_mode", "remote") != "remote" or request.options.get("fallback"):
+        from altar.grid.client.governed import connect as connect_governed
+
+        return connect_governed(request)
+    from altar.grid.client.client import connect
 
     return connect(request)

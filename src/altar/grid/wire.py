@@ -19,7 +19,8 @@ from altar.adm.codes import CODES
 from altar.adm.defect import MAX_TOLD, Defect, Kind
 from altar.adm.defect import told as defects_told
 from altar.adm.errors import AltarError, Ran, TransportError, error_of
-from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, too_large
+from altar.grid.telemetry import trace_of
+from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, Streamed, too_large
 from altar.later.running import told
 from altar.later.variable_table import (
     MAX_VARIABLES,
@@ -121,7 +122,7 @@ def invocation_of(call: call_pb2.ToolCall, *, now: float) -> Invocation:
             hint="set remaining_ms to the milliseconds the caller will wait",
         )
     function = call.call
-    return Invocation(
+    invocation = Invocation(
         function.name,
         function.args,
         function.call_id,
@@ -132,7 +133,11 @@ def invocation_of(call: call_pb2.ToolCall, *, now: float) -> Invocation:
         correlation_id=call.correlation_id,
         invocation_id=call.invocation_id,
         tag=call.tag,
+        once=call.once,
     )
+    if call.traceparent:
+        invocation.trace = trace_of(call.traceparent, call.tracestate)
+    return invocation
 
 
 def add_call(call: call_pb2.ToolCall, invocation: Invocation, *, tag: int, now: float) -> int:
@@ -146,6 +151,14 @@ def add_call(call: call_pb2.ToolCall, invocation: Invocation, *, tag: int, now: 
         call.contract_digest = digest_to_wire(invocation.known_digest)
     left = invocation.deadline - now
     call.remaining_ms = max(1, _milliseconds(left))
+    if invocation.chunks is not None:
+        call.window.chunks, call.window.bytes = invocation.chunks.feed.window()
+    if invocation.tell is not None:
+        call.notices = True
+    if invocation.once:
+        call.once = True
+    if invocation.trace is not None:
+        call.traceparent, call.tracestate = invocation.trace.parent, invocation.trace.state
     function = call.call
     function.call_id = invocation.call_id
     function.name = invocation.name
@@ -167,17 +180,28 @@ def add_result(result: call_pb2.ToolResult, invocation: Invocation, outcome: Out
     else:
         inner.status = adm_pb2.RESULT_STATUS_ERROR
         error_to_wire(inner.error, outcome.error)
+    if outcome.replayed:
+        result.replayed = True
+    if outcome.streamed is not None:
+        totals = outcome.streamed
+        result.streamed.chunks, result.streamed.bytes = totals.chunks, totals.bytes
+        result.streamed.digest = digest_to_wire(totals.digest)
     return len(outcome.content) + 200
 
 
 def outcome_of(result: call_pb2.ToolResult) -> Outcome:
     """A received ToolResult as an Outcome. An unset or unknown status is a failure, never a success."""
     inner = result.result
+    streamed = _streamed(result.streamed) if result.HasField("streamed") else None
     if inner.status == adm_pb2.RESULT_STATUS_SUCCESS:
-        return Outcome(inner.content)
+        return Outcome(inner.content, streamed=streamed)
     if inner.status == adm_pb2.RESULT_STATUS_ERROR:
-        return Outcome(error=error_from_wire(inner.error))
+        return Outcome(error=error_from_wire(inner.error), streamed=streamed)
     return Outcome(error=TransportError("PROTOCOL_VIOLATION", "The result came without a status", ran="unknown"))
+
+
+def _streamed(totals: call_pb2.StreamTotals) -> Streamed:
+    return Streamed(totals.chunks, totals.bytes, digest_from_wire(totals.digest))
 
 
 # ----------------------------------------------------------------------------------------------------------- errors

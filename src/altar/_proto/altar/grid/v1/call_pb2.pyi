@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ToolCall(_message.Message):
-    __slots__ = ("tag", "invocation_id", "correlation_id", "call", "session_id", "version", "contract_digest", "remaining_ms", "window", "parent_tag", "parent_call_id", "depth", "once", "traceparent", "tracestate", "blobs")
+    __slots__ = ("tag", "invocation_id", "correlation_id", "call", "session_id", "version", "contract_digest", "remaining_ms", "window", "parent_tag", "parent_call_id", "depth", "once", "traceparent", "tracestate", "notices", "principal")
     TAG_FIELD_NUMBER: _ClassVar[int]
     INVOCATION_ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -24,7 +24,8 @@ class ToolCall(_message.Message):
     ONCE_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     TRACESTATE_FIELD_NUMBER: _ClassVar[int]
-    BLOBS_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     tag: int
     invocation_id: str
     correlation_id: str
@@ -40,26 +41,25 @@ class ToolCall(_message.Message):
     once: bool
     traceparent: str
     tracestate: str
-    blobs: _containers.RepeatedCompositeFieldContainer[Blob]
-    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., call: _Optional[_Union[_adm_pb2.FunctionCall, _Mapping]] = ..., session_id: _Optional[str] = ..., version: _Optional[str] = ..., contract_digest: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., parent_tag: _Optional[int] = ..., parent_call_id: _Optional[str] = ..., depth: _Optional[int] = ..., once: _Optional[bool] = ..., traceparent: _Optional[str] = ..., tracestate: _Optional[str] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping]]] = ...) -> None: ...
+    notices: bool
+    principal: str
+    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., call: _Optional[_Union[_adm_pb2.FunctionCall, _Mapping]] = ..., session_id: _Optional[str] = ..., version: _Optional[str] = ..., contract_digest: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., parent_tag: _Optional[int] = ..., parent_call_id: _Optional[str] = ..., depth: _Optional[int] = ..., once: _Optional[bool] = ..., traceparent: _Optional[str] = ..., tracestate: _Optional[str] = ..., notices: _Optional[bool] = ..., principal: _Optional[str] = ...) -> None: ...
 
 class ToolResult(_message.Message):
-    __slots__ = ("tag", "invocation_id", "correlation_id", "result", "streamed", "replayed", "blobs")
+    __slots__ = ("tag", "invocation_id", "correlation_id", "result", "streamed", "replayed")
     TAG_FIELD_NUMBER: _ClassVar[int]
     INVOCATION_ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     STREAMED_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
-    BLOBS_FIELD_NUMBER: _ClassVar[int]
     tag: int
     invocation_id: str
     correlation_id: str
     result: _adm_pb2.ToolResult
     streamed: StreamTotals
     replayed: bool
-    blobs: _containers.RepeatedCompositeFieldContainer[Blob]
-    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., result: _Optional[_Union[_adm_pb2.ToolResult, _Mapping]] = ..., streamed: _Optional[_Union[StreamTotals, _Mapping]] = ..., replayed: _Optional[bool] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping]]] = ...) -> None: ...
+    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., result: _Optional[_Union[_adm_pb2.ToolResult, _Mapping]] = ..., streamed: _Optional[_Union[StreamTotals, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class Window(_message.Message):
     __slots__ = ("chunks", "bytes")
@@ -124,14 +124,6 @@ class LogLine(_message.Message):
     message: str
     facts: bytes
     def __init__(self, message: _Optional[str] = ..., facts: _Optional[bytes] = ...) -> None: ...
-
-class Blob(_message.Message):
-    __slots__ = ("pointer", "data")
-    POINTER_FIELD_NUMBER: _ClassVar[int]
-    DATA_FIELD_NUMBER: _ClassVar[int]
-    pointer: str
-    data: bytes
-    def __init__(self, pointer: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class CancelCall(_message.Message):
     __slots__ = ("tag",)

@@ -124,12 +124,14 @@ class SessionCreated(_message.Message):
     def __init__(self, tag: _Optional[int] = ..., session_id: _Optional[str] = ..., ttl_seconds: _Optional[int] = ..., contracts: _Optional[_Iterable[_Union[Contract, _Mapping]]] = ..., error: _Optional[_Union[_adm_pb2.ErrorObject, _Mapping]] = ...) -> None: ...
 
 class Contract(_message.Message):
-    __slots__ = ("ref", "declaration")
+    __slots__ = ("ref", "declaration", "weighted")
     REF_FIELD_NUMBER: _ClassVar[int]
     DECLARATION_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTED_FIELD_NUMBER: _ClassVar[int]
     ref: _call_pb2.ContractRef
     declaration: bytes
-    def __init__(self, ref: _Optional[_Union[_call_pb2.ContractRef, _Mapping]] = ..., declaration: _Optional[bytes] = ...) -> None: ...
+    weighted: bool
+    def __init__(self, ref: _Optional[_Union[_call_pb2.ContractRef, _Mapping]] = ..., declaration: _Optional[bytes] = ..., weighted: _Optional[bool] = ...) -> None: ...
 
 class DestroySession(_message.Message):
     __slots__ = ("tag", "session_id", "force")
