@@ -1,0 +1,438 @@
+"""Permits: the host decides and records, and the caller's own process runs the function (GRID §5.4, §8.3).
+
+A call that asks for a permit goes through find, check and authorize like any other, and its intent is committed with
+``where: caller``.
+Step 5 is other: nothing is sent anywhere, the permit is kept here until the caller reports what became of the call.
+A permit is the id of its intent.
+It is good for one run, by the principal that asked, of the contract and the arguments that were authorized, and it is
+closed once: by the first report, or as OUTCOME_UNKNOWN when none comes in time.
+
+This is cooperative, and the record says so: an outcome that was reported carries the place in the caller's journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError, ValidationError
+from altar.grid.host.session_gate import SessionGate
+from altar.grid.manifests.manifest import HostContract
+from altar.grid.reports import Content, FallbackCall, Report, SeenLines, malformed, remember
+from altar.later.invocation import Answer, Invocation, Outcome
+from altar.later.local_dispatch import allows_fallback, allows_local_dispatch
+from altar.ledger import entry
+from altar.ledger.ledger import Ledger
+
+__all__ = ["History", "PermitLimits", "Permits", "Reported"]
+
+_log = logging.getLogger("altar.grid")
+
+_REMEMBERED = 16_384
+"""Reports that are remembered, so that one that is sent again is answered as before."""
+_LAPSED = 4_096
+"""Permits that nobody closed and that are remembered, so that a late report is told why it is refused."""
+_REFUSALS = 64
+"""Entries that one principal can put into the log in a minute by reports that are refused; the rest is one count."""
+_MINUTE = 60.0
+
+Reported = Callable[[AltarError | None], None]
+"""Told None when a report stands in the log, or why it was rejected; ``retry_after`` says that it may be sent again."""
+
+History = Callable[[], dict[str, Content]]
+"""Reads from the log what was reported before this process began: content by ``<journal>:<position>``. It may block."""
+
+
+@dataclass(frozen=True, slots=True)
+class PermitLimits:
+    """How many permits may be open and for how long.
+
+    ``principals`` may run tools where they are: names of certificates, or ``*`` for each.
+    ``ttl`` is the time within which a function must begin, ``close`` the time within which its outcome must be here.
+    """
+
+    principals: frozenset[str] = frozenset()
+    ttl: timedelta = timedelta(seconds=300)
+    close: timedelta = timedelta(seconds=600)
+    most: int = 10_000
+    per_principal: int = 1_000
+
+
+@dataclass(slots=True)
+class _Permit:
+    """One open permit; ``report`` is the one that is on its way into the log, and ``told`` who waits for it."""
+
+    invocation: str
+    principal: str
+    call_id: str
+    intent: int
+    since: float
+    report: Report | None = None
+    told: list[Reported] = field(default_factory=list)
+
+
+class Permits:
+    """Gate and source of the row of calls that run where they are made. For one thread, the host's loop.
+
+    ``answer`` takes a call that was refused, ``granted`` one whose permit is open.
+    ``contract_of`` gives the host's contract of a name and exact version, or None.
+    ``history`` is asked once, in another thread, when a report comes that this process knows nothing of.
+    ``mint`` makes the id of an invocation, from ``prefix``: the name of the host, and its epoch.
+    """
+
+    def __init__(
+        self,
+        gate: SessionGate,
+        ledger: Ledger,
+        *,
+        limits: PermitLimits,
+        granted: Callable[[Invocation], None],
+        contract_of: Callable[[str, str], HostContract | None],
+        prefix: tuple[str, int],
+        mint: Callable[[], str],
+        history: History | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits
+        self._gate = gate
+        self._ledger = ledger
+        self._granted = granted
+        self._contract_of = contract_of
+        self._mint = mint
+        self._prefix = prefix
+        self._history = history
+        self._clock = clock
+        self._open: dict[str, _Permit] = {}
+        self._held: Counter[str] = Counter()
+        self._closed: dict[str, Content] = {}
+        self._pending: dict[str, tuple[Content, list[Reported]]] = {}
+        self._lapsed: dict[str, str] = {}
+        self._until_read: list[Callable[[], None]] | None = None
+        self._refused: Counter[str] = Counter()
+        self._refused_since = clock()
+        self._journals = SeenLines(limits.close.total_seconds())
+
+    def __len__(self) -> int:
+        """How many permits are open."""
+        return len(self._open)
+
+    def allows(self, principal: str) -> bool:
+        """Whether this principal may run tools where it is."""
+        return principal in self.limits.principals or "*" in self.limits.principals
+
+    # ------------------------------------------------------------------------------------------------ as a gate
+
+    def authorize(self, invocation: Invocation) -> None:
+        """Refuse who may not, what may not, and what is too much; a place is taken for what may."""
+        if not self.allows(invocation.principal):
+            raise AuthorizationError(
+                "PERMISSION_DENIED",
+                f"{invocation.principal!r} may not run tools in its own process",
+                ran="no",
+                hint="call it on the grid, or ask the operator to name you in host.local_dispatch",
+            )
+        contract: HostContract = invocation.contract
+        if not (contract.trusted and allows_local_dispatch(contract.declaration)):
+            raise AuthorizationError(
+                "POLICY_VIOLATION",
+                f"The contract of {invocation.name!r} does not allow it to run where it is called",
+                ran="no",
+                hint="call it on the grid; its author can declare it with local_dispatch=True",
+            )
+        if invocation.once:
+            raise ConfigurationError(
+                "FEATURE_UNAVAILABLE",
+                "A call with an idempotency key runs on the grid only, where its result is kept",
+                ran="no",
+                hint="call it on the grid, or without a key",
+            )
+        self._gate.authorize(invocation)
+        held = self._held[invocation.principal]
+        if held >= self.limits.per_principal or self._held.total() >= self.limits.most:
+            raise ExecutionError(
+                "RESOURCE_EXHAUSTED",
+                f"{held} calls of {invocation.principal!r} run where they were made, or are not reported yet",
+                ran="no",
+                hint="wait until their outcomes have been reported",
+                retry_after=timedelta(seconds=1),
+            )
+        self._held[invocation.principal] += 1
+
+    def intend(self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer) -> None:
+        """Commit one intent for each call, also of contracts that are read-only: a permit is an intent."""
+
+        def durable(first_seq: int, error: AltarError | None) -> None:
+            if error is not None:
+                for invocation in frame:
+                    self._release(invocation.principal)
+                    refuse(invocation, Outcome(error=error))
+                return
+            for seq, invocation in enumerate(frame, first_seq):
+                invocation.intent = seq
+            run(frame)
+
+        self._ledger.commit([invocation.record for invocation in frame], durable)
+
+    def record(self, invocation: Invocation, outcome: Outcome, answer: Answer) -> None:
+        """Answer what went wrong here; the permit that nobody heard of ends like any that is not closed."""
+        answer(invocation, outcome)
+
+    # ---------------------------------------------------------------------------------------------- as a source
+
+    def run(self, invocation: Invocation, settle: Answer) -> None:
+        """Keep the permit and tell the caller."""
+        self._open[invocation.invocation_id] = _Permit(
+            invocation.invocation_id, invocation.principal, invocation.call_id, invocation.intent, self._clock()
+        )
+        self._granted(invocation)
+
+    def cancel(self, invocation: Invocation) -> None:
+        """Nothing runs here; the permit stays open until its caller reports."""
+
+    # -------------------------------------------------------------------------------------------------- reports
+
+    def report(self, report: Report, principal: str, told: Reported) -> None:
+        """Record what a caller says became of its call; ``told`` hears when that is durable, or why it is refused.
+
+        The same report again is answered as before, and recorded once.
+        """
+        try:
+            report.require_sound()
+        except AltarError as malformed:
+            self._reject(report, principal, malformed, told)
+            return
+        known = self._closed.get(report.place)
+        permit = self._open.get(report.permit) if report.permit else None
+        if known is not None:
+            self._again(report, principal, known, told)
+        elif report.place in self._pending:
+            content, waiting = self._pending[report.place]
+            if content == report.content:
+                waiting.append(told)
+            else:
+                self._reject(report, principal, _conflict(), told)
+        elif permit is not None and permit.principal == principal:
+            self._close(permit, report, told)
+        elif self._history is not None:
+            self._read_history(lambda: self.report(report, principal, told), told)
+        elif report.fallback is not None:
+            self._take_fallback(report, report.fallback, principal, told)
+        else:
+            self._reject(report, principal, self._unknown(report, principal), told)
+
+    def sweep(self) -> None:
+        """End permits whose time is up. Called some twenty times a second; there is no timer per permit."""
+        now = self._clock()
+        latest = now - self.limits.close.total_seconds()
+        for permit in list(self._open.values()):
+            if permit.since > latest:
+                break  # they stand in the order in which they were given
+            if permit.report is None:
+                self._lapse(permit)
+        for journal, missing in self._journals.missing(now):
+            _log.warning("journal has gaps", extra={"journal": journal, "missing": missing})
+            self._note("journal.gap", journal, missing)
+        if now - self._refused_since >= _MINUTE:
+            for principal, count in self._refused.items():
+                if count > _REFUSALS:
+                    self._note("report.rejected", principal, f"{count - _REFUSALS} more within a minute")
+            self._refused.clear()
+            self._refused_since = now
+
+    def _close(self, permit: _Permit, report: Report, told: Reported) -> None:
+        if permit.report is not None:
+            self._reject(report, permit.principal, _conflict(), told)
+            return
+        if permit.call_id != report.call_id:
+            self._reject(report, permit.principal, malformed("is about another call than its permit"), told)
+            return
+        permit.report = report
+
+        def durable(error: AltarError | None) -> None:
+            permit.report = None
+            if error is None and self._open.pop(permit.invocation, None) is not None:
+                self._release(permit.principal)
+
+        self._commit([report.outcome(intent=permit.intent, invocation=permit.invocation)], report, durable, told)
+
+    def _take_fallback(self, report: Report, call: FallbackCall, principal: str, told: Reported) -> None:
+        """Record intent and outcome of a call that asked nobody, together, if its contract allows that."""
+        try:
+            recorded = self._fallback_intent(report, call, principal)
+        except AltarError as refused:
+            self._reject(report, principal, refused, told)
+            return
+        outcome = report.outcome(intent=-1, invocation=recorded.invocation)
+        self._commit([recorded, outcome], report, _nobody, told)
+
+    def _fallback_intent(self, report: Report, call: FallbackCall, principal: str) -> entry.Intent:
+        contract = self._contract_of(call.tool, call.version)
+        if contract is None or contract.digest != call.contract:
+            raise ValidationError(
+                "VERSION_MISMATCH",
+                f"The host has no such contract of {call.tool[:64]!r}, so it cannot have allowed the call",
+                hint="the operator of the host must look at the journal",
+            )
+        if not (self.allows(principal) and contract.trusted and allows_fallback(contract.declaration)):
+            raise AuthorizationError(
+                "POLICY_VIOLATION",
+                f"The call of {call.tool!r} ran without a host, which {principal!r} may not do, or not with this tool",
+                ran="yes",
+                hint="its author can declare it with fallback=True, and the operator name you in host.local_dispatch",
+            )
+        return entry.Intent(
+            invocation=self._mint(),
+            call=report.call_id,
+            tool=contract.name,
+            version=contract.version,
+            contract=contract.digest,
+            arguments=call.arguments,
+            principal=principal,
+            tenant="default",
+            session=call.session,
+            correlation=call.correlation,
+            where="fallback",
+        )
+
+    def _commit(
+        self,
+        entries: Sequence[entry.Intent | entry.Outcome],
+        report: Report,
+        ended: Callable[[AltarError | None], None],
+        told: Reported,
+    ) -> None:
+        waiting = [told]
+        self._pending[report.place] = (report.content, waiting)
+
+        def durable(_first_seq: int, error: AltarError | None) -> None:
+            del self._pending[report.place]
+            ended(error)
+            if error is None:
+                remember(self._closed, report.place, report.content, _REMEMBERED)
+                self._journals.saw(report.journal, report.position, self._clock())
+            elif error.retry_after is None:
+                error.retry_after = timedelta(seconds=1)  # it is not the caller's fault, who must keep it
+            for each in waiting:
+                each(error)
+
+        self._ledger.commit(entries, durable)
+
+    def _again(self, report: Report, principal: str, known: Content, told: Reported) -> None:
+        same = report.content == known or (report.fallback is not None and report.content[1:] == known[1:])
+        if same:
+            told(None)
+        else:
+            self._reject(report, principal, _conflict(), told)
+
+    def _read_history(self, then: Callable[[], None], told: Reported) -> None:
+        """Read, once, what was reported to the processes of this host before; then go on."""
+        if self._until_read is None:
+            self._until_read = []
+            reading = asyncio.get_running_loop().run_in_executor(None, self._history or dict)
+            reading.add_done_callback(self._history_read)
+        if len(self._until_read) >= _REMEMBERED:
+            told(
+                ExecutionError(
+                    "RESOURCE_EXHAUSTED", "Too many reports wait", ran="no", retry_after=timedelta(seconds=1)
+                )
+            )
+        else:
+            self._until_read.append(then)
+
+    def _history_read(self, reading: asyncio.Future[dict[str, Content]]) -> None:
+        waiting, self._until_read = self._until_read or [], None
+        self._history = None
+        if reading.cancelled() or reading.exception() is not None:
+            _log.error("the log could not be read", extra={"reason": repr(reading.exception())[:200]})
+        else:
+            self._closed = reading.result() | self._closed
+        for then in waiting:
+            then()
+
+    def _lapse(self, permit: _Permit) -> None:
+        """Nobody closed it in time: that is an alarm, and its outcome is unknown."""
+        del self._open[permit.invocation]
+        self._release(permit.principal)
+        remember(self._lapsed, permit.invocation, permit.principal, _LAPSED)
+        _log.warning(
+            "permit not closed in time", extra={"invocation": permit.invocation, "principal": permit.principal}
+        )
+        unknown = entry.Outcome(
+            intent=permit.intent,
+            invocation=permit.invocation,
+            status="ERROR",
+            code="OUTCOME_UNKNOWN",
+            ran="unknown",
+            result="",
+            runtime="",
+            attempts=0,
+        )
+        event = entry.Event(event="permit.unclosed", subject=permit.invocation, note=permit.principal)
+        self._ledger.commit([event, unknown], _ignore)
+
+    def _unknown(self, report: Report, principal: str) -> AltarError:
+        """There is no such permit, or not of this principal; one that was its own is told apart from the others."""
+        was_own = self._lapsed.get(report.permit) == principal or self._is_earlier(report.permit)
+        if was_own:
+            return ExecutionError(
+                "OUTCOME_UNKNOWN",
+                "The permit was closed before the report came, and the outcome of its call is recorded as unknown",
+                ran="unknown",
+                hint="the operator of the host must compare the journal with the log",
+            )
+        return AuthorizationError(
+            "PERMISSION_DENIED",
+            "The caller has no such permit",
+            ran="unknown",
+            hint="ask for a permit before the tool runs, and report each once",
+        )
+
+    def _is_earlier(self, permit: str) -> bool:
+        """Whether it looks like a permit that this host gave before it was started again."""
+        name, epoch = self._prefix
+        given, _, _number = permit.removeprefix(f"{name}-").partition("-")
+        return permit.startswith(f"{name}-") and given.isdecimal() and 0 < int(given[:18]) < epoch
+
+    def _reject(self, report: Report, principal: str, error: AltarError, told: Reported) -> None:
+        """Refuse a report, and leave a trace of it in the log and in the record."""
+        _log.warning(
+            "report rejected", extra={"principal": principal, "permit": report.permit[:128], "code": error.code}
+        )
+        self._refused[principal] += 1
+        if self._refused[principal] <= _REFUSALS:
+            said = " ".join((report.status, report.code[:64], report.ran, report.result[:80])).replace("  ", " ")
+            where = f"{report.journal[:64]}:{report.position}"
+            subject = (report.permit or report.call_id)[:128]
+            self._note("report.rejected", subject, f"{error.code}: {principal} at {where} says {said}")
+        told(error)
+
+    def _note(self, event: entry.EventName, subject: str, note: str) -> None:
+        printable = subject.encode("ascii", "replace").decode()
+        self._gate.note(event, printable, note.encode("ascii", "replace").decode()[:400])
+
+    def _release(self, principal: str) -> None:
+        self._held[principal] -= 1
+        if not self._held[principal]:
+            del self._held[principal]
+
+
+def _conflict() -> AltarError:
+    return ValidationError(
+        "IDEMPOTENCY_CONFLICT",
+        "Another report was recorded for this permit, or for this line of the journal",
+        ran="unknown",
+        hint="the operator of the host must compare the journal with the log",
+    )
+
+
+def _nobody(_error: AltarError | None) -> None:
+    """No permit waits for it."""
+
+
+def _ignore(_first_seq: int, _error: AltarError | None) -> None:
+    """Nobody waits for it; a ledger that fails has told the host already."""
