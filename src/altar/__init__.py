@@ -7,10 +7,10 @@ Importing this module configures nothing and loads no framework.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
     from altar.adm.call import ErrorObject, FunctionCall, ResultStatus, ToolResult
@@ -89,6 +89,9 @@ def session(
     timeout: float | timedelta | None = None,
     ttl: float | timedelta | None = None,
     profile: str | None = None,
+    execution_mode: Literal["remote", "local_first", "governed_local"] | None = None,
+    fallback: Iterable[str] | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Session:
     """A session, for ``with`` or ``async with``.
 
@@ -97,29 +100,52 @@ def session(
     ``ALTAR_SOURCE`` or ``altar.toml``, and is ``later:`` if nobody says.
     ``timeout`` and ``ttl`` are in seconds, or timedeltas; a grid counts ``ttl`` in whole seconds, rounded up.
     ``profile`` picks a ``[profile.<name>]`` of ``altar.toml``.
+    ``execution_mode`` says where calls on a grid run: there (``remote``), in this process under permits of the host
+    where that is possible (``local_first``) or only so (``governed_local``).
+    ``fallback`` names the tools that may run in this process when no host can be reached.
+    ``labels`` are those of the runtimes that its calls prefer on a grid, such as ``{"zone": "a"}``.
 
     This is the one place in the library that reads settings, and only for what the caller did not pass.
     """
     from altar.later.session import Options, Session, time_of, tools_of
 
     options = Options(tools_of(tools), timeout=time_of(timeout, name="timeout"), ttl=time_of(ttl, name="ttl"))
-    return Session(_settled(options, source=source, profile=profile))
+    where = {"execution_mode": execution_mode, "fallback": None if fallback is None else list(fallback)}
+    return Session(_settled(options, source=source, profile=profile, where=where, labels=labels))
 
 
-def _settled(options: Options, *, source: str | None, profile: str | None) -> Options:
+def _settled(
+    options: Options,
+    *,
+    source: str | None,
+    profile: str | None,
+    where: dict[str, Any],
+    labels: Mapping[str, str] | None,
+) -> Options:
     """The options, with what the caller did not say taken from the settings."""
     from dataclasses import replace
     from datetime import timedelta
 
+    from altar.later.labels import labels_in
     from altar.settings import Settings
 
-    settings = Settings.load(profile=profile, source=source)
+    settings = Settings.load(profile=profile, source=source, **where)
     tls = settings.tls
     return replace(
         options,
         source=settings.source,
         default_timeout=timedelta(seconds=settings.timeout),
-        source_options={"certificate": tls.certificate, "key": tls.key, "authority": tls.authority},
+        source_options={
+            "certificate": tls.certificate,
+            "key": tls.key,
+            "authority": tls.authority,
+            "labels": labels_in(settings.labels, setting="labels") if labels is None else labels,
+            "execution_mode": settings.execution_mode,
+            "fallback": settings.fallback,
+            "journal": settings.journal,
+            "otlp_endpoint": settings.telemetry.otlp_endpoint,
+            "trace_sample": settings.telemetry.sample,
+        },
     )
 
 

@@ -18,10 +18,11 @@ import orjson
 
 from altar.adm.call import ErrorObject, FunctionCall, ResultStatus, ToolResult, succeeded
 from altar.adm.canonical import written_plainly
-from altar.adm.errors import AltarError, AuthorizationError, ValidationError
+from altar.adm.errors import AltarError, ValidationError
 from altar.later.context import Listener, LogLine, Progress, ToolContext
 from altar.later.contracts import no_tool
-from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, require_call_id, too_large
+from altar.later.fingerprint import require_key, require_no_key
+from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, call_facts, require_call_id, too_large
 from altar.later.json_form import ARGUMENTS
 from altar.later.live import Live
 from altar.later.options import DEFAULT_TTL, Options
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from altar.later.source import SessionCatalog
 
 __all__ = [
-    "MAX_DEPTH",
     "Asker",
     "Named",
     "Waiter",
@@ -43,9 +43,6 @@ __all__ = [
     "name_of",
     "result_of",
 ]
-
-MAX_DEPTH = 16
-"""How many calls deep tools may call tools: a tool that calls itself comes to an end."""
 
 _log = logging.getLogger("altar.later")
 
@@ -120,6 +117,7 @@ class Asker:
     ``live`` is what is open while the session is, and is shared by all copies of it.
     ``listener`` hears what running tools tell, and ``tell`` is how that gets to where it listens.
     ``parent`` is the context of the call inside of which is asked.
+    ``key`` is the idempotency key of the calls made through it, or "".
     """
 
     options: Options
@@ -128,6 +126,7 @@ class Asker:
     listener: Listener | None = None
     tell: Callable[[Progress | LogLine], None] | None = None
     parent: ToolContext | None = None
+    key: str = ""
     plans: dict[str, _Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -136,16 +135,20 @@ class Asker:
         ttl = options.ttl if options.ttl is not None else DEFAULT_TTL
         return cls(options, SessionTools(REGISTRY.choose(options.tools), ttl=ttl) if _is_local(options) else None)
 
-    def with_options(self, *, timeout: timedelta | None, listener: Listener) -> Asker:
-        """The same with other options; what is not given stays as it is."""
+    def with_options(self, *, timeout: timedelta | None, listener: Listener, key: str | None = None) -> Asker:
+        """The same with other options; what is not given stays as it is.
+
+        Raises MALFORMED_REQUEST for a ``key`` that is none.
+        """
         options = self.options if timeout is None else replace(self.options, timeout=timeout)
+        key = self.key if key is None else require_key(key)
         if not listener:
-            return replace(self, options=options)
+            return replace(self, options=options, key=key)
         both = Listener(
             listener.on_progress or (self.listener and self.listener.on_progress) or None,
             listener.on_log or (self.listener and self.listener.on_log) or None,
         )
-        return replace(self, options=options, listener=both)
+        return replace(self, options=options, listener=both, key=key)
 
     @property
     def catalog(self) -> SessionCatalog | None:
@@ -158,11 +161,14 @@ class Asker:
         given = None if type(call) is str or not isinstance(call, FunctionCall) else call
         if given is not None:
             call_id, arguments = given.call_id, given.args
+        elif self.key:
+            call_id = self.key
         else:
             call_id = self.live.names.next_call()
         try:
             if given is not None:
                 require_call_id(call_id)
+                require_no_key(self.key)
             encoded = written_plainly(arguments) or ARGUMENTS.write(arguments)
         except AltarError as unfit:
             return result_of(Invocation(plan.name, b"", call_id), Outcome(error=unfit))
@@ -175,7 +181,16 @@ class Asker:
             principal=self.options.principal,
             correlation_id=self.live.names.correlation,
         )
+        if self.tell is not None:
+            invocation.tell = self.tell
+        if self.key:
+            invocation.once = True
         return invocation if self.parent is None else _inside(self.parent, invocation)
+
+    def exact_version(self, invocation: Invocation) -> str:
+        """The version of the tool that a local call means; empty when there is none."""
+        declaration = None if self.tools is None else self.tools.declaration(invocation.name, invocation.version)
+        return "" if declaration is None else declaration.version
 
     def runs_here(self, name: Named) -> bool:
         """Whether a call without a loop can run in the caller's own thread: plain, local, and nobody set a limit."""
@@ -201,28 +216,16 @@ class Asker:
         return (declaration.timeout if declaration is not None else None) or self.options.default_timeout
 
 
-def _inside(context: ToolContext, invocation: Invocation) -> Invocation | ToolResult:
-    """The same invocation as part of another call: no later than that, in its name, and not too deep."""
+def _inside(context: ToolContext, invocation: Invocation) -> Invocation:
+    """The same invocation as part of another call: no later than that, in its name, and one deeper."""
     context.require_running()
     parent = context.invocation
     invocation.parent = parent
     invocation.deadline = min(invocation.deadline, parent.deadline)
     invocation.correlation_id = parent.correlation_id
-    above = [invocation.name]
-    caller: Invocation | None = parent
-    while caller is not None:
-        above.append(caller.name)
-        caller = caller.parent
-    if len(above) <= MAX_DEPTH:
-        return invocation
-    way = " → ".join(reversed(above[:3]))
-    error = AuthorizationError(
-        "POLICY_VIOLATION",
-        f"Tools call tools {MAX_DEPTH} calls deep, and no deeper: … → {way}",
-        ran="no",
-        hint="a tool that calls itself, straight or through others, must come to an end",
-    )
-    return result_of(invocation, Outcome(error=error))
+    invocation.trace = parent.trace
+    invocation.depth = parent.depth + 1
+    return invocation
 
 
 def _malformed(what: str, hint: str) -> ValidationError:
@@ -265,7 +268,7 @@ def answer(invocation: Invocation, outcome: Outcome) -> None:
     if outcome.error is not None and outcome.error.detail:
         _log.info(
             "call failed",
-            extra={"tool": invocation.name, "code": outcome.error.code, "detail": outcome.error.detail},
+            extra={**call_facts(invocation), "code": outcome.error.code, "detail": outcome.error.detail},
         )
     waiter.outcome = outcome
     if waiter.future is not None and not waiter.future.done():
@@ -276,13 +279,19 @@ def result_of(invocation: Invocation, outcome: Outcome | None) -> ToolResult:
     """The result that a caller is given for an outcome."""
     if outcome is None:
         raise RuntimeError("an invocation was not answered")
-    if outcome.error is None and outcome.streamed is None:
+    fell_back = invocation.where == "fallback"
+    if outcome.error is None and outcome.streamed is None and not (outcome.replayed or fell_back):
         content = orjson.loads(outcome.content) if outcome.value is None else outcome.value
         return succeeded(invocation.call_id, invocation.name, content)
     metadata = None if outcome.streamed is None else asdict(outcome.streamed)
+    if outcome.replayed:
+        metadata = {"replayed": True}
+    if fell_back:
+        metadata = {"fallback": True}
     if outcome.error is not None:
         told = ErrorObject.of(outcome.error)
         if told.field_path == "":
             told = replace(told, field_path=None)  # the whole value; a wire cannot tell this from no path
         return ToolResult(invocation.call_id, invocation.name, ResultStatus.ERROR, error=told, metadata=metadata)
-    return ToolResult(invocation.call_id, invocation.name, ResultStatus.SUCCESS, metadata=metadata)
+    content = orjson.loads(outcome.content) if outcome.replayed or fell_back else None
+    return ToolResult(invocation.call_id, invocation.name, ResultStatus.SUCCESS, content, metadata=metadata)

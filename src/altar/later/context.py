@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, ValidationError
-from altar.later.invocation import Invocation, late
+from altar.later.invocation import Invocation, call_facts, late
 
 if TYPE_CHECKING:
     from altar.adm.call import ToolResult
@@ -198,11 +198,11 @@ class ToolContext:
 
         The caller of a call that was made by a tool has left, too, when that tool's own caller has.
         """
-        return self._left() or time.monotonic() >= self._invocation.deadline
+        return self._invocation.is_left or time.monotonic() >= self._invocation.deadline
 
     def check_cancelled(self) -> None:
         """Raise ExecutionError CANCELLED, or TIMEOUT when the time is up; call it where your function can stop."""
-        if self._left():
+        if self._invocation.is_left:
             raise ExecutionError("CANCELLED", "The call was cancelled", ran="yes")
         if time.monotonic() >= self._invocation.deadline:
             raise late(self._invocation, ran="yes")
@@ -227,12 +227,7 @@ class ToolContext:
         self.require_running()
         _tool_log.info(
             message,
-            extra={
-                "tool": self._invocation.name,
-                "call": self.call_id,
-                "correlation": self.correlation_id,
-                "facts": facts,
-            },
+            extra={**call_facts(self._invocation), "facts": facts},
         )
         if self._tell is not None and not self.cancelled:
             self._tell(LogLine(self._invocation.name, self.call_id, message, facts))
@@ -303,12 +298,6 @@ class ToolContext:
                 hint="a tool that runs in a process of its own takes what it needs as arguments",
             )
 
-    def _left(self) -> bool:
-        call: Invocation | None = self._invocation
-        while call is not None and not call.cancelled:
-            call = call.parent
-        return call is not None
-
     def _others(self) -> Nested:
         self.require_running()
         if self._nested is None:
@@ -319,7 +308,7 @@ class ToolContext:
 def _no_session(name: str) -> AltarError:
     return ConfigurationError(
         "FEATURE_UNAVAILABLE",
-        f"{name!r} cannot call other tools where it runs: that works in a session of this process only",
+        f"{name!r} cannot call other tools where it runs: it has no session there",
         ran="no",
-        hint="let the application call both tools, or use a session with source='later:'",
+        hint="let the application call both tools, and leave isolate='process' out of a tool that calls others",
     )

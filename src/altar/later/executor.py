@@ -8,8 +8,10 @@ where                       catalog                 gate            source
 ==========================  ======================  ==============  =================
 ``later:`` session          the session's tools     `OpenGate`      `LocalSource`
 ``grid://`` session         contracts of the host   `OpenGate`      `GridSource`
+governed local session      those that are here     `HostGate`      `LocalSource`
 host                        `HostCatalog`           `SessionGate`   `RuntimeSource`
 runtime                     its own registry        `OpenGate`      `LocalSource`
+tool that calls a tool      contracts of the host   `OpenGate`      `NestedCalls`
 ==========================  ======================  ==============  =================
 
 Steps 1 to 3 are plain functions over the frame.
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from altar.adm.errors import AltarError
 from altar.later.invocation import Answer, Contract, Invocation, Outcome, defect
+from altar.later.nesting import require_nestable
 
 if TYPE_CHECKING:
     from altar.later.gate import Gate
@@ -69,6 +72,8 @@ class Executor:
             contract = self._catalog.find(invocation)  # 1 what is meant, and may they see it?
             invocation.contract = contract
             invocation.values = contract.check(invocation.arguments)  # 2 do the arguments fit?
+            if invocation.parent is not None:
+                require_nestable(invocation)
             self._gate.authorize(invocation)  # 3 may it run?
         except Exception as refused:  # noqa: BLE001 - in doubt the answer is no, whatever was raised
             self._answer(invocation, _refusal(refused))

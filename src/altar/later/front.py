@@ -19,11 +19,13 @@ from altar.later.portal import Errands, portal, wait_in
 from altar.later.pulling import PulledHere, PulledThere, SyncStream
 from altar.later.session_variables import sync_variables_of
 from altar.later.source import LocalSource
+from altar.later.variables import at_once
 from altar.later.workplace import CallerThread
 
 if TYPE_CHECKING:
     from altar.adm.declaration import FunctionDeclaration
     from altar.later.session import Session
+    from altar.later.session_info import SessionInfo
     from altar.later.variables import SyncVariables
 
 __all__ = ["SyncSession"]
@@ -68,10 +70,11 @@ class SyncSession:
         invocation = self._asker.invocation(name, given)
         if not isinstance(invocation, Invocation):
             return invocation
-        waiter = Waiter(self._asker)
-        invocation.reply_to = waiter
-        self._here.execute((invocation,))
-        return result_of(invocation, waiter.outcome)
+        here = self._here
+        if invocation.once:
+            keys, version = self._asker.live.local_keys(), self._asker.exact_version(invocation)
+            return keys.call_here(invocation, version, lambda: self._carry_out(here, invocation))
+        return self._carry_out(here, invocation)
 
     def stream(self, name: Named, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> SyncStream:
         """Call a tool and read its values one by one as they come, as :meth:`Session.stream` does.
@@ -104,12 +107,15 @@ class SyncSession:
         timeout: float | timedelta | None = None,
         on_progress: Callable[[Progress], object] | None = None,
         on_log: Callable[[LogLine], object] | None = None,
+        idempotency_key: str | None = None,
     ) -> SyncSession:
         """The same session with other options for the calls made through it, as :meth:`Session.options` gives it.
 
         ``on_progress`` and ``on_log`` are told in the thread that calls.
         """
-        session = self._session.options(timeout=timeout, on_progress=on_progress, on_log=on_log)
+        session = self._session.options(
+            timeout=timeout, on_progress=on_progress, on_log=on_log, idempotency_key=idempotency_key
+        )
         asker = session.asker
         if asker.listener is not None:
             asker = replace(asker, tell=asker.listener.hear)
@@ -131,6 +137,20 @@ class SyncSession:
         """The variables of this session; see :attr:`Session.variables`."""
         return sync_variables_of(self._asker)
 
+    def describe(self) -> SessionInfo:
+        """What this session is, as :meth:`Session.describe` says."""
+        self._require_open()
+        if self._asker.tools is not None:
+            return at_once(self._session.describe())
+        return self._wait(lambda session: session.describe())
+
+    def extend(self, ttl: float | timedelta | None = None) -> SessionInfo:
+        """Let this session live longer, as :meth:`Session.extend` does."""
+        self._require_open()
+        if self._asker.tools is not None:
+            return at_once(self._session.extend(ttl))
+        return self._wait(lambda session: session.extend(ttl))
+
     @property
     def session_id(self) -> str:
         """The id of this session."""
@@ -143,6 +163,12 @@ class SyncSession:
             return None
         source = LocalSource(CallerThread(), context=self._context)
         return Executor(tools, self._asker.options.gate, source, answer_here)
+
+    def _carry_out(self, executor: Executor, invocation: Invocation) -> ToolResult:
+        waiter = Waiter(self._asker)
+        invocation.reply_to = waiter
+        executor.execute((invocation,))
+        return result_of(invocation, waiter.outcome)
 
     def _require_open(self) -> None:
         live = self._asker.live

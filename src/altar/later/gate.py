@@ -19,7 +19,8 @@ class Gate(Protocol):
     """Decides and records.
 
     Must record exactly one outcome for every intent it committed.
-    Must not call ``run`` before the intents are durable, nor the answer before the outcome is.
+    Must not call ``run`` before the intents are durable, unless the call only reads, nor the answer before the outcome
+    is.
     """
 
     def authorize(self, invocation: Invocation) -> None:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from altar.adm.errors import AltarError, ExecutionError, Ran, TransportError, ValidationError
 
@@ -23,6 +23,7 @@ __all__ = [
     "Outcome",
     "Streamed",
     "Work",
+    "call_facts",
     "defect",
     "late",
     "require_call_id",
@@ -76,7 +77,16 @@ class Invocation:
     ``values`` are what the check read from ``arguments``, until the source takes them for the function, which may
     change them; ``arguments`` are the record.
     ``chunks`` (a ``Chunks``) is there when the caller wants the values of a streaming tool one by one.
-    ``parent`` is the call whose function makes this one, through its ``ToolContext``.
+    ``tell`` takes what the running tool tells on the way; None when nobody listens.
+    ``parent`` is the call whose function makes this one, through its ``ToolContext``, and ``depth`` how many there are
+    above it.
+    ``route`` says why this version was chosen, ``where`` is ``caller`` or ``fallback`` for a call that runs where it
+    was made; both are for the record.
+    ``once`` says that ``call_id`` is an idempotency key.
+    ``needs`` are the capabilities that a runtime must have for this call, ``prefers`` the labels it had better have,
+    ``pinned`` the only one that may run it, where it matters; ``sent`` is about when it got it (monotonic seconds).
+    ``began`` is when a host that keeps figures took the call (monotonic seconds), and ``trace`` the place in a
+    distributed trace (a ``Trace``) that it travels with; None when nobody traces it.
     ``handle`` is what the source finds the running call by:
 
     - ``LocalSource``: None until the function has a place to run, and for ever when it runs where it was called;
@@ -108,7 +118,26 @@ class Invocation:
     handle: Any = None
     values: dict[str, Any] | None = None
     chunks: Any = None
+    tell: Any = None
     parent: Invocation | None = None
+    route: str = ""
+    where: Literal["", "caller", "fallback"] = ""
+    once: bool = False
+    needs: tuple[str, ...] = ()
+    prefers: tuple[tuple[str, str], ...] = ()
+    pinned: str = ""
+    sent: float = 0.0
+    depth: int = 0
+    began: float = 0.0
+    trace: Any = None
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody waits for the answer any more: its caller has left, or that of a call above it has."""
+        call: Invocation | None = self
+        while call is not None and not call.cancelled:
+            call = call.parent
+        return call is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +160,14 @@ class Outcome:
     ``value`` is what the check of the result read from ``content``, for the one caller who gets it; None when nobody
     has read it yet.
     ``streamed`` is there when the values were passed on one by one, however that ended; ``content`` is empty then.
+    ``replayed`` says that this is the outcome of an earlier call under the same idempotency key.
     """
 
     content: bytes = b""
     error: AltarError | None = None
     value: Any = field(default=None, compare=False, repr=False)
     streamed: Streamed | None = None
+    replayed: bool = False
 
     @classmethod
     def failed(cls, error: BaseException) -> Outcome:
@@ -169,6 +200,20 @@ def require_call_id(call_id: str) -> None:
             path="/call_id",
             hint="a UUID is a good call_id",
         )
+
+
+def call_facts(invocation: Invocation) -> dict[str, Any]:
+    """What a log line says of the call it is about: its ids, its tool and its tenant; never arguments or results."""
+    facts: dict[str, Any] = {
+        "tool": invocation.name,
+        "call": invocation.call_id,
+        "invocation": invocation.invocation_id,
+        "correlation": invocation.correlation_id,
+        "tenant": invocation.tenant,
+    }
+    if invocation.trace is not None:
+        facts["trace"] = invocation.trace.trace_id
+    return facts
 
 
 def late(invocation: Invocation, *, ran: Ran) -> AltarError:

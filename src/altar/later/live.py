@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from altar.adm.errors import AltarError, ConfigurationError, ValidationError
 
 if TYPE_CHECKING:
     from altar.later.executor import Executor
+    from altar.later.repeatable import LocalKeys
     from altar.later.source import SessionCatalog, ToolSource
     from altar.later.variables import LocalVariables
 
@@ -23,9 +26,12 @@ class Live:
     """What is open while a session is; a session and its copies with other options share it."""
 
     __slots__ = (
+        "_wall_ns",
         "catalog",
         "closed",
+        "created",
         "executor",
+        "keys",
         "loop",
         "names",
         "process",
@@ -36,7 +42,8 @@ class Live:
         "variables",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, wall_ns: Callable[[], int] = time.time_ns) -> None:
+        self._wall_ns = wall_ns
         self.process = os.getpid()
         self.names = Names()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -45,7 +52,9 @@ class Live:
         self.catalog: SessionCatalog | None = None
         self.source: ToolSource | None = None
         self.closed = False
+        self.created: datetime | None = None
         self.variables: LocalVariables | None = None  # of a session in this process, from their first use on
+        self.keys: LocalKeys | None = None  # of a session in this process, from their first use on
         self.streams: set[Callable[[], Coroutine[Any, Any, None]]] = set()  # how to leave each that is being read
         self.pulled: set[Callable[[], None]] = set()  # the same, of streams that are read without a loop
 
@@ -54,11 +63,20 @@ class Live:
         if self.executor is None and not self.is_ours:
             self.process = os.getpid()
             self.names = Names()
+        self.created = self.created or datetime.fromtimestamp(self._wall_ns() / 1e9, UTC)
 
     @property
     def is_ours(self) -> bool:
         """Whether this is the process that opened the session, and not a forked child."""
         return self.process == os.getpid()
+
+    def local_keys(self) -> LocalKeys:
+        """The idempotency keys of a session in this process."""
+        if self.keys is None:
+            from altar.later.repeatable import LocalKeys
+
+            self.keys = LocalKeys()
+        return self.keys
 
     def carry(self, errand: Callable[[], None]) -> None:
         """Do something in the loop of the session: at once in its own thread, soon from another."""

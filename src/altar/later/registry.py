@@ -149,6 +149,17 @@ class SessionTools:
             raise AuthorizationError("SESSION_EXPIRED", "The session has expired", ran="no", hint="open a new session")
         self._expires = now + self._ttl
 
+    def extend(self, ttl: timedelta | None) -> None:
+        """Let the session live for so long from now on, and after each use; None for as long as it did so far."""
+        if ttl is not None:
+            self._ttl = ttl.total_seconds()
+        self._expires = self._clock() + self._ttl
+
+    @property
+    def ttl(self) -> timedelta:
+        """How long the session lives after each use."""
+        return timedelta(seconds=self._ttl)
+
     @property
     def left(self) -> float:
         """Seconds until the session is over, unless it is used again."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from altar.adm.errors import AltarError, ExecutionError, Ran, TransportError, error_of
 from altar.later.deadline import Deadlines, Limited
-from altar.later.invocation import MAX_MESSAGE_BYTES, Answer, Invocation, Outcome, late
+from altar.later.invocation import MAX_MESSAGE_BYTES, Answer, Invocation, Outcome, call_facts, late
 
 if TYPE_CHECKING:
     from altar.later.context import ToolContext
@@ -89,11 +89,14 @@ def steps(run: Run) -> Steps:
     """Step through a plain generator: each of its values as canonical JSON, then the outcome.
 
     Closing it closes the generator, which runs its ``finally`` blocks in the thread that closes it.
+    A generator hears between two values that its call was cancelled or is late, and is closed then, too.
     """
     made: Iterator[Any] | None = None
     try:
         made = iter(run.start())
         for value in made:
+            if run.invocation.is_left:
+                return Outcome(error=ExecutionError("CANCELLED", "The call was cancelled", ran="yes"))
             if time.monotonic() >= run.invocation.deadline:
                 return Outcome(error=late(run.invocation, ran="yes"))
             yield run.tool.dump_item(value)
@@ -269,7 +272,7 @@ def _complain(what: str, raised: BaseException, invocation: Invocation) -> None:
     _log.warning(
         what,
         exc_info=raised,
-        extra={"tool": invocation.name, "call": invocation.call_id, "invocation": invocation.invocation_id},
+        extra=call_facts(invocation),
     )
 
 

@@ -23,8 +23,9 @@ from altar.later.invocation import Invocation
 from altar.later.live import not_open
 from altar.later.options import Options, time_of, tools_of
 from altar.later.portal import portal
+from altar.later.session_info import SessionInfo, describe, extend
 from altar.later.session_variables import end_variables, variable_source, variables_of
-from altar.later.source import LocalSource, Request, open_source
+from altar.later.source import GatedSource, LocalSource, Request, open_source
 from altar.later.stream import Stream
 from altar.later.workplace import LoopThreads
 
@@ -65,7 +66,10 @@ class Session:
             catalog, source = await live.stack.enter_async_context(open_source(request))
         live.catalog, live.source = catalog, source
         reply = answer_here if self.asker.tools is not None else answer  # a host holds results to its own limit
-        live.executor = Executor(catalog, self.asker.options.gate, source, reply)
+        gate = self.asker.options.gate
+        if isinstance(source, GatedSource):
+            gate = source.gate(gate, context=_context_of)
+        live.executor = Executor(catalog, gate, source, reply)
         return self
 
     async def __aexit__(
@@ -112,6 +116,12 @@ class Session:
         invocation = self.asker.invocation(name, named if plainly else arguments_of(name, arguments, named))
         if not isinstance(invocation, Invocation):
             return invocation
+        if invocation.once and self.asker.tools is not None:
+            keys, version = self._live.local_keys(), self.asker.exact_version(invocation)
+            return await keys.call(invocation, version, lambda: self._carry_out(executor, invocation))
+        return await self._carry_out(executor, invocation)
+
+    async def _carry_out(self, executor: Executor, invocation: Invocation) -> ToolResult:
         waiter = Waiter(self.asker)
         invocation.reply_to = waiter
         executor.execute((invocation,))
@@ -126,7 +136,7 @@ class Session:
 
         What is called, with which arguments, is said as for :meth:`call`.
         A failed call raises its error where the reading comes to it.
-        Raises FEATURE_UNAVAILABLE there on a grid, which gives all values at once: by :meth:`call`.
+        Raises FEATURE_UNAVAILABLE there when a host or a runtime of an older release cannot stream.
         """
         return Stream(self.asker, name, arguments_of(name, arguments, named))
 
@@ -147,15 +157,18 @@ class Session:
         timeout: float | timedelta | None = None,
         on_progress: Callable[[Progress], object] | None = None,
         on_log: Callable[[LogLine], object] | None = None,
+        idempotency_key: str | None = None,
     ) -> Session:
         """The same session with other options for the calls made through it; what is not given stays as it is.
 
         ``timeout`` is in seconds.
-        ``on_progress`` and ``on_log`` are told, in the event loop, what a running tool tells its ToolContext; not on a
-        grid yet, where it is in the log of the runtime.
+        ``idempotency_key`` makes the call repeatable: what was run under it once is answered with the same result, for
+        some minutes, and never run again; 1 to 128 printable ASCII characters.
+        ``on_progress`` and ``on_log`` are told, in the event loop, what a running tool tells its ToolContext, wherever
+        it runs; of progress the latest, and nothing after the result.
         """
         asker = self.asker.with_options(
-            timeout=time_of(timeout, name="timeout"), listener=Listener(on_progress, on_log)
+            timeout=time_of(timeout, name="timeout"), listener=Listener(on_progress, on_log), key=idempotency_key
         )
         if asker.listener is not None and asker.listener is not self.asker.listener:
             asker = replace(asker, tell=Mailbox(asker.listener, self._live.carry).tell)
@@ -179,6 +192,21 @@ class Session:
         guard = live.require_process if self.asker.tools is not None else live.require_here
         return variables_of(self.asker, guard=guard)
 
+    async def describe(self) -> SessionInfo:
+        """What this session is: since when, for how long, with which tools. To ask is not to use it.
+
+        Raises SESSION_EXPIRED when it is over, FEATURE_UNAVAILABLE where its source cannot say.
+        """
+        return await describe(self.asker)
+
+    async def extend(self, ttl: float | timedelta | None = None) -> SessionInfo:
+        """Let this session live for ``ttl`` from now on, and after each use; in seconds, or a timedelta.
+
+        None is for as long as it did so far. A host caps it; what it became is in what is returned.
+        Raises as :meth:`describe` does, and INVALID_CONFIG for a time that is negative.
+        """
+        return await extend(self.asker, ttl)
+
     @property
     def session_id(self) -> str:
         """The id of this session; on a grid, once it is open, another client of the principal can join it by its id."""
@@ -199,7 +227,7 @@ def _context_of(invocation: Invocation) -> ToolContext:
     asker: Asker = invocation.reply_to.asker
 
     def nested(context: ToolContext) -> Nested:
-        inner = replace(asker, parent=context)
+        inner = replace(asker, parent=context, key="")
         session = Session(inner.options, asker=inner)
         return Nested(session, SyncSession(session, inner, context=_context_of, is_open=True))
 

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from altar.adm.errors import ConfigurationError
 from altar.later.context import ToolContext
@@ -33,9 +33,10 @@ from altar.later.running import (
 
 if TYPE_CHECKING:
     from altar.adm.declaration import FunctionDeclaration
+    from altar.later.gate import Gate
     from altar.later.tool import ToolFunction
 
-__all__ = ["LocalSource", "OpenSource", "Request", "SessionCatalog", "ToolSource", "open_source"]
+__all__ = ["GatedSource", "LocalSource", "OpenSource", "Request", "SessionCatalog", "ToolSource", "open_source"]
 
 
 class ToolSource(Protocol):
@@ -204,6 +205,15 @@ class SessionCatalog(Catalog, Protocol):
 
     def declaration(self, name: str, asked: str = "") -> FunctionDeclaration | None:
         """What a tool is, in the version or range asked for; None for one that is not in the session."""
+        ...
+
+
+@runtime_checkable
+class GatedSource(Protocol):
+    """A source that runs some calls in this process by the word of a host, which its gate asks."""
+
+    def gate(self, inner: Gate, *, context: Callable[[Invocation], ToolContext]) -> Gate:
+        """The gate of the session, over its own, ``inner``; ``context`` makes what a tool that runs here is given."""
         ...
 
 

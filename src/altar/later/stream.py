@@ -8,6 +8,7 @@ Either way :attr:`Stream.result` then says what was recorded.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from types import CoroutineType, TracebackType
 from typing import Any, Self
@@ -17,8 +18,9 @@ import orjson
 from altar.adm.call import ToolResult
 from altar.adm.errors import AltarError, ConfigurationError
 from altar.later.asking import Asker, Named, Waiter, name_of, result_of
-from altar.later.chunks import Chunks, account_of
+from altar.later.chunks import Chunks, Feed, account_of
 from altar.later.executor import Executor
+from altar.later.fingerprint import no_stream
 from altar.later.invocation import Invocation, Outcome
 from altar.later.live import not_open
 
@@ -41,6 +43,7 @@ class Stream:
         self._result: ToolResult | None = None
         self._has_reader = False
         self._over = False
+        self.ahead: deque[Any] = deque()
 
     # ------------------------------------------------------------------------------------------------------- reading
 
@@ -62,6 +65,18 @@ class Stream:
         self._over = True
         self.result.unwrap()
         return []
+
+    async def next(self) -> Any:
+        """The next value, for the one reader; raises StopAsyncIteration at the end.
+
+        Of values that came from another process several are taken at once, and kept in ``ahead``.
+        """
+        if not self.ahead:
+            feed = self._call.feed if self._call is not None else None
+            self.ahead.extend(await self.take(1 if feed is None else feed.ahead))
+            if not self.ahead:
+                raise StopAsyncIteration
+        return self.ahead.popleft()
 
     @property
     def begun(self) -> bool:
@@ -89,6 +104,7 @@ class Stream:
 
     async def aclose(self) -> None:
         """Leave, and wait until the generator has run its ``finally`` blocks, for a few seconds at most."""
+        self.ahead.clear()
         if self._result is None and self._call is not None:
             await self._call.leave_and_wait()
 
@@ -132,10 +148,8 @@ class _Reader:
         return self
 
     async def __anext__(self) -> Any:
-        values = await self._stream.take()
-        if not values:
-            raise StopAsyncIteration
-        return values[0]
+        values = self._stream.ahead
+        return values.popleft() if values else await self._stream.next()
 
     def __del__(self) -> None:
         self._stream.abandon()
@@ -152,6 +166,11 @@ class _Call:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._one_value = True
         self._taking = False
+
+    @property
+    def feed(self) -> Feed | None:
+        """The other process that the values come from; None when there is none."""
+        return self._chunks.feed
 
     async def begin(self, executor: Executor) -> None:
         """Execute it; a coroutine that gives one value is awaited here, by its reader's own task."""
@@ -205,19 +224,11 @@ class _Call:
 
 
 def stream_invocation(asker: Asker, name: Named, arguments: Mapping[str, Any]) -> Invocation | ToolResult:
-    """The invocation for a stream, or the result when its arguments cannot even be written.
-
-    Raises FEATURE_UNAVAILABLE where values do not stream yet.
-    """
-    if asker.tools is None:
-        raise ConfigurationError(
-            "FEATURE_UNAVAILABLE",
-            f"The values of {name_of(name)!r} cannot be read one by one from a grid yet",
-            ran="no",
-            hint="session.call(…) gives all of them as one list",
-        )
+    """The invocation for a stream, or the result when its arguments cannot even be written."""
     invocation = asker.invocation(name, arguments)
     if isinstance(invocation, Invocation):
+        if asker.key:
+            return result_of(invocation, Outcome(error=no_stream()))
         invocation.chunks = Chunks()
     return invocation
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
@@ -23,6 +23,9 @@ from altar.later.introspection.docstring import underlying
 from altar.later.introspection.introspect import declare
 from altar.later.introspection.refusal import refused_arguments
 from altar.later.json_form import RESULT
+from altar.later.labels import requires_of
+from altar.later.local_dispatch import dispatch_metadata
+from altar.later.nesting import calls_of
 
 __all__ = ["ToolFunction", "tool"]
 
@@ -169,6 +172,10 @@ def tool(
     deprecated: bool = False,
     timeout: float | timedelta | None = None,
     isolate: Literal["process"] | None = None,
+    calls: Iterable[str] | None = None,
+    requires: Mapping[str, str] | None = None,
+    local_dispatch: bool = False,
+    fallback: bool = False,
     metadata: Mapping[str, Any] | None = None,
     register: bool = True,
 ) -> ToolFunction[P, R]: ...
@@ -186,6 +193,10 @@ def tool(
     deprecated: bool = False,
     timeout: float | timedelta | None = None,
     isolate: Literal["process"] | None = None,
+    calls: Iterable[str] | None = None,
+    requires: Mapping[str, str] | None = None,
+    local_dispatch: bool = False,
+    fallback: bool = False,
     metadata: Mapping[str, Any] | None = None,
     register: bool = True,
 ) -> Callable[[Callable[P, R]], ToolFunction[P, R]]: ...
@@ -204,6 +215,10 @@ def tool(
     deprecated: bool = False,
     timeout: float | timedelta | None = None,
     isolate: Literal["process"] | None = None,
+    calls: Iterable[str] | None = None,
+    requires: Mapping[str, str] | None = None,
+    local_dispatch: bool = False,
+    fallback: bool = False,
     metadata: Mapping[str, Any] | None = None,
     register: bool = True,
 ) -> Any:
@@ -213,6 +228,10 @@ def tool(
     `timeout` is in seconds, or a timedelta; None leaves it to the session.
     `isolate="process"` runs each call in a child process, which is killed when the call is late or cancelled;
     the function must stand at the top level of a module, where that process can find it.
+    `calls` names the tools that the function may call through its context, in the contract; all there are without it.
+    `requires` are labels that a runtime must have to be sent its calls on a grid, such as `{"hardware": "gpu"}`.
+    `local_dispatch=True` lets a caller that has the function run it itself, when the host permits that call;
+    `fallback=True` lets it do so when no host can be reached. What is destructive may have neither.
     `register=False` declares without entering the registry of this process.
     Raises DeclarationError, with a hint, for what cannot be a tool.
     """
@@ -228,13 +247,23 @@ def tool(
     def declared(function: Callable[..., Any]) -> ToolFunction[..., Any]:
         if isinstance(function, ToolFunction):
             function = function.function
+        called = name or str(getattr(function, "__name__", "the tool"))
+        elsewhere = dispatch_metadata(
+            called, metadata or {}, local_dispatch=local_dispatch, fallback=fallback, destructive=destructive
+        )
         declaration, binder = declare(
             function,
             name=name,
             description=description,
             version=version,
             annotations=annotations,
-            metadata={**(metadata or {}), **_limit(timeout, name or str(getattr(function, "__name__", "the tool")))},
+            metadata={
+                **(metadata or {}),
+                **_limit(timeout, called),
+                **calls_of(calls, called),
+                **requires_of(requires, called),
+                **elsewhere,
+            },
             namespace=_locals_of_caller(),
         )
         _require_isolation(isolate, function, declaration.name)

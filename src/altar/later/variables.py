@@ -133,6 +133,9 @@ class LocalVariables:
         self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._table)
+
     def ask(self, request: Request, then: Then) -> None:
         """Answer at once, in this thread."""
         try:

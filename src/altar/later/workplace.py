@@ -19,7 +19,7 @@ from queue import SimpleQueue
 
 from altar.adm.errors import AltarError, ExecutionError, Ran
 from altar.later.chunks import Chunks
-from altar.later.invocation import Answer, Invocation, Outcome, Work, late
+from altar.later.invocation import Answer, Invocation, Outcome, Work, call_facts, late
 from altar.later.running import Steps
 from altar.later.source import Freed, Job
 
@@ -239,7 +239,7 @@ class _TaskRun:
     def answer(self, invocation: Invocation, outcome: Outcome) -> None:
         """The generator has ended; nobody hears of it when its call was answered before."""
         if self._settled:
-            _log.warning("tool outlived its call", extra={"tool": invocation.name})
+            _log.warning("tool outlived its call", extra=call_facts(invocation))
             return
         self._settled = True
         if self._timer is not None:
@@ -317,7 +317,7 @@ class _ThreadRun:
         if not self._settled:
             self._answer(outcome)
         elif not self._heeds:  # a generator hears of its end with its next value, and not before
-            _log.warning("tool outlived its call", extra={"tool": self._invocation.name})
+            _log.warning("tool outlived its call", extra=call_facts(self._invocation))
         self._place.freed(self._invocation)
 
     def cancel(self) -> None:

@@ -12,13 +12,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from altar.adm.errors import AltarError, ConfigurationError, ExecutionError
-from altar.ledger.entry import Event, Intent, Outcome, Start, Stop, entry_members
+from altar.ledger.claims import RecordedClaim, recorded_claims
+from altar.ledger.commits import Batch, Commit, EntriesRefusedError, Then
+from altar.ledger.entry import Entry, Intent, Outcome, Start, Stop, entry_members
 from altar.ledger.log import (
     Checkpoint,
     Frontier,
@@ -28,25 +29,14 @@ from altar.ledger.log import (
     parse_note,
     signed_note,
 )
+from altar.ledger.result_store import ResultStore, results_path
 from altar.ledger.session_store import SessionStore
 from altar.ledger.signer import Signer, is_signed_by
 from altar.ledger.sqlite import Connection, EntryRow, SqliteStore, StoredCheckpoint, connect_sqlite, damaged
 
 __all__ = ["EntriesRefusedError", "Ledger", "Then"]
 
-Then = Callable[[int, AltarError | None], None]
-Entry = Intent | Outcome | Event
-
 _log = logging.getLogger(__name__)
-
-
-class EntriesRefusedError(ExecutionError):
-    """Some entries of a commit contradict the log, by a mistake of this process; the others are recorded.
-
-    `seqs` has one item for each entry of the commit: its position in the log, or -1 when it was refused.
-    """
-
-    seqs: tuple[int, ...] = ()
 
 
 class Ledger:
@@ -113,8 +103,10 @@ class Ledger:
         self.commits = 0
         self.entries_written = 0
         self.wall_ms = wall_ms
+        self.on_stored: Callable[[float], None] | None = None  # told the seconds of each transaction, by the writer
         self._store = store
         self._sessions: SessionStore | None = None
+        self._results: ResultStore | None = None
         self._signer = signer
         self._on_failure = on_failure
         self._deliver = deliver
@@ -126,13 +118,23 @@ class Ledger:
         self._failure: AltarError | None = None
         self._closed = False
         self._gate = threading.Lock()
-        self._waiting: queue.SimpleQueue[_Commit | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_until_closed, name="altar-ledger", daemon=True)
+
+    @property
+    def path(self) -> str:
+        """Give the file that the log is in."""
+        return self._store.path
 
     @property
     def vkey(self) -> str:
         """Give the key with which anyone can verify this log's checkpoints."""
         return self._signer.vkey
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether nothing can be written any more."""
+        return self._failure is not None
 
     @property
     def sessions(self) -> SessionStore:
@@ -141,6 +143,28 @@ class Ledger:
             path = f"{self._store.path}.sessions"
             self._sessions = SessionStore(path, on_failure=self._on_failure, deliver=self._deliver)
         return self._sessions
+
+    @property
+    def results(self) -> ResultStore:
+        """Give the store of results under idempotency keys, beside the log; it is opened at its first use, as above."""
+        if self._results is None:
+            store = ResultStore(results_path(self._store.path), on_failure=self._on_failure, deliver=self._deliver)
+            try:
+                store.begin(self.size)
+            except BaseException:
+                store.close()
+                raise
+            self._results = store
+        return self._results
+
+    @property
+    def has_results(self) -> bool:
+        """Tell whether a call under an idempotency key was ever recorded here."""
+        return self._results is not None or results_path(self._store.path).exists()
+
+    def claims(self, *, floor: int) -> Iterator[RecordedClaim]:
+        """Give the calls under idempotency keys from position `floor` on, in order, before any call is taken."""
+        return recorded_claims(self._store.path, floor=floor)
 
     def commit(self, entries: Sequence[Entry], then: Then) -> None:
         """Record entries in order; returns at once and may be called from any thread.
@@ -153,7 +177,7 @@ class Ledger:
         """
         with self._gate:
             if not self._closed:
-                self._waiting.put(_Commit(entries, then))
+                self._waiting.put(Commit(entries, then))
                 return
         self._report([lambda: then(-1, _unavailable("it is closed"))])
 
@@ -168,8 +192,9 @@ class Ledger:
             self._closed = True
             self._waiting.put(None)
         self._writer.join()
-        if self._sessions is not None:
-            self._sessions.close()
+        for beside in (self._sessions, self._results):
+            if beside is not None:
+                beside.close()
         if self._failure is None:
             try:
                 self._write_bodies([*self._unknown_outcomes(), Stop(epoch=self.epoch)], sign=True)
@@ -295,12 +320,12 @@ class Ledger:
             elif commits or not ending:
                 self._write_transaction(commits)
 
-    def _next_commits(self) -> tuple[list[_Commit], bool]:
+    def _next_commits(self) -> tuple[list[Commit], bool]:
         """Wait for work and take all there is; an empty list means that a signature is due."""
         patience = None
         if self._failure is None and self.size > self._signed_size:
             patience = max(0.0, self._signed_at + self._checkpoint_seconds - time.monotonic())
-        commits: list[_Commit] = []
+        commits: list[Commit] = []
         try:
             item = self._waiting.get(timeout=patience)
             while item is not None:
@@ -310,9 +335,9 @@ class Ledger:
             return commits, False
         return commits, True
 
-    def _write_transaction(self, commits: list[_Commit]) -> None:
+    def _write_transaction(self, commits: list[Commit]) -> None:
         try:
-            batch = _Batch(first=self.size, time_ms=self.wall_ms())
+            batch = Batch(first=self.size, time_ms=self.wall_ms())
             for commit in commits:
                 self._encode(commit, batch)
             unsigned = batch.next_seq - self._signed_size
@@ -326,7 +351,7 @@ class Ledger:
 
     def _write_bodies(self, entries: Iterable[Outcome | Start | Stop], *, sign: bool) -> None:
         """Write entries of the ledger's own in one transaction."""
-        batch = _Batch(first=self.size, time_ms=self.wall_ms())
+        batch = Batch(first=self.size, time_ms=self.wall_ms())
         for entry in entries:
             if isinstance(entry, Outcome):
                 batch.outcomes.append((entry.intent, batch.next_seq))
@@ -334,7 +359,7 @@ class Ledger:
             batch.bodies.append(entry.encode(batch.time_ms))
         self._store_batch(batch, sign=sign)
 
-    def _encode(self, commit: _Commit, batch: _Batch) -> None:
+    def _encode(self, commit: Commit, batch: Batch) -> None:
         """Put a commit's entries into the batch, leaving out those that contradict the log."""
         bodies, time_ms, open_intents = batch.bodies, batch.time_ms, self._open_intents
         commit.first = batch.next_seq
@@ -358,7 +383,7 @@ class Ledger:
                     open_intents[seq] = entry.invocation
             seqs.append(seq)
 
-    def _store_batch(self, batch: _Batch, *, sign: bool) -> None:
+    def _store_batch(self, batch: Batch, *, sign: bool) -> None:
         """Hash, sign when asked, and write one transaction; then the new size holds."""
         leaves = [leaf_hash(body) for body in batch.bodies]
         self._frontier.extend(leaves)
@@ -369,7 +394,10 @@ class Ledger:
             EntryRow(seq, body, leaf)
             for seq, (body, leaf) in enumerate(zip(batch.bodies, leaves, strict=True), batch.first)
         ]
+        began = time.monotonic()
         self._store.append(rows, outcomes=batch.outcomes, checkpoint=checkpoint)
+        if self.on_stored is not None:
+            self.on_stored(time.monotonic() - began)
         self.size = self._frontier.size
         self.entries_written += len(rows)
         self.commits += 1
@@ -390,7 +418,7 @@ class Ledger:
         self._failure = failure
         self._report([lambda: self._on_failure(failure)])
 
-    def _answer(self, commits: Sequence[_Commit], *, failed: bool) -> None:
+    def _answer(self, commits: Sequence[Commit], *, failed: bool) -> None:
         if commits:
             failure = self._failure if failed else None
             self._report([commit.answer(failure) for commit in commits])
@@ -409,47 +437,6 @@ class Ledger:
             self._deliver(run_all)
         except Exception:  # noqa: BLE001 - the listeners are gone, such as a loop that ended; entries are safe
             _log.exception("ledger answers could not be delivered")
-
-
-@dataclass(slots=True)
-class _Commit:
-    """One call of `commit` on its way: its entries, whom to tell, and what became of each entry."""
-
-    entries: Sequence[Entry]
-    then: Then
-    first: int = -1
-    seqs: list[int] = field(default_factory=list)
-    refused: int = 0
-
-    def answer(self, failure: AltarError | None) -> Callable[[], None]:
-        """Make the call that tells what became of this commit."""
-        if failure is not None:
-            return lambda: self.then(-1, failure)
-        if not self.refused:
-            return lambda: self.then(self.first, None)
-        error = EntriesRefusedError(
-            "INTERNAL",
-            "An outcome does not belong to an intent that waits for one",
-            detail=f"{self.refused} of a commit of {len(self.entries)} entries, placed at {self.seqs}",
-        )
-        error.seqs = tuple(self.seqs)
-        first = self.first if self.refused < len(self.entries) else -1
-        return lambda: self.then(first, error)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one transaction will hold: encoded entries from position `first` on, and (intent, seq) pairs."""
-
-    first: int
-    time_ms: int
-    bodies: list[bytes] = field(default_factory=list)
-    outcomes: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def next_seq(self) -> int:
-        """Give the position of the next entry."""
-        return self.first + len(self.bodies)
 
 
 _CHECKPOINT_ENTRIES = 4096

@@ -28,6 +28,8 @@ EVENTS = (
     "breaker.closed",
     "permit.unclosed",
     "call.replayed",
+    "report.rejected",
+    "journal.gap",
 )
 
 Members: TypeAlias = Mapping[str, str | int]
@@ -40,7 +42,8 @@ class EntryError(ValueError):
 def read_entry(body: bytes) -> Members:
     """Return the members of an entry.
 
-    The bytes must be one canonical JSON object (RFC 8785) with exactly the members of its kind.
+    The bytes must be one canonical JSON object (RFC 8785) with exactly the members of its kind, and of the optional
+    ones of that kind those that say something.
     Raises EntryError otherwise.
     """
     if len(body) > LONGEST_ENTRY:
@@ -52,15 +55,30 @@ def read_entry(body: bytes) -> Members:
     rules = _KINDS.get(kind) if isinstance(kind, str) else None
     if rules is None:
         raise EntryError(_said(f"is of unknown kind {kind!r}"))
-    if members.keys() != rules.keys():
-        odd = ", ".join(sorted(members.keys() ^ rules.keys()))
-        raise EntryError(_said(f"of kind {kind!r} lacks, or has too much: {odd}"))
-    for name, fits in rules.items():
-        if not fits(members[name]):
-            raise EntryError(_said(f"has an impossible {name!r}: {members[name]!r}"))
-    if kind == "outcome" and (members["code"] == "") != (members["status"] == "SUCCESS"):
-        raise EntryError(_said("has a code that contradicts its status"))
+    optional = _OPTIONAL.get(str(kind), {})
+    if odd := (members.keys() - optional.keys()) ^ rules.keys():
+        raise EntryError(_said(f"of kind {kind!r} lacks, or has too much: {', '.join(sorted(odd))}"))
+    for name, value in members.items():
+        if not (rules.get(name) or optional[name])(value):
+            raise EntryError(_said(f"has an impossible {name!r}: {value!r}"))
+    if kind == "outcome":
+        _check_outcome(members)
     return members
+
+
+def _check_outcome(members: Members) -> None:
+    """Raise EntryError unless the members of an outcome fit together."""
+    status, chunks = members["status"], members.get("chunks")
+    if (members["code"] == "") != (status == "SUCCESS"):
+        raise EntryError(_said("has a code that contradicts its status"))
+    if (chunks is None) != ("bytes" not in members):
+        raise EntryError(_said("has chunks without bytes, or bytes without chunks"))
+    if status == "PARTIAL" and not chunks:
+        raise EntryError(_said("is PARTIAL, and no chunk was passed on"))
+    if status == "ERROR" and chunks:
+        raise EntryError(_said("is an ERROR after chunks, which is PARTIAL"))
+    if members["result"] == "" and chunks is not None and status != "ERROR":
+        raise EntryError(_said("has chunks and no digest of them"))
 
 
 def read_canonical(body: bytes) -> object:
@@ -125,6 +143,7 @@ class Tree:
 _DECODER = json.JSONDecoder()
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_REPORTED = re.compile(r"[\x21-\x7e]+:[1-9][0-9]{0,18}")
 _INT64 = 2**63
 
 
@@ -157,6 +176,10 @@ def _one_of(*choices: str) -> Callable[[object], bool]:
     return lambda value: isinstance(value, str) and value in known
 
 
+def _reported(value: object) -> bool:
+    return isinstance(value, str) and _REPORTED.fullmatch(value) is not None
+
+
 def _format_one(value: object) -> bool:
     return type(value) is int and value == 1
 
@@ -187,9 +210,18 @@ _KINDS: dict[str, dict[str, Callable[[object], bool]]] = {
         "ran": _one_of("yes", "no", "unknown"),
         "result": _digest_or_empty,
         "runtime": _text,
-        "status": _one_of("SUCCESS", "ERROR"),
+        "status": _one_of("SUCCESS", "ERROR", "PARTIAL"),
     },
     "event": _EVERY | {"event": _one_of(*EVENTS), "note": _text, "subject": _text},
+}
+_OPTIONAL: dict[str, dict[str, Callable[[object], bool]]] = {
+    "intent": {
+        "key": _one_of("once"),
+        "parent": _name,
+        "route": _name,
+        "where": _one_of("caller", "fallback"),
+    },
+    "outcome": {"bytes": _count, "chunks": _count, "reported": _reported},
 }
 
 

@@ -1,0 +1,64 @@
+"""Commits on their way to the disk: what one caller handed over, and what one transaction will hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from altar.adm.errors import AltarError, ExecutionError
+from altar.ledger.entry import Entry
+
+__all__ = ["Batch", "Commit", "EntriesRefusedError", "Then"]
+
+Then = Callable[[int, AltarError | None], None]
+"""Told where entries stand, or why they do not."""
+
+
+class EntriesRefusedError(ExecutionError):
+    """Some entries of a commit contradict the log, by a mistake of this process; the others are recorded.
+
+    `seqs` has one item for each entry of the commit: its position in the log, or -1 when it was refused.
+    """
+
+    seqs: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Commit:
+    """One call of `commit` on its way: its entries, whom to tell, and what became of each entry."""
+
+    entries: Sequence[Entry]
+    then: Then
+    first: int = -1
+    seqs: list[int] = field(default_factory=list)
+    refused: int = 0
+
+    def answer(self, failure: AltarError | None) -> Callable[[], None]:
+        """Make the call that tells what became of this commit."""
+        if failure is not None:
+            return lambda: self.then(-1, failure)
+        if not self.refused:
+            return lambda: self.then(self.first, None)
+        error = EntriesRefusedError(
+            "INTERNAL",
+            "An outcome does not belong to an intent that waits for one",
+            detail=f"{self.refused} of a commit of {len(self.entries)} entries, placed at {self.seqs}",
+        )
+        error.seqs = tuple(self.seqs)
+        first = self.first if self.refused < len(self.entries) else -1
+        return lambda: self.then(first, error)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction will hold: encoded entries from position `first` on, and (intent, seq) pairs."""
+
+    first: int
+    time_ms: int
+    bodies: list[bytes] = field(default_factory=list)
+    outcomes: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def next_seq(self) -> int:
+        """Give the position of the next entry."""
+        return self.first + len(self.bodies)
