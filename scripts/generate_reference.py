@@ -163,7 +163,7 @@ def _one_line(text: str) -> str:
 
 _COMMAND_INTRODUCTION = (
     "Data goes to stdout, talk to stderr; every command takes `--json`.",
-    "Exit status: 0 done, 1 the tool failed, 2 wrong use, 3 denied, 4 not reachable.",
+    "Exit status: 0 done, 1 the tool failed, 2 wrong use, 3 denied, 4 not reachable, 5 replaced by another process.",
 )
 _PYTHON_INTRODUCTION = (
     "These names, from `import altar`, are the public interface.",

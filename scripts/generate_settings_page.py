@@ -69,6 +69,7 @@ SECTIONS = {
     "host.tls": "[host.tls]",
     "runtime": "[runtime]",
     "runtime.tls": "[runtime.tls]",
+    "telemetry": "[telemetry]",
 }
 
 
@@ -130,13 +131,16 @@ def _kind(field: FieldInfo) -> str:
         return "path"
     if "tuple" in text:
         return "list of text"
-    return {"float": "number of seconds", "int": "whole number"}.get(getattr(field.annotation, "__name__", ""), "text")
+    if any(getattr(limit, "le", None) == 1 for limit in field.metadata):
+        return "number from 0 to 1"
+    kinds = {"bool": "true or false", "float": "number of seconds", "int": "whole number"}
+    return kinds.get(getattr(field.annotation, "__name__", ""), "text")
 
 
 def _toml(value: object) -> str:
     if isinstance(value, Path):
         return json.dumps(str(value))
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
+    return json.dumps(list(value) if isinstance(value, tuple) else value, default=str)  # a path in a list
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:

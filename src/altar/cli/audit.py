@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["audit", "joined"]
 
 KINDS = ("call", "event", "start", "stop")
+_OF_OUTCOME = ("status", "code", "ran", "runtime", "attempts", "result", "chunks", "bytes", "reported")
 _DATA = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -169,7 +170,7 @@ def joined(
     """Join each intent with its outcome to one row of kind `call`, in the order in which calls began.
 
     `entries` are pairs of position and members, in the order of the log.
-    A call without outcome has the status OPEN; `ms` is the time between its two commits.
+    A call without outcome has the status OPEN; `ms` is the time between its two commits, and 0 where there was one.
     `last` keeps only the last rows of those that were asked for.
     """
     rows: deque[dict[str, Any]] = deque(maxlen=last)
@@ -178,8 +179,7 @@ def joined(
         if entry["kind"] == "outcome":
             call = calls.pop(entry["intent"], None)
             if call is not None:
-                names = ("status", "code", "ran", "runtime", "attempts", "result")
-                call |= {name: entry[name] for name in names}
+                call |= {name: entry[name] for name in _OF_OUTCOME if name in entry}
                 call |= {"outcome_seq": seq, "ms": entry["time"] - call["time"]}
             continue
         row = _row(seq, entry)
@@ -202,7 +202,6 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     when = datetime.fromtimestamp(row["time"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     head = (str(row["seq"]), when, row["kind"])
     if row["kind"] == "call":
-        again = f"attempts {row['attempts']}" if row.get("attempts", 1) > 1 else ""
         ended = f"{row['ms']} ms" if "ms" in row else ""
         return (
             *head,
@@ -211,11 +210,20 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
             row.get("runtime", ""),
             row.get("code") or row["status"],
             ended,
-            again,
+            _remarks(row),
         )
     if row["kind"] == "event":
         return (*head, row["event"], row["subject"], row["note"], "", "", "")
     return (*head, row.get("host", ""), f"epoch {row['epoch']}", row.get("software", ""), "", "", "")
+
+
+def _remarks(row: Mapping[str, Any]) -> str:
+    """What is out of the ordinary about a call, in a few words."""
+    remarks = [f"attempts {row['attempts']}"] if row.get("attempts", 1) > 1 else []
+    if "chunks" in row:
+        remarks.append(f"chunks {row['chunks']}")
+    remarks += [f"{name} {row[name]}" for name in ("key", "where", "route", "parent", "reported") if name in row]
+    return ", ".join(remarks)
 
 
 def _ledger(data: Path | None) -> Path:

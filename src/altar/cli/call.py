@@ -23,6 +23,9 @@ __all__ = ["arguments_of", "call"]
 @click.option("--json-args", metavar="JSON", help="Arguments as one JSON object.")
 @click.option("--tools", "modules", multiple=True, metavar="MODULE", help="Module or .py file that declares tools.")
 @click.option("--source", help="Where to run: `later:` or `grid://host:port`.")
+@click.option(
+    "--idempotency-key", metavar="KEY", help="Run under this key once; a repeat is answered with the same result."
+)
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Limit of the call.")
 @output.json_option
 def call(
@@ -33,6 +36,7 @@ def call(
     modules: tuple[str, ...],
     source: str | None,
     timeout: float | None,
+    idempotency_key: str | None,
     as_json: bool,
 ) -> None:
     """Call the tool NAME and print its result as JSON.
@@ -53,7 +57,8 @@ def call(
     with altar.session((name,), source=source, timeout=timeout) as session:
         declaration = session.declaration(name)
         parameters = declaration.parameters.json_schema if declaration is not None else {}
-        result = session.call(name, **arguments_of(values, json_args=json_args, parameters=parameters))
+        asking = session if idempotency_key is None else session.options(idempotency_key=idempotency_key)
+        result = asking.call(name, **arguments_of(values, json_args=json_args, parameters=parameters))
     content = result.unwrap()
     output.data(result.to_adm() if as_json else content, as_json=True)
 

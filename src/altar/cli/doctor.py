@@ -22,7 +22,7 @@ from altar.adm.errors import AltarError
 from altar.cli import output
 
 if TYPE_CHECKING:
-    from altar.grid.tls import CertificateFiles, Role
+    from altar.grid.trust.tls import CertificateFiles, Role
     from altar.settings import Settings, TlsFiles
 
 __all__ = ["Finding", "doctor", "examine"]
@@ -175,13 +175,13 @@ def _certificates(settings: Settings, now: datetime) -> Iterator[Finding]:
 def _files(tls: TlsFiles) -> CertificateFiles | None:
     if tls.certificate is None or tls.key is None or tls.authority is None:
         return None
-    from altar.grid.certificates import CertificateFiles
+    from altar.grid.trust.certificates import CertificateFiles
 
     return CertificateFiles(tls.certificate, tls.key, tls.authority)
 
 
 def _certificate(check: str, files: CertificateFiles, role: Role, now: datetime) -> Finding:
-    from altar.grid.certificates import check_files
+    from altar.grid.trust.certificates import check_files
 
     try:
         warning = check_files(files, role=role, now=now)
@@ -225,7 +225,7 @@ def _try_host(target: str, files: CertificateFiles) -> Finding:
     import socket
     import ssl
 
-    from altar.grid.handshake import explain_handshake_failure
+    from altar.grid.trust.handshake import explain_handshake_failure
 
     host, _, port = target.rpartition(":")
     try:

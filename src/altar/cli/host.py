@@ -16,11 +16,14 @@ import click
 from altar import __version__
 from altar.adm.errors import AltarError, ConfigurationError
 from altar.cli import output
+from altar.cli.observing import operations, traced
 from altar.cli.processes import announce, log_to_stderr, run_until_told, tied_option, wall_ms
+from altar.cli.trust import manifest_store, require_mode
 
 if TYPE_CHECKING:
     from altar import settings
-    from altar.grid.tls import CertificateFiles
+    from altar.grid.telemetry import Tracing
+    from altar.grid.trust.tls import CertificateFiles
     from altar.ledger.ledger import Ledger
 
 __all__ = ["certificate_files", "host"]
@@ -32,25 +35,37 @@ _log = logging.getLogger("altar.grid")
 @click.option("--listen", metavar="HOST:PORT", help="Address to listen on; port 0 lets the system choose.")
 @click.option("--manifest", type=click.Path(path_type=Path), help="The manifest to serve.")
 @click.option("--data", type=click.Path(path_type=Path), help="Directory of the ledger.")
+@click.option("--development", is_flag=True, help="Take unsigned manifests and tools of runtimes; on loopback only.")
 @click.option("--profile", help="Profile of altar.toml.")
 @tied_option
-def host(*, listen: str | None, manifest: Path | None, data: Path | None, profile: str | None, tied: bool) -> None:
-    """Serve a manifest to clients and runtimes, over mutual TLS 1.3.
+def host(
+    *,
+    listen: str | None,
+    manifest: Path | None,
+    data: Path | None,
+    development: bool,
+    profile: str | None,
+    tied: bool,
+) -> None:
+    """Serve a signed manifest to clients and runtimes, over mutual TLS 1.3.
 
     When it is ready it prints one line of JSON to stdout with the port it listens on; its log goes to stderr.
+    A newer manifest is taken up while it runs, within a second or at once on SIGHUP.
     On SIGUSR1 it logs its status: sessions, runtimes, calls in flight, commits.
     """
     from altar.settings import Settings
 
-    given = {"listen": listen, "manifest": manifest, "data": data}
-    settings = Settings.load(profile=profile, host=given).host
-    log_to_stderr()
-    run_until_told(lambda leave: _serve(settings, leave), tied=tied)
+    given = {"listen": listen, "manifest": manifest, "data": data, "mode": "development" if development else None}
+    loaded = Settings.load(profile=profile, host=given)
+    require_mode(loaded)
+    settings = loaded.host
+    log_to_stderr(facts={"role": "host", "name": settings.name})
+    run_until_told(lambda leave: _observed(settings, loaded.telemetry, leave), tied=tied)
 
 
 def certificate_files(tls: settings.TlsFiles, *, role: str) -> CertificateFiles:
     """The certificate files of a process, checked before it starts; a near expiry is said on stderr."""
-    from altar.grid.tls import CertificateFiles, check_files
+    from altar.grid.trust.tls import CertificateFiles, check_files
 
     if tls.certificate is None or tls.key is None or tls.authority is None:
         raise ConfigurationError(
@@ -65,17 +80,27 @@ def certificate_files(tls: settings.TlsFiles, *, role: str) -> CertificateFiles:
     return files
 
 
-async def _serve(settings: settings.Host, leave: asyncio.Event) -> None:
-    from altar.grid.tls import require_tls13, server_credentials
+async def _observed(settings: settings.Host, telemetry: settings.Telemetry, leave: asyncio.Event) -> None:
+    from altar.grid.trust.tls import require_tls13
 
     require_tls13()
-    from altar.grid.certificates import identity_in
-    from altar.grid.host import Host, HostLimits
-    from altar.grid.manifest import Manifest
-    from altar.grid.service import serve
+    async with traced(telemetry, role="host", name=settings.name) as tracing:
+        await _serve(settings, tracing, leave)
+
+
+async def _serve(settings: settings.Host, tracing: Tracing | None, leave: asyncio.Event) -> None:
+    from altar.grid.host.host import Host, HostLimits
+    from altar.grid.host.host_manifest import follow
+    from altar.grid.host.idempotency import KeyLimits
+    from altar.grid.host.metrics import Meter
+    from altar.grid.host.permits import PermitLimits
+    from altar.grid.host.service import serve
+    from altar.grid.trust.certificates import identity_in
+    from altar.grid.trust.tls import server_credentials
 
     files = certificate_files(settings.tls, role="host")
-    manifest = Manifest.load(settings.manifest)
+    store = manifest_store(settings)
+    active = store.load(now=datetime.now(UTC))
     loop = asyncio.get_running_loop()
 
     failures: list[AltarError] = []
@@ -94,14 +119,38 @@ async def _serve(settings: settings.Host, leave: asyncio.Event) -> None:
             heartbeat=timedelta(seconds=settings.heartbeat),
             session_ttl=timedelta(seconds=settings.session_ttl),
             max_session_ttl=timedelta(seconds=settings.max_session_ttl),
+            sessions_per_principal=settings.sessions_per_principal,
+            strict_intents=settings.strict_intents,
+            keys=KeyLimits(
+                kept=timedelta(seconds=settings.idempotency_kept),
+                per_principal=settings.idempotency_keys,
+                in_all=10 * settings.idempotency_keys,
+            ),
+            stream_idle=timedelta(seconds=settings.stream_idle),
+            permits=PermitLimits(
+                principals=frozenset(settings.local_dispatch),
+                ttl=timedelta(seconds=settings.permit_ttl),
+                close=timedelta(seconds=settings.permit_close),
+            ),
         )
-        serving = Host(name=settings.name, manifest=manifest, ledger=ledger, limits=limits)
+        serving = Host(
+            name=settings.name,
+            manifest=active.contracts,
+            ledger=ledger,
+            limits=limits,
+            development=store.development,
+            meter=Meter() if settings.operations is not None else None,
+            tracing=tracing,
+        )
+        watch = follow(serving, store, active, now=lambda: datetime.now(UTC))
         domain = identity_in(files.certificate).trust_domain
-        async with serve(
-            serving, listen=settings.listen, credentials=server_credentials(files), trust_domain=domain
-        ) as port:
+        async with (
+            operations(serving, settings) as told,
+            serve(serving, listen=settings.listen, credentials=server_credentials(files), trust_domain=domain) as port,
+        ):
+            loop.add_signal_handler(signal.SIGHUP, watch.reload)
             loop.add_signal_handler(signal.SIGUSR1, lambda: _log.info("status", extra=serving.status()))
-            announce({"host": settings.name, "port": port, "epoch": ledger.epoch, "vkey": ledger.vkey})
+            announce({"host": settings.name, "port": port, "epoch": ledger.epoch, "vkey": ledger.vkey, **told})
             await leave.wait()
     finally:
         await asyncio.to_thread(ledger.close)

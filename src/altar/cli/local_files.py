@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from altar.adm.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from altar.grid.certificates import CertificateFiles, Role
+    from altar.grid.trust.certificates import CertificateFiles, Role
 
 __all__ = ["LocalGrid", "Step", "carry_out", "plan"]
 
@@ -27,6 +27,12 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 RENEW_BEFORE = timedelta(days=7)
 """A certificate that ends within this time is issued again."""
 
+MANIFEST_KEY = "altar.local/manifest"
+"""Name of the key that signs the manifest."""
+
+MANIFEST_LIFETIME, SIGN_BEFORE = timedelta(days=365), timedelta(days=30)
+"""How long a signed manifest holds, and how long before its end it is signed again."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalGrid:
@@ -35,6 +41,7 @@ class LocalGrid:
     `settings` is the settings file and `root` its directory; all else lies in `.altar` below that, unless the
     settings say otherwise.
     `signing_key` is the private key of the log; `origin` is the log's name.
+    `data` is the directory of the host, which remembers the manifests that were active.
     """
 
     settings: Path
@@ -44,6 +51,7 @@ class LocalGrid:
     listen: str
     modules: tuple[str, ...]
     client: str = "me"
+    data: Path | None = None
 
     @property
     def authority(self) -> Path:
@@ -54,6 +62,21 @@ class LocalGrid:
     def manifest(self) -> Path:
         """The manifest that is built from the modules."""
         return self.root / ".altar" / "manifest.json"
+
+    @property
+    def signed_manifest(self) -> Path:
+        """The same, signed: what the host is given."""
+        return self.root / ".altar" / "manifest.signed.json"
+
+    @property
+    def manifest_key(self) -> Path:
+        """The private key that signs the manifest; no host has it."""
+        return self.signing_key.with_name("manifest.pem")
+
+    @property
+    def manifest_verifier(self) -> Path:
+        """File of the key by which a host trusts the manifest."""
+        return self.manifest_key.with_suffix(".vkey")
 
     @property
     def logs(self) -> Path:
@@ -77,7 +100,7 @@ class LocalGrid:
 
     def certificate(self, role: Role, name: str) -> CertificateFiles:
         """Where the certificate of one party lies."""
-        from altar.grid.certificates import CertificateFiles
+        from altar.grid.trust.certificates import CertificateFiles
 
         at = self.root / ".altar" / "certificates"
         return CertificateFiles(at / f"{role}-{name}.pem", at / f"{role}-{name}.key", at / "authority.pem")
@@ -110,6 +133,7 @@ def plan(grid: LocalGrid, *, manifest: bytes, now: datetime) -> list[Step]:
         _signing_key(grid),
         _verifier_key(grid),
         _manifest(grid, manifest),
+        *_manifest_signature(grid, manifest, now=now),
         _settings(grid),
     ]
 
@@ -125,7 +149,7 @@ def carry_out(steps: Sequence[Step]) -> list[Step]:
 
 
 def _authority(grid: LocalGrid) -> Step:
-    from altar.grid.authority import Authority
+    from altar.grid.trust.authority import Authority
 
     path = grid.authority / "authority.pem"
     if (grid.authority / "authority.key").exists():
@@ -135,8 +159,8 @@ def _authority(grid: LocalGrid) -> Step:
 
 
 def _certificate(grid: LocalGrid, role: Role, name: str, *, now: datetime) -> Step:
-    from altar.grid.authority import Authority
-    from altar.grid.certificates import check_files, read_certificates
+    from altar.grid.trust.authority import Authority
+    from altar.grid.trust.certificates import check_files, read_certificates
 
     files = grid.certificate(role, name)
     what = f"certificate of the {role} {name}"
@@ -191,6 +215,40 @@ def _manifest(grid: LocalGrid, content: bytes) -> Step:
     return Step("write" if path.exists() else "make", what, path, lambda: _replace(path, content))
 
 
+def _manifest_signature(grid: LocalGrid, content: bytes, *, now: datetime) -> list[Step]:
+    from altar.cli.trust import MEMORY
+    from altar.grid.manifests.manifest_statement import is_current, sign_file
+    from altar.grid.manifests.manifest_store import ManifestStore
+    from altar.ledger.signer import FileSigner
+
+    key, verifier, signed = grid.manifest_key, grid.manifest_verifier, grid.signed_manifest
+    steps = []
+
+    def make_key() -> None:
+        verifier.write_text(FileSigner.create(key, name=MANIFEST_KEY).vkey + "\n")
+
+    def write_verifier() -> None:
+        _replace(verifier, (FileSigner.open(key, name=MANIFEST_KEY).vkey + "\n").encode())
+
+    def sign() -> None:
+        signer = FileSigner.open(key, name=MANIFEST_KEY)
+        above = 0 if grid.data is None else ManifestStore(signed, keys=(), memory=grid.data / MEMORY).highest()
+        sign_file(grid.manifest, signed, signer, lifetime=MANIFEST_LIFETIME, above=above)
+
+    what = "key that signs the manifest"
+    if not key.exists():
+        steps.append(Step("make", what, key, make_key))
+    else:
+        steps.append(Step("keep", what, key))
+        if not verifier.exists():
+            steps.append(Step("make", "key that verifies it", verifier, write_verifier))
+    what = "signed manifest"
+    vkey = FileSigner.open(key, name=MANIFEST_KEY).vkey if key.exists() else ""
+    if vkey and signed.exists() and is_current(signed, content, key=vkey, until=now + SIGN_BEFORE):
+        return [*steps, Step("keep", what, signed)]
+    return [*steps, Step("write" if signed.exists() else "make", what, signed, sign)]
+
+
 def _settings(grid: LocalGrid) -> Step:
     if grid.settings.exists():
         return Step("keep", "settings", grid.settings)
@@ -227,7 +285,8 @@ def _toml(grid: LocalGrid) -> str:
         "[host]",
         f"name = {_quoted(grid.host)}",
         *host,
-        f"manifest = {place(grid.manifest)}",
+        f"manifest = {place(grid.signed_manifest)}",
+        f"manifest_keys = [{place(grid.manifest_verifier)}]",
         f"signing_key = {place(grid.signing_key)}",
         *certificate("host.tls", "host", grid.host),
         "",

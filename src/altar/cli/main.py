@@ -26,16 +26,20 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "conformance": ("altar.cli.conformance:conformance", "Judge JSON cases, one a line."),
     "demo": ("altar.cli.demo:demo", "Run one application here, on a grid, and through a crash."),
     "host": ("altar.cli.host:host", "Serve a manifest to clients and runtimes."),
+    "journal": ("altar.cli.journal:journal", "Show what ran here and is not in the log of its host."),
     "lint": ("altar.cli.lint:lint", "Say what makes tools hard for models or for promotion."),
+    "session": ("altar.cli.session:session", "See, extend and end your sessions on a host."),
     "runtime": ("altar.cli.runtime:runtime", "Run the tools of some modules for a host."),
     "doctor": ("altar.cli.doctor:doctor", "Check that this machine is ready."),
     "manifest": ("altar.cli.manifest:manifest", "Build and check manifests of contracts."),
+    "promote": ("altar.cli.promote:promote", "Take tools of a development host into a manifest."),
     "tools": ("altar.cli.tools:tools", "List the tools that modules declare."),
+    "top": ("altar.cli.top:top", "Show what a running host is doing."),
     "up": ("altar.cli.up:up", "Start a whole grid on this machine."),
 }
 """Each command: where it is, and its line in `altar --help`."""
 
-GRID = frozenset({"grpc", "google", "cryptography", "uvloop"})
+GRID = frozenset({"grpc", "grpc_health", "grpc_reflection", "google", "cryptography", "uvloop"})
 """What the extra `grid` brings, by the names under which Python imports it."""
 
 

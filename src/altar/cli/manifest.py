@@ -17,11 +17,13 @@ import click
 
 from altar.adm.errors import ConfigurationError, ValidationError
 from altar.cli import output
+from altar.cli.manifest_diff import diff
+from altar.cli.manifest_signing import keygen, rollback, sign, verify
 from altar.cli.tools import load_modules, module_of
 
 if TYPE_CHECKING:
     from altar.adm.declaration import ToolManifest
-    from altar.grid.manifest import Manifest
+    from altar.grid.manifests.manifest import Manifest
     from altar.later.tool import ToolFunction
 
 __all__ = ["build_manifest", "compare", "manifest", "manifest_bytes"]
@@ -32,7 +34,11 @@ FORMAT = "1.1.0"
 
 @click.group()
 def manifest() -> None:
-    """Build and check manifests of contracts."""
+    """Build, check, compare and sign manifests of contracts."""
+
+
+for _command in (keygen, sign, verify, rollback, diff):
+    manifest.add_command(_command)
 
 
 @manifest.command(short_help="Write the manifest of some modules.")
@@ -72,7 +78,7 @@ def check(*, file: Path, against: tuple[str, ...], as_json: bool) -> int:
 
     Exit code 1 when something differs.
     """
-    from altar.grid.manifest import Manifest
+    from altar.grid.manifests.manifest import Manifest
 
     known = Manifest.load(file)
     rows = compare(known, _tools_of(load_modules(against))) if against else []

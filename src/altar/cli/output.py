@@ -4,7 +4,8 @@ Data goes to stdout, talk goes to stderr, and no meaning hangs on colour alone.
 With `--json` a command writes one JSON value to stdout, an error included.
 This is the only module that prints.
 
-Exit codes: 0 done, 1 the tool failed, 2 wrong use, 3 denied, 4 not reachable.
+Exit codes: 0 done, 1 the tool failed, 2 wrong use, 3 denied, 4 not reachable, 5 another process has taken the place of
+this runtime.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ __all__ = [
     "DENIED",
     "DONE",
     "FAILED",
+    "REPLACED",
     "UNREACHABLE",
     "WRONG_USE",
     "columns",
@@ -39,7 +41,7 @@ __all__ = [
     "warn",
 ]
 
-DONE, FAILED, WRONG_USE, DENIED, UNREACHABLE = 0, 1, 2, 3, 4
+DONE, FAILED, WRONG_USE, DENIED, UNREACHABLE, REPLACED = 0, 1, 2, 3, 4, 5
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON value to stdout.")
 """The option that every command has."""

@@ -24,8 +24,8 @@ from altar.cli.processes import announce, run_until_told, tied_option
 from altar.cli.tools import load_modules
 
 if TYPE_CHECKING:
-    from altar.grid.certificates import CertificateFiles
-    from altar.settings import Settings
+    from altar.grid.trust.certificates import CertificateFiles
+    from altar.settings import Host, Settings
 
 __all__ = ["up"]
 
@@ -38,14 +38,25 @@ PAUSE, LONGEST_PAUSE, STEADY = 0.5, 30.0, 60.0
 @click.argument("modules", nargs=-1)
 @click.option("--runtimes", type=click.IntRange(min=1, max=64), default=2, show_default=True, help="How many.")
 @click.option("--listen", metavar="HOST:PORT", help="Loopback address of the host; port 0 lets the system choose.")
+@click.option("--development", is_flag=True, help="Let runtimes bring contracts that are not in the manifest.")
 @click.option("--check", is_flag=True, help="Only say what would be done.")
 @output.json_option
 @tied_option
-def up(*, modules: tuple[str, ...], runtimes: int, listen: str | None, check: bool, as_json: bool, tied: bool) -> None:
+def up(
+    *,
+    modules: tuple[str, ...],
+    runtimes: int,
+    listen: str | None,
+    development: bool,
+    check: bool,
+    as_json: bool,
+    tied: bool,
+) -> None:
     """Start a host and runtimes for the tools of MODULES on this machine.
 
     Without MODULES, those of the setting `runtime.tools`.
-    What is missing is made: a certificate authority, certificates, the key of the log, `altar.toml`.
+    What is missing is made: a certificate authority, certificates, the keys of the log and of the manifest,
+    the signed manifest, `altar.toml`.
     When all is ready one line of JSON goes to stdout; Ctrl-C ends it.
     """
     from altar.settings import Settings
@@ -69,7 +80,8 @@ def up(*, modules: tuple[str, ...], runtimes: int, listen: str | None, check: bo
         )
     grid.logs.mkdir(parents=True, exist_ok=True)
     failures: list[AltarError] = []
-    run_until_told(lambda leave: _Grid(grid, settings.host.data, failures).run(leave), tied=tied)
+    running = _Grid(grid, settings.host, failures, development=development)
+    run_until_told(running.run, tied=tied)
     if failures:
         raise failures[0]
 
@@ -94,6 +106,7 @@ def _grid(settings: Settings, modules: tuple[str, ...], runtimes: int) -> LocalG
         host=settings.host.name,
         runtimes=tuple(f"py-{number}" for number in range(1, runtimes + 1)),
         signing_key=settings.host.signing_key.absolute(),
+        data=settings.host.data.absolute(),
         listen=address,
         modules=modules,
     )
@@ -110,9 +123,11 @@ def _show(steps: list[Step], grid: LocalGrid, *, as_json: bool) -> None:
 class _Grid:
     """The running processes: one host, some runtimes, from the first start to the orderly end."""
 
-    def __init__(self, grid: LocalGrid, data: Path, failures: list[AltarError]) -> None:
+    def __init__(self, grid: LocalGrid, settings: Host, failures: list[AltarError], *, development: bool) -> None:
         self._grid = grid
-        self._data = data
+        self._development = development or settings.mode == "development"
+        self._data = settings.data
+        self._operations = settings.operations or "127.0.0.1:0"
         self._failures = failures
         self._target = ""
         self._host: Child | None = None
@@ -154,16 +169,24 @@ class _Grid:
 
     async def _start_host(self) -> Child:
         grid = self._grid
-        arguments = ("host", "--listen", grid.listen, "--manifest", str(grid.manifest), "--data", str(self._data))
+        arguments = ["host", "--listen", grid.listen, "--data", str(self._data)]
+        arguments += ["--manifest", str(grid.signed_manifest), *(["--development"] if self._development else [])]
         environ = self._environ("HOST", grid.certificate("host", grid.host))
-        environ |= {"ALTAR_HOST_NAME": grid.host, "ALTAR_HOST_SIGNING_KEY": str(grid.signing_key)}
+        environ |= {
+            "ALTAR_HOST_NAME": grid.host,
+            "ALTAR_HOST_SIGNING_KEY": str(grid.signing_key),
+            "ALTAR_HOST_OPERATIONS": self._operations,
+            "ALTAR_HOST_MANIFEST_KEYS": str(grid.manifest_verifier),
+        }
+        if self._development:
+            environ["ALTAR_ENVIRONMENT"] = "development"
         host = await start_child(grid.host, arguments, log=grid.logs / "host.log", environ=environ)
         self._target = f"{grid.listen.rpartition(':')[0]}:{host.facts['port']}"
         return host
 
     async def _start_runtime(self, name: str) -> None:
         grid = self._grid
-        arguments = ["runtime", "--connect", self._target, "--id", name]
+        arguments = ["runtime", "--connect", self._target, "--id", name, *(["--register"] if self._development else [])]
         for module in grid.modules:
             arguments += ["--tools", module]
         environ = self._environ("RUNTIME", grid.certificate("runtime", name))
@@ -182,7 +205,7 @@ class _Grid:
         source = f"grid://{self._target}"
         output.say(
             "ready. To send calls here, put this line into altar.toml, or the address into ALTAR_SOURCE:"
-            f'\n  source = "{source}"\nCtrl-C ends it.'
+            f'\n  source = "{source}"\n`altar top` shows what it does. Ctrl-C ends it.'
         )
         facts: Mapping[str, Any] = {
             "port": host.facts["port"],
@@ -190,6 +213,7 @@ class _Grid:
             "settings": str(grid.settings),
             "vkey": str(grid.verifier_key),
             "data": str(self._data.absolute()),
+            "operations": host.facts["operations"],
             "host": {"name": host.name, "pid": host.pid},
             "runtimes": [{"name": one.name, "pid": one.pid} for one in map(self._runtimes.__getitem__, grid.runtimes)],
         }
@@ -212,6 +236,9 @@ class _Grid:
             code = await self._runtimes[name].ended()
             if time.monotonic() - started > STEADY:
                 pause = PAUSE
+            if code == output.REPLACED:
+                output.warn(f"another process has attached as {name}, which is not started again")
+                return
             reason: str | None = f"runtime {name} ended ({_ending(code)})"
             while reason is not None:
                 output.warn(f"{reason}; it starts again in {pause:g} s")

@@ -34,6 +34,9 @@ TIED = "altar.demo.tied"
 ROUNDS = 6
 """How many audits run at the same time when a runtime is killed."""
 
+STRICT = {"ALTAR_HOST_STRICT_INTENTS": "true"}
+"""The tools only read; what was in flight at the crash stands in the log all the same, before it runs."""
+
 STEPS = (
     "LATER: the application in its own process",
     "LATER: what a session adds to one call",
@@ -239,7 +242,7 @@ class _Demo:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", module, *arguments],
             cwd=self._directory,
-            env=environ | {"ALTAR_SOURCE": source},
+            env=environ | {"ALTAR_SOURCE": source, **STRICT},
             stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=stderr,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from altar.testing.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
-    from altar.grid.certificates import CertificateFiles, Role
+    from altar.grid.trust.certificates import CertificateFiles, Role
     from altar.later.gate import Gate
     from altar.later.session import Session
 
@@ -164,8 +164,8 @@ class LocalGrid:
             self._clean()
 
     def prepare(self) -> None:
-        """Make certificates, a signing key and the manifest."""
-        from altar.grid.authority import Authority
+        """Make certificates, signing keys and the manifest."""
+        from altar.grid.trust.authority import Authority
         from altar.ledger.signer import FileSigner
 
         self.authority = Authority.create(self.directory / "authority")
@@ -173,18 +173,37 @@ class LocalGrid:
         self.client = self.certificate("client", "client-1")
         (self.directory / "keys").mkdir(exist_ok=True)
         FileSigner.create(self.directory / "keys/ledger.pem", name="altar.local/host-1")
+        self.manifest_signer = FileSigner.create(self.directory / "keys/manifest.pem", name="altar.local/manifest")
+        (self.directory / "keys/manifest.vkey").write_text(self.manifest_signer.vkey + "\n")
         self.manifest = self.directory / "manifest.json"
+        self.signed_manifest = self.directory / "manifest.signed.json"
         self.altar("manifest", "build", *self._modules, "-o", str(self.manifest))
 
+    def sign_manifest(self, *, lifetime: timedelta = timedelta(days=1)) -> Path:
+        """Sign the manifest as it is, with the next version where it has changed; a running host takes it up.
+
+        It holds for ``lifetime``.
+        """
+        from altar.grid.manifests.manifest_statement import sign_file
+
+        sign_file(self.manifest, self.signed_manifest, self.manifest_signer, lifetime=lifetime)
+        return self.signed_manifest
+
     def start_host(self) -> GridProcess:
-        """Start the host and wait until it listens; a second start takes the same port."""
+        """Start the host and wait until it listens; a second start takes the same port.
+
+        The manifest is signed first, where it has changed.
+        """
+        self.sign_manifest()
         given = {
             "host.listen": f"127.0.0.1:{self.port}",
             "host.name": "host-1",
             "host.data": self.directory / "data",
-            "host.manifest": self.manifest,
+            "host.manifest": self.signed_manifest,
+            "host.manifest_keys": self.directory / "keys/manifest.vkey",
             "host.signing_key": self.directory / "keys/ledger.pem",
             **_tls("host.tls", self._host_files),
+            **self._settings,
         }
         self.host = self._start(["host"], given, log="host.log")
         facts = self.host.ready()
@@ -192,11 +211,19 @@ class LocalGrid:
         return self.host
 
     def start_runtime(
-        self, number: int, *, name: str = "", modules: Sequence[str] = (), wait: bool = True
+        self,
+        number: int,
+        *,
+        name: str = "",
+        modules: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        settings: Mapping[str, object] | None = None,
+        wait: bool = True,
     ) -> GridProcess:
         """Start a runtime, which replaces the one of the same number in ``runtimes``; the old one is let be.
 
-        ``name`` is ``runtime-<number>`` unless given; ``modules`` are those of the grid unless given.
+        ``name`` is ``runtime-<number>`` unless given; ``modules`` are those of the grid unless given; ``labels`` say
+        where it stands and what it has; ``settings`` go before those of the grid.
         """
         runtime_id = name or f"runtime-{number}"
         files = self.certificate("runtime", runtime_id)
@@ -204,8 +231,11 @@ class LocalGrid:
             "runtime.connect": f"127.0.0.1:{self.port}",
             "runtime.runtime_id": runtime_id,
             **_tls("runtime.tls", files),
+            **self._settings,
+            **(settings or {}),
         }
         named = [word for module in modules or self._modules for word in ("--tools", module)]
+        named += [word for label in (labels or {}).items() for word in ("--label", "=".join(label))]
         older = self.runtimes.get(number)
         if older is not None and not older.alive:
             older.wait()
@@ -319,7 +349,7 @@ class LocalGrid:
             yield file.read_text(errors="replace")
 
     def _start(self, command: Sequence[str], given: Mapping[str, object], *, log: str) -> GridProcess:
-        wanted = {_variable(key): str(value) for key, value in {**given, **self._settings}.items()}
+        wanted = {_variable(key): str(value) for key, value in {**self._settings, **given}.items()}
         return GridProcess(command, environ=self._environ | wanted, at=self.directory, log=self.directory / log)
 
     def _clean(self) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from altar.testing.doubles import FakeClock, RecordingGate
     from altar.testing.rows import Grids, Row
 
-ROWS = ("local", "grid")
+ROWS = ("local", "governed", "grid")
 """The names of all rows, in the order in which tests run on them."""
 
 
@@ -141,10 +141,11 @@ def altar_session(request: pytest.FixtureRequest, altar_row: Row) -> Iterator[Sy
 def altar_row(request: pytest.FixtureRequest, _altar_grids: Grids) -> Row:
     """The place where the tools of the test run; ``altar_row.session()`` opens a session there.
 
-    ``altar_row.name`` is ``local`` or ``grid``, and ``altar_row.grid`` the `LocalGrid` of the second.
+    ``altar_row.name`` is ``local``, ``governed`` or ``grid``, and ``altar_row.grid`` the `LocalGrid` of the others.
+    A test with tools of which none allows that it runs where it is called is skipped on ``governed``.
     """
     from altar.adm.errors import AltarError
-    from altar.testing.rows import open_row
+    from altar.testing.rows import GovernedRow, open_row
 
     place: _Place = request.param
     if not place.modules:
@@ -154,17 +155,20 @@ def altar_row(request: pytest.FixtureRequest, _altar_grids: Grids) -> Row:
             pytrace=False,
         )
     try:
-        return open_row(place.row, place.modules, _altar_grids)
+        row = open_row(place.row, place.modules, _altar_grids)
     except AltarError as refused:
         pytest.fail(f"{refused.message} ({refused.code})\nhint: {refused.hint}", pytrace=False)
     except ModuleNotFoundError as missing:
         pytest.fail(
             f"the row {place.row!r} needs a package that is not installed: {missing.name!r}\n"
-            f"hint: pip install 'altar-ai[{place.row}]', or choose --altar-rows local",
+            f"hint: pip install 'altar-ai[grid]', or choose --altar-rows local",
             pytrace=False,
         )
     except RuntimeError as failed:
         pytest.fail(f"the row {place.row!r} cannot be started: {failed}", pytrace=False)
+    if isinstance(row, GovernedRow) and not row.is_needed:
+        pytest.skip("none of its tools is declared with local_dispatch=True")
+    return row
 
 
 @pytest.fixture

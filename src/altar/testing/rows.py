@@ -2,6 +2,7 @@
 
 A row is a line of the table of modes.
 ``local`` runs the tools in this process, ``grid`` on a host and runtimes in processes of their own.
+``governed`` runs them in this process under permits of that host, those of them that allow it, and the others there.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING, Final
 
 from altar.later.gate import Gate, OpenGate
 from altar.later.loading import load_module, load_tools
+from altar.later.local_dispatch import ExecutionMode, allows_local_dispatch
 from altar.later.options import Options, tools_of
+from altar.later.registry import REGISTRY
 from altar.later.session import Session
 
 if TYPE_CHECKING:
     from altar.testing.local_grid import LocalGrid
 
-__all__ = ["GridRow", "Grids", "LocalRow", "Row", "open_row"]
+__all__ = ["GovernedRow", "GridRow", "Grids", "LocalRow", "Row", "open_row"]
 
 
 class Row(ABC):
@@ -73,12 +76,40 @@ class GridRow(Row):
         return self.grid.session(tools, timeout=timeout, gate=gate)
 
 
+class GovernedRow(GridRow):
+    """Tools in this process, each call of which a host permits and records; what may not run so runs on its grid."""
+
+    name = "governed"
+
+    def __init__(self, modules: Sequence[str], grids: Grids) -> None:
+        self._tools = load_tools(*map(load_module, modules))
+        self.is_needed = any(allows_local_dispatch(tool.declaration) for tool in self._tools)
+        if self.is_needed:
+            super().__init__(modules, grids)
+
+    def session(self, tools: Sequence[str] = (), *, timeout: float | None = None, gate: Gate | None = None) -> Session:
+        """A session on the grid that runs tools here first; its journal is in the directory of the grid."""
+        self.grid.mend()
+        for tool in self._tools:  # another test may have cleared the registry
+            REGISTRY.register(tool)
+        options = {
+            **self.grid.options,
+            "execution_mode": ExecutionMode.LOCAL_FIRST,
+            "journal": self.grid.directory / "journal",
+        }
+        return self.grid.session(tools, timeout=timeout, gate=gate, options=options)
+
+
 def open_row(name: str, modules: Sequence[str], grids: Grids) -> Row:
     """The row of that name, with the tools of these modules."""
     return _ROWS[name](modules, grids)
 
 
-_ROWS: Final[Mapping[str, Callable[[Sequence[str], Grids], Row]]] = {"local": LocalRow, "grid": GridRow}
+_ROWS: Final[Mapping[str, Callable[[Sequence[str], Grids], Row]]] = {
+    "local": LocalRow,
+    "governed": GovernedRow,
+    "grid": GridRow,
+}
 
 
 class Grids:
@@ -95,7 +126,7 @@ class Grids:
         key = tuple(modules)
         if key not in self._started:
             try:
-                self._started[key] = self._ends.enter_context(LocalGrid(modules))
+                self._started[key] = self._ends.enter_context(LocalGrid(modules, settings=_SETTINGS))
             except Exception as failed:  # noqa: BLE001 - kept, so that no other test waits for the same failure
                 self._started[key] = failed
         grid = self._started[key]
@@ -107,6 +138,10 @@ class Grids:
         """End all of them."""
         self._started.clear()
         self._ends.close()
+
+
+_SETTINGS = {"host.local_dispatch": "*"}
+"""So that the rows of a grid and of governed calls can share one."""
 
 
 def _time(seconds: float | None) -> timedelta | None:

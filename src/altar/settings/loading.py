@@ -1,17 +1,4 @@
-"""Settings: where ALTAR listens, what it dials, and where it keeps its files.
-
-What comes in: flags, the environment (`ALTAR_*`) and one file, `altar.toml`.
-What goes out: one frozen `Settings` object, and for each value the place it came from.
-The order is: flag, environment, `[profile.<name>]` of the file, top level of the file, default.
-
-The file is looked up from the working directory upwards; `ALTAR_CONFIG` names another one.
-`ALTAR_PROFILE` selects the profile.
-Text in the file may hold `${NAME}` or `${NAME:-default}`, taken from the environment.
-`$${` stands for a plain `${`.
-
-Settings are not governed data: manifests, roles and policies are versioned artefacts, not lines of this file.
-Only the command line and `altar.session()` read settings, and importing this module reads nothing.
-"""
+"""All settings of one process, read from flags, the environment and `altar.toml`."""
 
 from __future__ import annotations
 
@@ -23,129 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args, get_origin
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    model_validator,
-)
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 from pydantic import ValidationError as ModelError
 
 from altar.adm.errors import ConfigurationError
+from altar.settings.sections import Host, Runtime, Seconds, Section, Source, Telemetry, TlsFiles
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["Explained", "Host", "Runtime", "Section", "Settings", "TlsFiles", "variable_of"]
-
-
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("true and false are no numbers")  # noqa: TRY004 (pydantic turns it into a refusal)
-    return value
-
-
-_SOURCE = r"^(later:|[a-z][a-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4}(/session-[0-9a-f]{32})?)$"
-_HOST_PORT = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(0|[1-9][0-9]{0,4})$"
-
-
-def _source(address: str) -> str:
-    if re.fullmatch(_SOURCE, address) is None:
-        raise ValueError("a source is 'later:' or an address such as 'grid://host:port'")
-    return address
-
-
-def _host_port(address: str) -> str:
-    if re.fullmatch(_HOST_PORT, address) is None:
-        raise ValueError("an address is a host and a port, such as '127.0.0.1:7443'")
-    return address
-
-
-def _in_range(address: str) -> str:
-    port = address.rpartition(":")[2].partition("/")[0]
-    if port and int(port) > 65535:
-        raise ValueError("a port is at most 65535")
-    return address
-
-
-_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_no_truth)]
-"""A time in seconds, above zero."""
-
-_Count = Annotated[int, Field(gt=0), BeforeValidator(_no_truth)]
-"""A whole number above zero."""
-
-_HostPort = Annotated[
-    str,
-    Field(max_length=300, json_schema_extra={"pattern": _HOST_PORT}),
-    AfterValidator(_host_port),
-    AfterValidator(_in_range),
-]
-"""An address such as `127.0.0.1:7443`, `[::1]:7443` or `host.example:7443`; port 0 lets the system choose."""
-
-
-class Section(BaseModel):
-    """A group of settings: frozen, and closed against names it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class TlsFiles(Section):
-    """The three PEM files by which one party proves who it is and knows whom to trust."""
-
-    certificate: Path | None = Field(default=None, description="Certificate of this party, PEM.")
-    key: Path | None = Field(default=None, description="Private key of that certificate, PEM.")
-    authority: Path | None = Field(default=None, description="Certificate of the authority that is trusted, PEM.")
-
-
-class Host(Section):
-    """What a host needs to start: its address, its files, its limits."""
-
-    listen: _HostPort = Field(default="127.0.0.1:7443", description="Address the host listens on.")
-    name: str = Field(default="host-1", min_length=1, description="Name of this host in its log and its certificate.")
-    data: Path = Field(
-        default=Path(".altar/host"), description="Directory of the ledger and of all else the host keeps."
-    )
-    manifest: Path = Field(
-        default=Path("manifest.json"), description="The manifest of contracts that this host offers."
-    )
-    signing_key: Path = Field(
-        default=Path(".altar/keys/ledger.pem"),
-        description="Private key that signs the log, kept outside `host.data`.",
-    )
-    heartbeat: _Seconds = Field(default=10, description="Seconds between two heartbeats that a runtime owes the host.")
-    max_message_bytes: _Count = Field(
-        default=4 * 1024 * 1024, description="Largest message, in bytes; a larger one is refused."
-    )
-    session_ttl: _Seconds = Field(default=3600, description="Seconds that an unused session lives.")
-    max_session_ttl: _Seconds = Field(default=86400, description="Most seconds that a session may ask for.")
-    queue: _Count = Field(default=1024, description="Calls that may wait for a runtime; further ones are refused.")
-    tls: TlsFiles = Field(default=TlsFiles(), description="Certificate files of the host.")
-
-    @model_validator(mode="after")
-    def _check_lifetimes(self) -> Self:
-        if self.session_ttl > self.max_session_ttl:
-            raise ValueError("session_ttl is longer than max_session_ttl")
-        return self
-
-
-class Runtime(Section):
-    """What a runtime needs to start: its host, its name, its tools."""
-
-    runtime_id: str = Field(
-        default="py-1", min_length=1, description="Name of this runtime; a second one fences the first."
-    )
-    connect: _HostPort = Field(default="127.0.0.1:7443", description="Address of the host that the runtime dials.")
-    tools: tuple[str, ...] = Field(
-        default=(), description="Modules that declare the tools; split by commas in the environment."
-    )
-    concurrency: _Count = Field(default=64, description="Calls that run at the same time.")
-    tls: TlsFiles = Field(default=TlsFiles(), description="Certificate files of the runtime.")
+__all__ = ["Explained", "Settings", "variable_of"]
 
 
 class Explained(NamedTuple):
@@ -162,20 +38,36 @@ class Settings(Section):
     `Settings()` holds the defaults and reads nothing; `Settings.load()` reads the environment and the file.
     """
 
-    source: Annotated[str, AfterValidator(_source), AfterValidator(_in_range)] = Field(
+    source: Source = Field(
         default="later:",
-        json_schema_extra={"pattern": _SOURCE},
         description="Where tools run: `later:` in this process, `grid://host:port` on a grid.",
     )
-    timeout: _Seconds = Field(default=30, description="Seconds that a call may take, when the caller sets no limit.")
+    timeout: Seconds = Field(default=30, description="Seconds that a call may take, when the caller sets no limit.")
+    labels: tuple[str, ...] = Field(
+        default=(), description="Labels of the runtimes that a session on a grid prefers, such as `zone=a`."
+    )
     environment: str = Field(
         default="production",
         min_length=1,
-        description="Kind of environment; one that is not named is production.",
+        description="Kind of environment; one that is not named is production. A host in mode `development` needs"
+        " `development`.",
+    )
+    execution_mode: Literal["remote", "local_first", "governed_local"] = Field(
+        default="remote",
+        description="Where calls on a grid run: on the grid, or in this process under permits of the host, where that"
+        " is possible or always.",
+    )
+    fallback: tuple[str, ...] = Field(
+        default=(), description="Tools that may run in this process when no host can be reached."
+    )
+    journal: Path = Field(
+        default=Path(".altar/journal"),
+        description="Directory of what ran in this process, until the host has recorded it.",
     )
     tls: TlsFiles = Field(default=TlsFiles(), description="Certificate files of the client.")
     host: Host = Field(default=Host(), description="The host.")
     runtime: Runtime = Field(default=Runtime(), description="The runtime.")
+    telemetry: Telemetry = Field(default=Telemetry(), description="Traces.")
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _file: Path | None = PrivateAttr(None)
@@ -410,11 +302,19 @@ def _final(key: str, given: _Given, field: FieldInfo, file: Path | None, environ
     value = given.value
     if given.kind == "file":
         value = _filled(key, value, given.origin, environ)
-    if _is_path(field) and isinstance(value, str | Path):
-        value = Path(value).expanduser()
-        if file is not None and file.parent != Path.cwd() and given.kind in {"file", "default"}:
-            value = file.parent / value
-    return value
+    if not _is_path(field):
+        return value
+    relative_to = file.parent if file is not None and given.kind in {"file", "default"} else Path.cwd()
+    if isinstance(value, list | tuple):
+        return [_placed(one, relative_to) for one in value]
+    return _placed(value, relative_to)
+
+
+def _placed(value: object, relative_to: Path) -> object:
+    if not isinstance(value, str | Path):
+        return value
+    path = Path(value).expanduser()
+    return path if relative_to == Path.cwd() else relative_to / path
 
 
 def _filled(key: str, value: object, origin: str, environ: Mapping[str, str]) -> object:
@@ -490,4 +390,4 @@ def _shown_value(value: object) -> object:
         return _HIDDEN
     if isinstance(value, Path):
         return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    return [_shown_value(one) for one in value] if isinstance(value, list | tuple) else value
