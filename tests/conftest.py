@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from altar.grid.tls import require_tls13
+from altar.grid.trust.tls import require_tls13
 
 require_tls13()  # gRPC reads its settings when it is imported, which some test module does before its first test runs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,24 @@ def test_the_table_is_for_readers(log: Path, tmp_path: Path) -> None:
     assert "runtime.attached  py-1" in lines[1]
     assert "book_flight" in lines[3]
     assert "SUCCESS" in lines[3]
+
+
+def test_a_row_says_what_is_out_of_the_ordinary(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "ledger.db", signer_in(tmp_path))
+    made = intent(1, tool="count_up", parent="inv-0", route="weights:5/100", key="once")
+    told = replace(outcome(1, -1), status="PARTIAL", code="TIMEOUT", chunks=3, bytes=7)
+    commit(ledger, made, told)
+    commit(ledger, intent(2, tool="look_up", where="caller"), replace(outcome(2, -1), reported="laptop-1:7"))
+    ledger.close()
+
+    shown = altar("audit", "list", "--data", str(tmp_path), "--kind", "call", at=tmp_path)
+    stream, local = altar("audit", "list", "--data", str(tmp_path), "--kind", "call", "--json", at=tmp_path).json
+
+    assert "TIMEOUT" in shown.out.splitlines()[0]
+    assert "chunks 3, key once, route weights:5/100, parent inv-0" in shown.out.splitlines()[0]
+    assert "where caller, reported laptop-1:7" in shown.out.splitlines()[1]
+    assert ("PARTIAL", 3, 7, "inv-0") == tuple(stream[name] for name in ("status", "chunks", "bytes", "parent"))
+    assert ("caller", "laptop-1:7") == (local["where"], local["reported"])
 
 
 def test_rows_can_be_chosen(log: Path, tmp_path: Path) -> None:

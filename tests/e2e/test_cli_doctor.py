@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from altar.cli import doctor
-from altar.grid.tls import Authority, CertificateFiles
+from altar.grid.trust.tls import Authority, CertificateFiles
 from tests.e2e.command import Done, altar
 
 

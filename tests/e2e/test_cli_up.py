@@ -19,7 +19,10 @@ import pytest
 from altar.adm.errors import ConfigurationError, ExecutionError
 from altar.cli import children
 from altar.cli.local_files import LocalGrid, carry_out, plan
-from altar.grid.authority import Authority
+from altar.cli.trust import MEMORY
+from altar.grid.manifests.envelope import read_keys
+from altar.grid.manifests.manifest_store import open_signed
+from altar.grid.trust.authority import Authority
 from altar.testing import until
 from tests.e2e.command import COMMAND, altar
 
@@ -38,6 +41,16 @@ OTHER = """
 def other(n: {type}) -> None:
     \"\"\"Do something else.\"\"\"
 """
+
+
+def manifest_of(name: str) -> bytes:
+    """A manifest of one function."""
+    function = {"name": name, "description": "Does it.", "parameters": {"type": "OBJECT", "properties": {}}}
+    contract = {"name": "shop", "description": "Shop.", "function_declarations": [function]}
+    return json.dumps({"manifest_version": "1.1.0", "contracts": [contract]}).encode()
+
+
+ONE, TWO = manifest_of("one"), manifest_of("two")
 
 
 @pytest.fixture
@@ -88,7 +101,7 @@ def local(root: Path, **changes: Any) -> LocalGrid:
     return LocalGrid(**(members | changes))
 
 
-def verbs(grid: LocalGrid, *, manifest: bytes = b"{}") -> set[str]:
+def verbs(grid: LocalGrid, *, manifest: bytes = ONE) -> set[str]:
     return {step.verb for step in plan(grid, manifest=manifest, now=datetime.now(UTC))}
 
 
@@ -246,7 +259,7 @@ async def test_a_process_that_is_not_ready_in_time_is_ended_and_said_so(
     monkeypatch.chdir(here)
     monkeypatch.setattr(children, "READY_SECONDS", 2.0)
     grid = local(here)
-    carry_out(plan(grid, manifest=b"{}", now=datetime.now(UTC)))
+    carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC)))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
 
@@ -274,7 +287,7 @@ def test_without_the_grid_extra_the_line_that_installs_it_is_told(monkeypatch: p
 def test_what_was_made_is_kept(tmp_path: Path) -> None:
     grid = local(tmp_path)
 
-    made = carry_out(plan(grid, manifest=b"{}", now=datetime.now(UTC)))
+    made = carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC)))
 
     assert {"make"} == {step.verb for step in made}
     assert {"keep"} == verbs(grid)
@@ -283,21 +296,44 @@ def test_what_was_made_is_kept(tmp_path: Path) -> None:
 
 def test_a_manifest_follows_the_code(tmp_path: Path) -> None:
     grid = local(tmp_path)
-    carry_out(plan(grid, manifest=b"{}", now=datetime.now(UTC)))
+    carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC)))
 
-    changed = carry_out(plan(grid, manifest=b"[]", now=datetime.now(UTC)))
+    changed = carry_out(plan(grid, manifest=TWO, now=datetime.now(UTC)))
 
-    assert [("write", grid.manifest)] == [(step.verb, step.path) for step in changed]
-    assert b"[]" == grid.manifest.read_bytes()
+    assert [("write", grid.manifest), ("write", grid.signed_manifest)] == [(step.verb, step.path) for step in changed]
+    assert TWO == grid.manifest.read_bytes()
+    _, statement, _ = open_signed(grid.signed_manifest, read_keys([grid.manifest_verifier]))
+    assert 2 == statement.version
+
+
+def test_a_manifest_near_its_end_is_signed_again(tmp_path: Path) -> None:
+    grid = local(tmp_path)
+    carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC)))
+
+    signed = carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC) + timedelta(days=340)))
+
+    assert ("write", grid.signed_manifest) in [(step.verb, step.path) for step in signed]
+
+
+def test_a_signed_manifest_that_is_lost_comes_back_with_a_version_the_host_takes(tmp_path: Path) -> None:
+    grid = local(tmp_path, data=tmp_path)
+    carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC)))
+    (tmp_path / MEMORY).write_text('{"digest": "sha256:0", "highest": 7, "version": 7}')
+    grid.signed_manifest.unlink()
+
+    carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC)))
+
+    _, statement, _ = open_signed(grid.signed_manifest, read_keys([grid.manifest_verifier]))
+    assert 8 == statement.version
 
 
 def test_a_certificate_near_its_end_is_renewed(tmp_path: Path) -> None:
     grid = local(tmp_path)
-    carry_out(plan(grid, manifest=b"{}", now=datetime.now(UTC)))
+    carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC)))
     files = grid.certificate("runtime", "py-1")
     Authority.open(grid.authority).issue("runtime", "py-1", files.certificate.parent, lifetime=timedelta(days=6))
 
-    renewed = carry_out(plan(grid, manifest=b"{}", now=datetime.now(UTC)))
+    renewed = carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC)))
 
     assert [("renew", files.certificate)] == [(step.verb, step.path) for step in renewed]
     assert {"keep"} == verbs(grid)
@@ -305,11 +341,11 @@ def test_a_certificate_near_its_end_is_renewed(tmp_path: Path) -> None:
 
 def test_a_new_authority_renews_all_its_certificates(tmp_path: Path) -> None:
     grid = local(tmp_path)
-    carry_out(plan(grid, manifest=b"{}", now=datetime.now(UTC)))
+    carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC)))
     (grid.authority / "authority.key").unlink()
     (grid.authority / "authority.pem").unlink()
 
-    done = carry_out(plan(grid, manifest=b"{}", now=datetime.now(UTC)))
+    done = carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC)))
 
     assert ["make", "renew", "renew", "renew"] == [step.verb for step in done]
     assert {"keep"} == verbs(grid)
@@ -317,8 +353,8 @@ def test_a_new_authority_renews_all_its_certificates(tmp_path: Path) -> None:
 
 def test_a_verifier_key_of_another_key_is_refused(tmp_path: Path) -> None:
     grid = local(tmp_path)
-    carry_out(plan(grid, manifest=b"{}", now=datetime.now(UTC)))
+    carry_out(plan(grid, manifest=ONE, now=datetime.now(UTC)))
     grid.verifier_key.write_text("someone else's\n")
 
     with pytest.raises(ConfigurationError, match="does not belong to the key"):
-        plan(grid, manifest=b"{}", now=datetime.now(UTC))
+        plan(grid, manifest=ONE, now=datetime.now(UTC))

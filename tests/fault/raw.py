@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from altar.grid.tls import CertificateFiles, channel_credentials
+from altar.grid.trust.tls import CertificateFiles, channel_credentials
 
 CLIENT = "/altar.grid.v1.HostService/Connect"
 RUNTIME = "/altar.grid.v1.RuntimeService/Attach"
@@ -39,6 +39,13 @@ class RawStream:
         except AioRpcError:
             return None
         return frame if isinstance(frame, bytes) else None
+
+    async def close_writing(self) -> None:
+        """Say no more."""
+        from grpc.aio import AioRpcError
+
+        with suppress(AioRpcError, asyncio.InvalidStateError):
+            await self._call.done_writing()
 
     async def end(self) -> None:
         """Say no more, and wait for the host to hang up."""

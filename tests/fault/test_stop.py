@@ -111,12 +111,12 @@ async def test_nothing_depends_on_the_wall_clock(tmp_path: Path) -> None:
 @asynccontextmanager
 async def _host_with_clock(grid: LocalGrid, wall_ms: Callable[[], int]) -> AsyncIterator[None]:
     """The grid's host, in this process, on the same port and ledger, with another wall clock."""
-    from altar.grid.tls import require_tls13, server_credentials
+    from altar.grid.trust.tls import require_tls13, server_credentials
 
     require_tls13()
-    from altar.grid.host import Host
-    from altar.grid.manifest import Manifest
-    from altar.grid.service import serve
+    from altar.grid.host.host import Host
+    from altar.grid.host.service import serve
+    from altar.grid.manifests.manifest import Manifest
     from altar.ledger import FileSigner, Ledger
 
     failures: list[AltarError] = []

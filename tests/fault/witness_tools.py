@@ -1,6 +1,6 @@
 """Tools that testify, and tools that wait.
 
-Each run of ``once`` and ``again`` is written down, durably, before anything is answered.
+Each run of ``once``, ``again``, ``values``, ``nest`` and ``local`` is written down, durably, before anything is answered.
 The file is named by the environment variable ``FAULT_RAN``; a line is ``key attempt pid``.
 A run of ``held`` or ``held_once`` is the file ``<name>.<pid>``; it ends when there is a file ``<name>.go``.
 """
@@ -10,10 +10,14 @@ from __future__ import annotations
 import os
 import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import altar
 from altar.testing import until
+
+STREAMED = 5
+"""Values of one stream."""
 
 
 @altar.tool(idempotent=True)
@@ -25,6 +29,29 @@ def again(key: str, attempt: int) -> dict[str, str | int]:
 @altar.tool
 def once(key: str, attempt: int) -> dict[str, str | int]:
     """Write down that it ran; must not be run again."""
+    return _testify(key, attempt)
+
+
+@altar.tool
+def values(key: str, attempt: int) -> Iterator[int]:
+    """Write down that it ran, then give values one by one; must not be run again."""
+    _testify(key, attempt)
+    for number in range(STREAMED):
+        yield number
+        threading.Event().wait(0.002)
+
+
+@altar.tool
+def nest(key: str, attempt: int, context: altar.ToolContext) -> dict[str, str | int]:
+    """Write down that it ran, then call `once` under a key of its own; must not be run again."""
+    testimony = _testify(key, attempt)
+    context.sync.call("once", key=f"{key}.in", attempt=attempt).unwrap()
+    return testimony
+
+
+@altar.tool(local_dispatch=True)
+def local(key: str, attempt: int) -> dict[str, str | int]:
+    """Write down that it ran, wherever that was; must not be run again."""
     return _testify(key, attempt)
 
 

@@ -12,7 +12,7 @@ from altar.adm.canonical import JsonValue, canonical
 from altar.testing import PATIENCE, LocalGrid
 
 if TYPE_CHECKING:
-    from altar.grid.certificates import CertificateFiles, Role
+    from altar.grid.trust.certificates import CertificateFiles, Role
 
 F = TypeVar("F")
 
@@ -42,7 +42,7 @@ class Stream:
 @contextmanager
 def stream(grid: LocalGrid, files: CertificateFiles, method: str) -> Iterator[Stream]:
     """A stream to the host, as the holder of a certificate."""
-    from altar.grid.tls import channel_credentials, require_tls13
+    from altar.grid.trust.tls import channel_credentials, require_tls13
 
     require_tls13()
     import grpc
@@ -73,7 +73,7 @@ def runtime(grid: LocalGrid, name: str) -> Iterator[Stream]:
 
 def unary(grid: LocalGrid, call: call_pb2.ToolCall) -> call_pb2.ToolResult:
     """One call by the unary method."""
-    from altar.grid.tls import channel_credentials, require_tls13
+    from altar.grid.trust.tls import channel_credentials, require_tls13
 
     require_tls13()
     import grpc

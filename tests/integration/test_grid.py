@@ -194,7 +194,7 @@ async def test_a_second_runtime_of_the_same_name_takes_the_place_of_the_first(bo
 
     await asyncio.to_thread(both.start_runtime, 1)
 
-    assert await asyncio.to_thread(older.wait) == 1
+    assert await asyncio.to_thread(older.wait) == 5
     assert "Another process has attached as 'runtime-1'" in older.log
     async with both.session() as session:
         results = await asyncio.gather(*(session.call("add", a=n) for n in range(10)))

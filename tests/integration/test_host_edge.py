@@ -15,8 +15,8 @@ from altar._proto.altar.adm.v1 import adm_pb2
 from altar._proto.altar.grid.v1 import call_pb2, host_pb2, runtime_pb2
 from altar.adm.canonical import canonical
 from altar.adm.errors import AltarError
-from altar.grid.authority import Authority
-from altar.grid.certificates import Role
+from altar.grid.trust.authority import Authority
+from altar.grid.trust.certificates import Role
 from altar.testing import LocalGrid, until
 from tests.integration import raw, tools
 from tests.integration.auditing import stop_and_audit
@@ -192,7 +192,7 @@ def test_a_contract_that_is_not_the_hosts_is_refused(grid: LocalGrid) -> None:
 
 @pytest.mark.parametrize(("role", "peer_of"), [("runtime", "client"), ("client", "runtime"), ("host", "client")])
 def test_a_certificate_of_another_role_is_refused(grid: LocalGrid, role: Role, peer_of: str) -> None:
-    from altar.grid.tls import require_tls13
+    from altar.grid.trust.tls import require_tls13
 
     require_tls13()
     import grpc
@@ -474,4 +474,4 @@ def test_a_host_that_trusts_two_authorities_serves_the_principals_of_its_own_dom
         grid.stop()
 
     assert ["add"] == seen
-    assert "PERMISSION_DENIED" == refused.value.code
+    assert "INVALID_CREDENTIALS" == refused.value.code

@@ -1,7 +1,7 @@
 """The promotion promise: what a caller sees does not depend on where the tool runs.
 
-Every test here runs four times: on each row of the plugin for pytest (in this process and on a grid), awaited and
-through the synchronous front.
+Every test here runs six times: on each row of the plugin for pytest (in this process, in this process under permits of
+a host, and on a grid), awaited and through the synchronous front.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ def row(altar_row: Row) -> Iterator[Row]:
             assert CANARY not in log
         stop_and_audit(altar_row.grid)
         assert CANARY not in altar_row.grid.export().read_text()
+        if altar_row.name == "governed":
+            reported = [entry for entry in altar_row.grid.entries() if "reported" in entry]
+            assert len(reported) > 100, "the calls of this row run where they are made"
 
 
 @pytest.fixture(scope="module", params=["awaited", "front"])

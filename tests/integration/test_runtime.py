@@ -18,9 +18,9 @@ import altar
 from altar._proto.altar.adm.v1 import adm_pb2
 from altar._proto.altar.grid.v1 import call_pb2, runtime_pb2
 from altar.grid import wire
-from altar.grid.authority import Authority
-from altar.grid.runtime import Runtime, _pause_after
-from altar.grid.tls import server_credentials
+from altar.grid.runtime.runtime import Runtime, _pause_after
+from altar.grid.trust.authority import Authority
+from altar.grid.trust.tls import server_credentials
 from altar.later.registry import Registry
 from altar.testing import PATIENCE
 

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 import altar
 from altar.adm.errors import ConfigurationError
-from altar.grid.tls import (
+from altar.grid.trust.tls import (
     Authority,
     CertificateFiles,
     Identity,

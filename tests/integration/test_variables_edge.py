@@ -10,7 +10,7 @@ import pytest
 
 from altar._proto.altar.grid.v1 import host_pb2, runtime_pb2, variable_pb2
 from altar.adm.canonical import canonical
-from altar.grid.variables import MAX_WATCHES
+from altar.grid.host.variables import MAX_WATCHES
 from altar.later.variable_table import MAX_VARIABLES
 from altar.testing import LocalGrid
 from tests.integration import variable_tools

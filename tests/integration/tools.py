@@ -17,44 +17,44 @@ from pydantic import BaseModel, Field, field_validator
 import altar
 
 
-@altar.tool(read_only=True)
+@altar.tool(read_only=True, local_dispatch=True)
 def add(a: int, b: int = 1) -> int:
     """Add two numbers."""
     return a + b
 
 
-@altar.tool(read_only=True)
+@altar.tool(read_only=True, local_dispatch=True)
 async def add_async(a: int, b: int = 1) -> int:
     """Add two numbers, in a coroutine."""
     await asyncio.sleep(0)
     return a + b
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 def echo(value: Any) -> Any:
     """Give back what came in."""
     return value
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 def nothing() -> None:
     """Take nothing and return nothing."""
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 def fail(secret: str) -> str:
     """Raise with the secret in the text."""
     raise RuntimeError(f"cannot connect with password {secret}")
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 async def fail_async(secret: str) -> str:
     """Raise with the secret in the text, in a coroutine."""
     await asyncio.sleep(0)
     raise RuntimeError(f"cannot connect with password {secret}")
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 def refuse(city: str) -> str:
     """Say no on purpose, in words meant for the caller."""
     raise altar.ExecutionError(
@@ -62,13 +62,13 @@ def refuse(city: str) -> str:
     )
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 def leave(how: Literal["exit", "interrupt", "generator", "base", "cancel", "timeout"]) -> str:
     """Raise what is no Exception, or what has a meaning of its own in an event loop."""
     raise _LEAVING[how]
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 async def leave_async(how: Literal["exit", "interrupt", "generator", "base", "cancel", "timeout"]) -> str:
     """Raise it in a coroutine."""
     await asyncio.sleep(0)
@@ -81,7 +81,7 @@ def die() -> str:
     os._exit(7)
 
 
-@altar.tool(timeout=0.6)
+@altar.tool(timeout=0.6, local_dispatch=True)
 def hang(evidence: str) -> str:
     """Wait until told to go on, which nobody does in time."""
     Path(evidence).write_text("began")
@@ -89,19 +89,19 @@ def hang(evidence: str) -> str:
     return "late"
 
 
-@altar.tool(timeout=0.6)
+@altar.tool(timeout=0.6, local_dispatch=True)
 async def hang_async(evidence: str) -> str:
     """Wait for ever, and write down how it was ended."""
     return await _witness(evidence)
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 async def witness(evidence: str) -> str:
     """Wait for ever with the time the caller gives, and write down how it was ended."""
     return await _witness(evidence)
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 async def stubborn(evidence: str) -> str:
     """Refuse to be cancelled once, then return a value."""
     Path(evidence).write_text("began")
@@ -112,13 +112,13 @@ async def stubborn(evidence: str) -> str:
     return "done"
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 def unfit(kind: Literal["nan", "infinity", "socket", "bignum", "bytes_key", "cycle", "surrogate", "deep"]) -> Any:
     """Return what JSON cannot hold."""
     return {"here": _unfit(kind)}
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 def fit(kind: Literal["set", "tuple", "one", "minus_zero", "none", "bytes", "enum", "empty"]) -> Any:
     """Return what JSON holds in another form."""
     values: dict[str, Any] = {
@@ -134,13 +134,13 @@ def fit(kind: Literal["set", "tuple", "one", "minus_zero", "none", "bytes", "enu
     return values[kind]
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 def breaks_its_promise() -> int:
     """Return text where a number was promised."""
     return "seven"  # type: ignore[return-value]  # the point of it
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 def mutate(items: list[int], options: dict[str, list[int]]) -> dict[str, Any]:
     """Change what came in."""
     items.append(99)
@@ -149,13 +149,13 @@ def mutate(items: list[int], options: dict[str, list[int]]) -> dict[str, Any]:
     return {"items": items, "options": options}
 
 
-@altar.tool(read_only=True)
+@altar.tool(read_only=True, local_dispatch=True)
 def length(text: str) -> int:
     """The number of characters."""
     return len(text)
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 def repeat(text: str, times: int) -> str:
     """Text, many times over."""
     return text * times
@@ -183,14 +183,14 @@ class Order(BaseModel):
         return item
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 def move(point: Point, by: Point) -> Point:
     """Move a point."""
     assert isinstance(point, Point)
     return Point(point.x + by.x, point.y + by.y)
 
 
-@altar.tool
+@altar.tool(local_dispatch=True)
 async def order(orders: list[Order], notes: dict[str, Point] | None = None) -> list[Order]:
     """Double what is ordered."""
     assert all(isinstance(one, Order) for one in orders)

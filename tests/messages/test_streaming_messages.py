@@ -9,7 +9,11 @@ import pytest
 
 import altar
 import altar.testing
-from altar.later.invocation import MAX_MESSAGE_BYTES
+from altar.grid.client_streams import ReceivedStream
+from altar.grid.host.host_streams import HostStreams
+from altar.grid.manifests.manifest import HostContract
+from altar.later.chunks import Chunks, account_of
+from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome
 from altar.later.registry import REGISTRY
 from altar.later.session import Options, Session, SyncSession
 from tests.messages.conftest import Told
@@ -39,6 +43,16 @@ def declared() -> Iterator[None]:
     @altar.tool
     def circle(context: altar.ToolContext) -> str:
         """Call itself."""
+        return str(context.sync.call("circle").unwrap())
+
+    @altar.tool
+    def deeper(depth: int, context: altar.ToolContext) -> str:
+        """Call itself one deeper."""
+        return str(context.sync.call("deeper", depth=depth + 1).unwrap())
+
+    @altar.tool(calls=["deeper"])
+    def bound(context: altar.ToolContext) -> str:
+        """Call what it may not."""
         return str(context.sync.call("circle").unwrap())
 
     yield
@@ -77,6 +91,8 @@ USES: dict[str, Callable[[SyncSession], object]] = {
         "streamed_texts", sizes=[MAX_MESSAGE_BYTES // 2] * 3
     ).unwrap(),
     "tools_that_call_each_other_in_a_circle": lambda session: session.call("circle").unwrap(),
+    "tools_that_call_each_other_too_deep": lambda session: session.call("deeper", depth=0).unwrap(),
+    "tool_that_calls_what_its_contract_does_not_name": lambda session: session.call("bound").unwrap(),
     "batch_of_what_is_no_call": lambda session: session.batch(["streamed"]),  # type: ignore[list-item]  # the mistake
     "batch_of_no_concurrency": lambda session: session.batch([], concurrency=0),
 }
@@ -103,11 +119,46 @@ def test_a_context_without_a_session(told: Told) -> None:
     told("context_without_a_session", of_error(raised.value))
 
 
-async def test_a_stream_from_a_grid(told: Told) -> None:
-    from altar.later.asking import Asker
-    from altar.later.stream import stream_invocation
+@pytest.mark.parametrize("who", ["nobody_reads", "brings_nothing"])
+def test_a_stream_on_a_grid_that_stands_still(told: Told, who: str) -> None:
+    now = 0.0
+    ended: list[Outcome] = []
+    streams = HostStreams(limit=100, idle=60, end=lambda _, outcome: ended.append(outcome), clock=lambda: now)
+    call = Invocation("streamed", b"{}", "c1", tag=1)
+    streams.begin(call, 1, 100, lambda _: None)
+    contract = HostContract(REGISTRY.find(Invocation("streamed", b"{}")).declaration)
+    call.chunks.open(contract)
+    call.chunks.sent_to(lambda chunks, size: None)
+    call.chunks.window()
+    if who == "nobody_reads":
+        call.chunks.arrived(0, [b"1"])
+    streams.sweep()
+    now = 60.0
+    streams.sweep()
 
-    asker = Asker.of(Options(source="grid://127.0.0.1:7443"))
+    (outcome,) = ended
+    assert outcome.error is not None
+    told(f"stream_that_{who}", of_error(outcome.error))
+
+
+def test_a_stream_on_a_grid_whose_values_are_not_those_that_were_sent(told: Told) -> None:
+    chunks = Chunks()
+    received = ReceivedStream(chunks, lambda chunks, size: None)
+    chunks.open(REGISTRY.find(Invocation("streamed", b"{}")))
+    received.window()
+    received.arrived(0, [b"1"])
+
+    error = chunks.close(Outcome(streamed=account_of([b"1", b"2"]))).error
+
+    assert error is not None
+    told("stream_that_lost_a_value", of_error(error))
+
+
+@pytest.mark.parametrize(("index", "values", "what"), [(2, 1, "has_a_gap"), (0, 300, "came_without_being_granted")])
+def test_a_stream_on_a_grid_that_breaks_the_protocol(told: Told, index: int, values: int, what: str) -> None:
+    received = ReceivedStream(Chunks(), lambda chunks, size: None)
+    received.window()
+
     with pytest.raises(altar.AltarError) as raised:
-        stream_invocation(asker, "streamed", {})
-    told("stream_from_a_grid", of_error(raised.value))
+        received.arrived(index, [b"1"] * values)
+    told(f"stream_that_{what}", of_error(raised.value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 
 import altar
-from altar.grid.authority import Authority
-from altar.grid.certificates import CertificateFiles
+from altar.grid.manifests.manifest_statement import Statement, write_signed
+from altar.grid.trust.authority import Authority
+from altar.grid.trust.certificates import CertificateFiles
 from altar.later.session import Options, Session
 from altar.ledger.signer import FileSigner
 from altar.testing import LocalGrid
@@ -211,10 +213,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (at / "altar.toml").write_text(
         '[host]\nlisten = "127.0.0.1:0"\nsigning_key = "ledger.pem"\n'
+        'manifest = "manifest.signed.json"\nmanifest_keys = ["manifest.vkey"]\n'
         '[host.tls]\ncertificate = "host-host-1.pem"\nkey = "host-host-1.key"\nauthority = "authority.pem"\n'
         '[runtime.tls]\ncertificate = "runtime-py-1.pem"\nkey = "runtime-py-1.key"\nauthority = "authority.pem"\n'
     )
     assert run("manifest", "build", "shop", "-o", "manifest.json", at=at).code == 0
+    assert run("manifest", "keygen", "manifest.pem", at=at).code == 0
+    assert run("manifest", "sign", "manifest.json", "--key", "manifest.pem", at=at).code == 0
     return at
 
 
@@ -232,12 +237,34 @@ def test_a_manifest_that_is_not_there(told: Told, prepared: Path) -> None:
 
 @pytest.mark.parametrize(
     ("case", "text"),
-    [("manifest_not_json", "{"), ("manifest_of_another_shape", '{"manifest_version": "1.0.0", "contracts": [{}]}')],
+    [("manifest_not_json", "{"), ("manifest_unsigned", '{"manifest_version": "1.0.0", "contracts": [{}]}')],
 )
 def test_a_manifest_that_is_none(told: Told, prepared: Path, case: str, text: str) -> None:
     (prepared / "bad.json").write_text(text)
     done = run("host", "--manifest", "bad.json", "--tied", at=prepared)
     told(case, of_command(done, hide={str(prepared): "DIR"}))
+
+
+def test_a_manifest_that_a_stranger_signed(told: Told, prepared: Path) -> None:
+    FileSigner.create(prepared / "stranger.pem", name="altar.local/manifest")
+    sign = ("manifest", "sign", "manifest.json", "--key", "stranger.pem", "-o", "foreign.json")
+    assert run(*sign, at=prepared).code == 0
+    done = run("host", "--manifest", "foreign.json", "--tied", at=prepared)
+    key = json.loads((prepared / "foreign.json").read_text())["signatures"][0]["keyid"]
+    told("manifest_of_a_stranger", of_command(done, hide={str(prepared): "DIR", key: "KEY"}))
+
+
+def test_a_manifest_without_a_manifest(told: Told, prepared: Path) -> None:
+    signer = FileSigner.open(prepared / "manifest.pem", name="altar.local/manifest")
+    now = datetime.now(UTC).replace(microsecond=0)
+    statement = Statement(1, now, now + timedelta(days=1), "", {"manifest_version": "1.0.0", "contracts": [{}]})
+    write_signed(prepared / "other.json", statement.seal(signer))
+    done = run("host", "--manifest", "other.json", "--tied", at=prepared)
+    told("manifest_of_another_shape", of_command(done, hide={str(prepared): "DIR"}))
+
+
+def test_a_host_in_development_that_nobody_said_is_no_production(told: Told, prepared: Path) -> None:
+    told("development_in_production", of_command(run("host", "--development", "--tied", at=prepared), hide={}))
 
 
 def test_a_ledger_that_is_damaged(told: Told, prepared: Path) -> None:

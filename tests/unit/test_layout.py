@@ -204,7 +204,7 @@ def test_a_layer_that_was_not_measured_counts_as_uncovered() -> None:
     ("file", "layer"),
     [
         ("src/altar/settings.py", "settings"),
-        ("src/altar/grid/host.py", "grid"),
+        ("src/altar/grid/host/host.py", "grid"),
         ("altar/src/altar/cli/main.py", "cli"),
         ("src/altar/__init__.py", "__init__"),
         ("elsewhere/module.py", ""),

@@ -181,6 +181,16 @@ def test_a_list_in_the_environment_is_split_by_commas() -> None:
     assert Settings.load(environ={"ALTAR_RUNTIME_TOOLS": "a, b.c,"}).runtime.tools == ("a", "b.c")
 
 
+def test_paths_in_a_list_count_from_the_file_that_names_them(tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    (below / "altar.toml").write_text("[host]\nmanifest_keys = ['a.vkey', '/b.vkey']\n")
+
+    settings = Settings.load(below / "altar.toml", environ={})
+
+    assert settings.host.manifest_keys == (below / "a.vkey", Path("/b.vkey"))
+
+
 def test_variables_that_are_no_settings_are_left_alone() -> None:
     environ = {"ALTAR_HOST_PORT": "tcp://10.0.0.1:7443", "ALTAR_SERVICE_HOST": "10.0.0.1"}
 
@@ -189,8 +199,11 @@ def test_variables_that_are_no_settings_are_left_alone() -> None:
 
 @pytest.mark.parametrize("row", Settings().explain(), ids=lambda row: row.key)
 def test_every_setting_can_come_from_a_variable_of_its_own(row: Explained) -> None:
-    values = {"tools": "x", "source": "grid://x:1", "listen": "x:1", "connect": "x:1"}
-    text = values.get(row.key.rpartition(".")[2], "86400" if isinstance(row.value, float | int) else "x")
+    values = {"tools": "x", "source": "grid://x:1", "listen": "x:1", "connect": "x:1", "workers": "8"}
+    values |= {"mode": "development", "execution_mode": "local_first"}
+    values |= {"operations": "x:1", "otlp_endpoint": "http://x:1", "sample": "0.5"}
+    number = "true" if isinstance(row.value, bool) else "86400"
+    text = values.get(row.key.rpartition(".")[2], number if isinstance(row.value, float | int) else "x")
 
     settings = Settings.load(environ={variable_of(row.key): text, "ALTAR_HOST_MAX_SESSION_TTL": "86400"})
 

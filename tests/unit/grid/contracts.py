@@ -7,7 +7,7 @@ from typing import Any
 from altar.adm.declaration import Annotations, FunctionDeclaration
 from altar.adm.errors import AltarError
 from altar.adm.schema import Schema
-from altar.grid.manifest import Manifest
+from altar.grid.manifests.manifest import Manifest
 from altar.later.invocation import Invocation
 
 

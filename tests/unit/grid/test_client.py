@@ -15,8 +15,8 @@ import grpc.aio
 import pytest
 
 from altar._proto.altar.grid.v1 import host_pb2
-from altar.grid.client import GridSource
-from altar.grid.tls import CertificateFiles
+from altar.grid.client.client import GridSource
+from altar.grid.trust.tls import CertificateFiles
 from altar.later.invocation import Invocation
 from altar.later.source import Request
 from tests.unit.later.doubles import Answers

@@ -12,8 +12,8 @@ import pytest
 
 from altar.adm.canonical import digest
 from altar.adm.errors import AltarError, ExecutionError, ValidationError
-from altar.grid.host import Host, HostLimits
-from altar.grid.runtimes import AttachedRuntime
+from altar.grid.host.host import Host, HostLimits
+from altar.grid.host.runtimes import AttachedRuntime
 from altar.later.invocation import Invocation, Outcome
 from altar.ledger import Ledger
 from altar.testing import PATIENCE
@@ -247,7 +247,7 @@ async def test_a_step_of_the_watch_that_fails_does_not_end_it(
         turns += 1
         raise KeyError("a defect")
 
-    monkeypatch.setattr("altar.grid.host._WATCH_SECONDS", 0)
+    monkeypatch.setattr("altar.grid.host.host._WATCH_SECONDS", 0)
     swept: list[int] = []
 
     watching = asyncio.create_task(place.host.watch(failing, lambda: swept.append(turns)))
@@ -308,7 +308,8 @@ async def test_the_status_says_what_is_going_on(place: Place) -> None:
     status = place.host.status()
 
     assert (status["host"], status["sessions"], status["in_flight"]) == ("host-1", 0, 1)
-    assert status["runtimes"][0] | {"tools": 0} == {
+    shown = ("runtime", "connection", "tools", "in_flight", "credits", "draining")
+    assert {key: status["runtimes"][0][key] for key in shown} | {"tools": 0} == {
         "runtime": "one",
         "connection": 1,
         "tools": 0,

@@ -11,9 +11,9 @@ import pytest
 
 from altar.adm.canonical import canonical
 from altar.adm.errors import AltarError, AuthorizationError, ExecutionError, ValidationError
-from altar.grid import variables as host_variables
-from altar.grid.sessions import HostCatalog, HostSession, Sessions
-from altar.grid.variables import HostVariables
+from altar.grid.host import variables as host_variables
+from altar.grid.host.sessions import HostCatalog, HostSession, Sessions
+from altar.grid.host.variables import HostVariables
 from altar.later.invocation import Invocation
 from altar.later.variable_table import Declare, Delete, Read, Record, Request, Update, Watcher
 from altar.ledger.session_store import SessionStore
@@ -74,6 +74,52 @@ class Place:
         if error is not None:
             raise error
         return records
+
+
+def test_when_it_was_opened_and_what_it_prefers_are_kept(place: Place) -> None:
+    opened = place.sessions.create("alice", (), ttl=0, manifest=MANIFEST, labels={"zone": "a", "region": "eu"})
+    created_ms = opened.created_ms
+    place.clock.advance(5)
+
+    place.restart()
+
+    found = place.sessions.get(opened.session_id, "alice")
+    assert created_ms > 0
+    assert (created_ms, {"zone": "a", "region": "eu"}) == (found.created_ms, dict(found.labels))
+
+
+def test_a_session_is_told_of_when_it_is_durable_and_not_before(place: Place) -> None:
+    held: list[Callable[[], None]] = []
+    place.deliver = held.append
+    told: list[str] = []
+
+    def note(what: str) -> Callable[[AltarError | None], None]:
+        return lambda failed: told.append(what if failed is None else failed.code)
+
+    opened = place.sessions.create("alice", (), ttl=0, manifest=MANIFEST, then=note("opened"))
+    place.sessions.extend(opened.session_id, "alice", ttl=50, then=note("extended"))
+    place.sessions.destroy(opened.session_id, "alice", force=False, then=note("destroyed"))
+    assert [] == told
+
+    place.store.close()
+    for answer in held:
+        answer()
+    assert ["opened", "extended", "destroyed"] == told
+    place.store = place.open_store()
+    assert ([], []) == place.store.load()
+
+
+def test_one_that_expired_while_the_host_was_down_is_remembered_as_that(place: Place) -> None:
+    session = place.open().session_id
+    place.store.close()
+    place.clock.advance(200)
+    place.store = place.open_store()
+    place.sessions, place.variables = place.host()
+
+    with pytest.raises(AuthorizationError) as refused:
+        place.sessions.get(session, "alice")
+
+    assert "SESSION_EXPIRED" == refused.value.code
 
 
 @pytest.fixture

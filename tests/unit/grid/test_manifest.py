@@ -10,7 +10,7 @@ import pytest
 from altar.adm.canonical import digest
 from altar.adm.declaration import ToolContract, ToolManifest
 from altar.adm.errors import AltarError, ConfigurationError, ValidationError
-from altar.grid.manifest import HostContract, Manifest
+from altar.grid.manifests.manifest import HostContract, Manifest
 from tests.unit.grid.contracts import MANIFEST, declaration
 
 
@@ -135,3 +135,28 @@ def test_a_file_of_another_shape_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is not valid") as refused:
         Manifest.load(file)
     assert refused.value.code == "INVALID_CONFIG"
+
+
+def test_what_a_contract_says_of_itself_binds_only_where_it_is_trusted() -> None:
+    said = declaration("add", read_only=True, idempotent=True, stateful=True)
+    trusted, brought = HostContract(said), HostContract(said, trusted=False)
+
+    assert (trusted.read_only, trusted.idempotent, trusted.stateful) == (True, True, True)
+    assert (brought.read_only, brought.idempotent, brought.stateful) == (False, False, False)
+    assert trusted.digest == brought.digest
+
+
+def test_a_contract_of_one_session_has_a_key_of_its_own() -> None:
+    everywhere, inside = HostContract(declaration("add")), HostContract(declaration("add"), session_id="session-1")
+
+    assert everywhere.key != inside.key
+    assert everywhere.digest == inside.digest
+
+
+def test_a_part_of_a_manifest_leaves_out_what_is_not_there_any_more() -> None:
+    own = HostContract(declaration("own"), trusted=False, session_id="session-1")
+
+    assert MANIFEST.part(["add@1.9.0", "gone", "look@^2"]).names == ["add"]
+    assert MANIFEST.part(["gone"]).names == []
+    assert MANIFEST.part(["gone"], [own]).names == ["own"]
+    assert MANIFEST.part([], [own]).names == sorted([*MANIFEST.names, "own"])

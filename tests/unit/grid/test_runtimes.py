@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from altar.adm.errors import ExecutionError, ValidationError
-from altar.grid import runtimes
-from altar.grid.runtimes import GRACE, MAX_ATTEMPTS, NOBODY, AttachedRuntime, RuntimeSource
+from altar.grid.host import waiting
+from altar.grid.host.runtimes import GRACE, MAX_ATTEMPTS, NOBODY, AttachedRuntime, RuntimeSource
 from altar.later.invocation import Invocation, Outcome
 from altar.testing import FakeClock
 from tests.unit.grid.contracts import MANIFEST, Link, call
@@ -118,7 +118,7 @@ def test_in_a_full_queue_whoever_has_most_in_it_gives_way(place: Place) -> None:
 
 
 def test_calls_that_wait_are_limited_in_bytes_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "WAITING_BYTES", 10)  # the arguments of a call are seven
+    monkeypatch.setattr(waiting, "WAITING_BYTES", 10)  # the arguments of a call are seven
     place.run()
     place.run()
 
@@ -127,8 +127,8 @@ def test_calls_that_wait_are_limited_in_bytes_too(place: Place, monkeypatch: pyt
 
 
 def test_whoever_has_most_bytes_waiting_gives_way(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "WAITING_BYTES", 30)
-    monkeypatch.setattr(place.source, "_limit", 100)
+    monkeypatch.setattr(waiting, "WAITING_BYTES", 30)
+    monkeypatch.setattr(place.source.waiting, "limit", 100)
     theirs = [place.run(principal="greedy") for _ in range(4)]
     for number, invocation in enumerate(theirs):
         invocation.intent = number
@@ -143,7 +143,7 @@ def test_whoever_has_most_bytes_waiting_gives_way(place: Place, monkeypatch: pyt
 
 
 def test_one_call_alone_may_wait_however_large_it_is(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "WAITING_BYTES", 1)
+    monkeypatch.setattr(waiting, "WAITING_BYTES", 1)
     invocation = place.run()
 
     assert link(place.attach("one")).sent == [invocation]

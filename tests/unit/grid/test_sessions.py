@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from altar.adm.errors import AuthorizationError, ValidationError
-from altar.grid.sessions import HostCatalog, Sessions
+from altar.adm.errors import AltarError, AuthorizationError, ValidationError
+from altar.grid.host import sessions
+from altar.grid.host.sessions import HostCatalog, Sessions
 from altar.later.invocation import Invocation
 from altar.testing import FakeClock
 from tests.unit.grid.contracts import MANIFEST
@@ -156,8 +157,78 @@ def test_every_call_lets_a_session_live_longer_and_silence_ends_it(place: Place)
     assert refused.value.code == "SESSION_EXPIRED"
     assert [gone.session_id for gone in place.sessions.sweep()] == [session]
     assert place.sessions.sweep() == []
-    with pytest.raises(ValidationError):
+
+
+def test_a_session_that_has_expired_is_remembered_as_that_by_its_principal_alone(place: Place) -> None:
+    session = place.open()
+    place.clock.advance(10)
+    place.sessions.sweep()
+
+    with pytest.raises(AuthorizationError) as expired:
         place.call(session)
+    with pytest.raises(ValidationError) as foreign:
+        place.call(session, principal="bob")
+
+    assert ("SESSION_EXPIRED", "INVALID_SESSION") == (expired.value.code, foreign.value.code)
+
+
+def test_only_the_newest_expired_sessions_are_remembered(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_EXPIRED", 2)
+    ids = [place.open() for _ in range(3)]
+    place.clock.advance(10)
+    place.sessions.sweep()
+
+    def code(session: str) -> str:
+        with pytest.raises(AltarError) as refused:
+            place.call(session)
+        return refused.value.code
+
+    assert ["INVALID_SESSION", "SESSION_EXPIRED", "SESSION_EXPIRED"] == [code(session) for session in ids]
+
+
+def test_a_session_that_was_destroyed_is_not_one_that_has_expired(place: Place) -> None:
+    session = place.open()
+    place.sessions.destroy(session, "alice", force=False)
+
+    with pytest.raises(ValidationError, match="There is no such session"):
+        place.call(session)
+
+
+@pytest.mark.parametrize(("asked", "given"), [(0, 10), (30, 30), (3600, 60), (3, 3)])
+def test_an_extended_session_lives_so_long_from_now_and_from_each_use_on(
+    place: Place, asked: float, given: float
+) -> None:
+    session = place.open()
+    place.clock.advance(8)
+
+    extended = place.sessions.extend(session, "alice", ttl=asked)
+
+    assert (given, given) == (extended.ttl, place.sessions.seconds_left(extended))
+    place.clock.advance(given - 1)
+    place.sessions.ended(place.call(session))
+    assert given == place.sessions.seconds_left(extended)
+
+
+def test_to_look_at_a_session_is_not_to_use_it(place: Place) -> None:
+    session = place.open()
+    place.clock.advance(9)
+
+    assert session == place.sessions.owned(session, "alice").session_id
+    assert [session] == [one.session_id for one in place.sessions.of("alice")]
+    place.clock.advance(1)
+    assert [] == place.sessions.of("alice")
+    with pytest.raises(AuthorizationError):
+        place.sessions.owned(session, "alice")
+
+
+def test_nobody_sees_or_extends_the_sessions_of_another(place: Place) -> None:
+    session = place.open(principal="bob")
+
+    assert [] == place.sessions.of("alice")
+    with pytest.raises(ValidationError, match="There is no such session"):
+        place.sessions.owned(session, "alice")
+    with pytest.raises(ValidationError, match="There is no such session"):
+        place.sessions.extend(session, "alice", ttl=1)
 
 
 def test_a_session_with_a_call_in_flight_is_swept_when_that_has_ended(place: Place) -> None:

@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 from altar._proto.altar.grid.v1 import host_pb2, runtime_pb2
-from altar.grid.client_link import ClientLink
-from altar.grid.host import Host
-from altar.grid.runtime_link import RuntimeLink
-from altar.grid.tls import Identity
+from altar.grid.host.client_link import ClientLink
+from altar.grid.host.host import Host
+from altar.grid.host.runtime_link import RuntimeLink
+from altar.grid.trust.tls import Identity
 from altar.ledger import Ledger
 from tests.integration import raw
 from tests.unit.grid.contracts import MANIFEST

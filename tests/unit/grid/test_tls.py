@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import altar
 from altar.adm.errors import AuthorizationError, ConfigurationError
-from altar.grid.tls import (
+from altar.grid.trust.tls import (
     Authority,
     CertificateFiles,
     Identity,
@@ -307,13 +307,13 @@ def test_an_explanation_names_a_target_that_is_no_address(files: CertificateFile
 
 
 def test_importing_the_module_loads_neither_grpc_nor_cryptography() -> None:
-    program = "import sys, altar.grid.tls; print(sorted({'grpc', 'cryptography'} & set(sys.modules)))"
+    program = "import sys, altar.grid.trust.tls; print(sorted({'grpc', 'cryptography'} & set(sys.modules)))"
 
     assert run(program) == "[]"
 
 
 def test_the_limit_to_tls_1_3_holds_and_leaves_the_environment_as_it_was() -> None:
-    program = "import os; from altar.grid.tls import require_tls13; require_tls13(); require_tls13(); print({})"
+    program = "import os; from altar.grid.trust.tls import require_tls13; require_tls13(); require_tls13(); print({})"
 
     assert run(program.format("os.environ.get('GRPC_SSL_CIPHER_SUITES')")) == "None"
     assert run(program.format("os.environ['GRPC_SSL_CIPHER_SUITES']"), suites="ECDHE+AESGCM") == "ECDHE+AESGCM"
@@ -322,7 +322,7 @@ def test_the_limit_to_tls_1_3_holds_and_leaves_the_environment_as_it_was() -> No
 TOO_LATE = """
 import grpc
 from altar.adm.errors import ConfigurationError
-from altar.grid.tls import require_tls13
+from altar.grid.trust.tls import require_tls13
 try:
     require_tls13()
 except ConfigurationError as error:
@@ -348,7 +348,7 @@ def test_credentials_of_missing_files_are_refused_by_name(tmp_path: Path, creden
     program = f"""
 from pathlib import Path
 from altar.adm.errors import ConfigurationError
-from altar.grid.tls import CertificateFiles, {credentials}
+from altar.grid.trust.tls import CertificateFiles, {credentials}
 files = CertificateFiles(certificate=Path("a.pem"), key=Path("a.key"), authority=Path("authority.pem"))
 try:
     {credentials}(files)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import altar
-from altar.later.asking import MAX_DEPTH
 from altar.later.context import Progress, ToolContext
+from altar.later.nesting import MAX_DEPTH
 from altar.later.registry import REGISTRY
 from altar.later.session import Options, Session
 from altar.later.workplace import LoopThreads

@@ -13,13 +13,8 @@ import pytest
 
 import altar
 from altar.later.chunks import WINDOW_BYTES, WINDOW_CHUNKS
-from altar.later.executor import Executor
-from altar.later.registry import REGISTRY
 from altar.later.session import Options, Session
-from altar.later.source import LocalSource
-from altar.later.workplace import LoopThreads
-from altar.testing import PATIENCE, RecordingGate
-from tests.unit.later.doubles import Answers
+from altar.testing import PATIENCE
 from tests.unit.later.streaming import Noted, noted, read
 
 __all__ = ["noted"]  # a fixture
@@ -144,20 +139,6 @@ def test_a_stream_from_a_closed_session_is_refused(noted: Noted) -> None:
             list(stream)
     with pytest.raises(altar.ValidationError, match="not open"):
         session.stream("count", upto=1)
-
-
-def test_values_do_not_stream_from_a_grid_yet(noted: Noted) -> None:
-    session = Session(Options(source="grid://127.0.0.1:1"))
-
-    async def read() -> None:
-        session._live.executor = Executor(REGISTRY, RecordingGate(), LocalSource(LoopThreads()), Answers())
-        session._live.loop = asyncio.get_running_loop()
-        async for _ in session.stream("count", upto=1):
-            pass
-
-    with pytest.raises(altar.ConfigurationError, match="cannot be read one by one from a grid yet") as refused:
-        asyncio.run(read())
-    assert refused.value.code == "FEATURE_UNAVAILABLE"
 
 
 FORKED = """

@@ -20,8 +20,8 @@ DIGEST = "sha256:" + "5a" * 32
 TIME_MS = 1_790_000_000_000
 
 
-def intent(number: int, **changes: str) -> Intent:
-    members = {
+def intent(number: int, **changes: Any) -> Intent:
+    members: dict[str, Any] = {
         "invocation": f"inv-{number}",
         "call": f"call-{number}",
         "tool": "get_weather",

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
+from typing import Any
 
 import orjson
 import pytest
@@ -117,6 +119,48 @@ def test_short_text_that_grows_when_it_is_written_is_refused_too() -> None:
         Event(event="runtime.detached", subject="r", note="\x00" * 330)
 
 
+def test_optional_members_are_written_in_order_and_only_when_they_say_something() -> None:
+    plain = orjson.loads(intent(1).encode(TIME_MS))
+    told = intent(1, parent="inv-0", route="weights:5/100", where="caller", key="once").encode(TIME_MS)
+
+    expected = plain | {"parent": "inv-0", "route": "weights:5/100", "where": "caller", "key": "once"}
+    assert {"parent", "route", "where", "key"}.isdisjoint(plain)
+    assert canonical(expected) == told
+
+
+def test_the_outcome_of_a_stream_says_what_was_passed_on() -> None:
+    plain = orjson.loads(outcome(1, 5).encode(TIME_MS))
+    partial = replace(outcome(1, 5), status="PARTIAL", code="TIMEOUT", chunks=3, bytes=41, reported="laptop-1:7")
+
+    expected = plain | {"status": "PARTIAL", "code": "TIMEOUT", "chunks": 3, "bytes": 41, "reported": "laptop-1:7"}
+    assert {"chunks", "bytes", "reported"}.isdisjoint(plain)
+    assert canonical(expected) == partial.encode(TIME_MS)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"chunks": 1},
+        {"bytes": 1},
+        {"chunks": 1, "bytes": -1},
+        {"chunks": 0, "bytes": 2, "result": ""},
+        {"status": "PARTIAL", "code": "TIMEOUT"},
+        {"status": "PARTIAL", "code": "TIMEOUT", "chunks": 0, "bytes": 2},
+        {"status": "ERROR", "code": "TIMEOUT", "chunks": 1, "bytes": 2},
+        {"reported": "laptop-1"},
+        {"reported": "laptop-1:0"},
+    ],
+)
+def test_an_outcome_whose_members_contradict_each_other_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        replace(outcome(1, 5), **changes)
+
+
+def test_a_parent_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValidationError, match="shorten 'parent'"):
+        intent(1, parent="a" * 2000)
+
+
 def test_an_overlong_name_is_refused_and_named() -> None:
     with pytest.raises(ValidationError) as caught:
         intent(1, principal="a" * 3000)
@@ -158,7 +202,7 @@ def test_an_outcome_needs_whole_numbers() -> None:
 
 def test_what_is_not_text_is_refused() -> None:
     with pytest.raises(TypeError):
-        intent(1, session=None)  # type: ignore[arg-type]  # the mistake under test
+        intent(1, session=None)
 
 
 def test_a_relative_position_is_replaced_when_the_outcome_is_written() -> None:
@@ -172,5 +216,5 @@ def test_members_are_read_from_objects_only() -> None:
 
 def test_an_intent_is_a_value() -> None:
     assert intent(1) == intent(1)
-    assert isinstance(hash(intent(1)), int)
+    assert intent(1) != intent(1, parent="inv-0")
     assert Intent is type(intent(1))
