@@ -1,4 +1,4 @@
-"""ALTAR beside others: runs `bench.peers` in `.venv-peers` and reads what it prints.
+"""ALTAR beside others: runs `bench.peers` in `.venv-peers` and reads what it prints, in one process or over a wire.
 
 In: how many rounds.
 Out: a row for each way to call or to declare, with the figures of ALTAR in the same rounds to compare it with.
@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Beside", "measure"]
+__all__ = ["OVER_A_WIRE", "Beside", "measure", "over_a_wire"]
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
+OVER_A_WIRE = ("fastmcp", "ray")
+"""Those that `over_a_wire` knows."""
 SHORT = 5
 """Rounds of calls for each round that was asked for; they are short."""
 
@@ -38,17 +40,33 @@ def measure(rounds: int) -> Iterator[Beside]:
 
     Raises SystemExit, with what to do, when there is no environment with the others.
     """
-    if not PYTHON.exists():
-        raise SystemExit(f"there is no {PYTHON.parent.parent.name} to compare in: run `make bench`")
+    _require_peers()
     yield from _rows("calls", rounds * SHORT, "call, {}, added", "µs CPU")
     yield from _rows("declare", rounds, "1000 declarations, {}", "s CPU")
 
 
-def _rows(what: str, rounds: int, title: str, unit: str) -> Iterator[Beside]:
-    command = [str(PYTHON), "-m", "bench.peers", what, "--rounds", str(rounds)]
+def over_a_wire(peer: str, *, seconds: float, in_flight: int = 64) -> dict[str, float]:
+    """Calls per second, latencies in ms and CPU µs of a peer with so many calls in flight, measured once."""
+    _require_peers()
+    orders = [peer, "--in-flight", str(in_flight), "--seconds", str(seconds)]
+    figures: dict[str, float] = json.loads(_run("bench.peers.wire", *orders).splitlines()[-1])
+    del figures["version"]
+    return figures
+
+
+def _require_peers() -> None:
+    if not PYTHON.exists():
+        raise SystemExit(f"there is no {PYTHON.parent.parent.name} to compare in: run `make bench`")
+
+
+def _run(module: str, *orders: str) -> bytes:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    printed = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE).stdout
-    rows = json.loads(printed)
+    command = [str(PYTHON), "-m", module, *orders]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE).stdout
+
+
+def _rows(what: str, rounds: int, title: str, unit: str) -> Iterator[Beside]:
+    rows = json.loads(_run("bench.peers", what, "--rounds", str(rounds)))
     ours = rows[0][-1]
     for index, (name, library, version, figures) in enumerate(rows):
         yield Beside(title.format(name), unit, library, version, figures, ours if index else None)

@@ -1,6 +1,7 @@
 """A governed call over the grid: client, host and runtime are processes of their own, mTLS and both commits are on.
 
-One connection with 1, 64 and 256 calls in flight, and 64 client processes with one call each.
+One connection with 1, 64 and 256 calls in flight, one with large ones, and 64 client processes with one call each.
+Two more scenes read streams, 64 at a time and one at a time.
 CPU comes from the kernel's accounting of each process.
 Fsyncs are the commits that the host counts: each is one `fdatasync`, as `strace -c` on a host shows.
 """
@@ -21,19 +22,23 @@ import psutil
 
 from altar.testing import LocalGrid, until
 
-__all__ = ["SCENES", "Grid", "Scene"]
+__all__ = ["BESIDE", "SCENES", "Grid", "Scene"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """How many client processes, how many calls each has in flight, and which tool they call."""
+    """How many client processes, how many calls each has in flight, and which tool they call.
+
+    Of ``streams`` chunks are counted like calls, and a latency is that of a first chunk.
+    """
 
     name: str
     processes: int
     in_flight: int
     tool: str = "probe"
+    streams: bool = False
 
 
 SCENES = (
@@ -41,8 +46,16 @@ SCENES = (
     Scene("64 in flight", 1, 64),
     Scene("256 in flight", 1, 256),
     Scene("256 in flight, plain function", 1, 256, "probe_sync"),
+    Scene("1 in flight, read_only", 1, 1, "probe_read"),
+    Scene("256 in flight, read_only", 1, 256, "probe_read"),
+    Scene("64 in flight, 64 KiB both ways", 1, 64, "echo"),
     Scene("64 processes, 1 each", 64, 1),
+    Scene("64 streams, by chunk", 1, 64, "ticks", streams=True),
+    Scene("1 stream of 1 chunk, by chunk", 1, 1, "tick", streams=True),
 )
+
+BESIDE = SCENES[1]
+"""What is measured beside others."""
 
 
 class Grid:
@@ -82,7 +95,7 @@ class Grid:
             clients.stdout.close()
         # The load ran for a quarter longer than it was measured, warming up; CPU and commits are of all of it.
         calls = sum(report["calls"] for report in reports)
-        every = max(1.0, (after["entries"] - before["entries"]) / 2)
+        every = max(1, sum(report["all"] for report in reports))
         used = {key: after[key] - before[key] for key in after}
         return {
             "calls/s": calls / seconds,
@@ -105,6 +118,7 @@ class Grid:
             str(scene.in_flight),
             "--seconds",
             str(seconds),
+            *(["--streams"] if scene.streams else []),
         ]
         return subprocess.Popen(
             [sys.executable, "-m", "bench.load", *orders, "--warm", str(seconds / 4)],

@@ -12,43 +12,36 @@ import json
 import os
 import resource
 import time
+from collections.abc import Awaitable, Callable
 
 import altar
 import altar.settings
-from bench.tools import ARGUMENTS
+from bench.tools import ARGUMENTS, GIVEN
 
 __all__ = ["main"]
 
 
-async def _run(tool: str, in_flight: int, warm: float, seconds: float) -> None:
-    async with altar.session(tools=[tool]) as session:
-        (await session.call(tool, **ARGUMENTS)).unwrap()
+async def _run(orders: argparse.Namespace) -> None:
+    async with altar.session(tools=[orders.tool]) as session:
+        load = _Load(session, orders)
+        await (load.stream_once() if orders.streams else load.call_once())
         _say("ready")
         await asyncio.get_running_loop().run_in_executor(None, os.read, 0, len("go\n"))
-        latencies: list[float] = []
-        begin = time.perf_counter() + warm
-        end = begin + seconds
-
-        async def worker() -> None:
-            while (began := time.perf_counter()) < end:
-                result = await session.call(tool, **ARGUMENTS)
-                if result.error is not None:
-                    raise RuntimeError(result.error.message)
-                if began >= begin:
-                    latencies.append(time.perf_counter() - began)
-
-        loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(worker()) for _ in range(in_flight)]
-        await asyncio.sleep(warm)
+        load.begin = time.perf_counter() + orders.warm
+        load.end = load.begin + orders.seconds
         cpu = time.process_time()
-        await asyncio.gather(*tasks)
+        one = load.stream_once if orders.streams else load.call_once
+        async with asyncio.TaskGroup() as group:
+            for _ in range(orders.in_flight):
+                group.create_task(load.repeat(one))
         used = time.process_time() - cpu
-    latencies.sort()
+    latencies = sorted(load.latencies)
     _say(
         json.dumps(
             {
-                "calls": len(latencies),
-                "seconds": seconds,
+                "calls": load.measured,
+                "all": load.all,
+                "seconds": orders.seconds,
                 "p50": latencies[len(latencies) // 2] * 1000 if latencies else 0,
                 "p99": latencies[int(len(latencies) * 0.99)] * 1000 if latencies else 0,
                 "cpu": used,
@@ -56,6 +49,45 @@ async def _run(tool: str, in_flight: int, warm: float, seconds: float) -> None:
             }
         )
     )
+
+
+class _Load:
+    """What one client does and counts: calls, or the chunks of streams; of streams the latency is to the first one."""
+
+    def __init__(self, session: altar.Session, orders: argparse.Namespace) -> None:
+        self._session = session
+        self._tool: str = orders.tool
+        self._arguments = GIVEN.get(orders.tool, ARGUMENTS)
+        self.begin = self.end = 0.0
+        self.measured = self.all = 0
+        self.latencies: list[float] = []
+
+    async def repeat(self, once: Callable[[], Awaitable[None]]) -> None:
+        while time.perf_counter() < self.end:
+            await once()
+
+    async def call_once(self) -> None:
+        began = time.perf_counter()
+        (await self._session.call(self._tool, **self._arguments)).unwrap()
+        self._count(began, 1)
+
+    async def stream_once(self) -> None:
+        began = time.perf_counter()
+        first = True
+        async with self._session.stream(self._tool, **self._arguments) as stream:
+            async for _ in stream:
+                self._count(began, 1, is_first=first)
+                first = False
+                if self.all % 64 == 0 and time.perf_counter() >= self.end:
+                    return
+
+    def _count(self, began: float, count: int, *, is_first: bool = True) -> None:
+        self.all += count
+        now = time.perf_counter()
+        if self.begin <= now < self.end:
+            self.measured += count
+            if is_first:
+                self.latencies.append(now - began)
 
 
 def _say(line: str) -> None:
@@ -67,6 +99,7 @@ def main() -> None:
     """Read the orders and obey."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--tool", default="probe")
+    parser.add_argument("--streams", action="store_true", help="read streams and count chunks")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--in-flight", type=int, default=1)
     parser.add_argument("--warm", type=float, default=1.0)
@@ -75,7 +108,7 @@ def main() -> None:
     for _ in range(orders.processes - 1):  # before gRPC is imported, which does not survive a fork
         if os.fork() == 0:
             break
-    asyncio.run(_run(orders.tool, orders.in_flight, orders.warm, orders.seconds))
+    asyncio.run(_run(orders))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Run the benches and write a JSON and a readable table.
 
-``python -m bench.run [--json OUT] [--only local|declare|peers|grid] [--rounds N] [--seconds S] [--quick]``
-``peers`` needs the environment `.venv-peers`, which ``make bench`` makes.
+``python -m bench.run [--json OUT] [--only local|declare|peers|grid|beside] [--rounds N] [--seconds S] [--quick]``
+``peers`` and ``beside`` need the environment `.venv-peers`, which ``make bench`` makes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench import beside, declare, grid, local
 __all__ = ["main"]
 
 KINDS = {"calls/s": "throughput", "p50 ms": "latency", "p99 ms": "latency", "fsyncs per call": "cpu"}
-PARTS = ("local", "declare", "peers", "grid")
+PARTS = ("local", "declare", "peers", "grid", "beside")
 
 Bench = dict[str, object]
 
@@ -45,6 +45,8 @@ def main() -> int:
                 benches.extend(_bench(each.name, each.unit, "cpu", each.figures) for each in compared)
             elif part == "grid":
                 benches.extend(_grid(rounds, seconds))
+            elif part == "beside":
+                benches.extend(_beside(rounds, seconds))
             else:
                 measure = local.measure if part == "local" else declare.measure
                 benches.extend(_bench(name, unit, kind, figures) for name, unit, kind, figures in measure(rounds))
@@ -82,9 +84,26 @@ def _grid(rounds: int, seconds: float) -> Iterator[Bench]:
             for scene in grid.SCENES:
                 for what, figure in up.measure(scene, seconds=seconds).items():
                     figures[scene.name].setdefault(what, []).append(figure)
+    yield from _benches("grid", figures)
+
+
+def _beside(rounds: int, seconds: float) -> Iterator[Bench]:
+    """A grid of ours and what others offer over a wire, in turn, 64 calls in flight each."""
+    figures: dict[str, dict[str, list[float]]] = {"ALTAR": {}, **{peer: {} for peer in beside.OVER_A_WIRE}}
+    for _ in range(rounds):
+        with grid.Grid() as up:
+            measured = {"ALTAR": up.measure(grid.BESIDE, seconds=seconds)}
+        measured |= {peer: beside.over_a_wire(peer, seconds=seconds) for peer in beside.OVER_A_WIRE}
+        for name, figure in measured.items():
+            for what, value in figure.items():
+                figures[name].setdefault(what, []).append(value)
+    yield from _benches("64 in flight", figures)
+
+
+def _benches(title: str, figures: dict[str, dict[str, list[float]]]) -> Iterator[Bench]:
     for name, measured in figures.items():
         for what, values in measured.items():
-            yield _bench(f"grid, {name}: {what}", what.split()[-1], KINDS.get(what, "cpu"), values)
+            yield _bench(f"{title}, {name}: {what}", what.split()[-1], KINDS.get(what, "cpu"), values)
 
 
 def _bench(name: str, unit: str, kind: str, figures: list[float]) -> Bench:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import altar
@@ -40,5 +41,23 @@ def plain_probe_sync(
     return {"score": limit * threshold, "tags": len(tags or []), "length": len(query), "deep": deep}
 
 
+async def plain_echo(text: str) -> str:
+    """Give the text back."""
+    return text
+
+
+async def plain_ticks(count: int) -> AsyncIterator[int]:
+    """Count, one number after the other."""
+    for number in range(count):
+        yield number
+
+
 probe = altar.tool(plain_probe, name="probe", idempotent=True)
+probe_read = altar.tool(plain_probe, name="probe_read", read_only=True)
+echo = altar.tool(plain_echo, name="echo", idempotent=True)
+ticks = altar.tool(plain_ticks, name="ticks", idempotent=True)
+tick = altar.tool(plain_ticks, name="tick", idempotent=True)
 probe_sync = altar.tool(plain_probe_sync, name="probe_sync", idempotent=True)
+
+GIVEN: dict[str, Given] = {"echo": {"text": "x" * 65_536}, "ticks": {"count": 1_000_000_000}, "tick": {"count": 1}}
+"""The arguments of the tools that take others than the probe."""
