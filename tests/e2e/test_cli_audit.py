@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -181,6 +182,18 @@ def test_a_file_that_is_no_log_is_said_to_be_damaged(tmp_path: Path) -> None:
 
     assert done.json["error"]["type"] == "LOG_DAMAGED"
     assert "altar audit verify log.jsonl" in done.json["error"]["hint"]
+
+
+@pytest.mark.parametrize(
+    "entry", ["[]", '{"kind":"event","time":1}', '{"epoch":1,"kind":"start","time":1000000000000000000}']
+)
+def test_an_entry_that_is_none_is_said_to_be_damage(entry: str, tmp_path: Path) -> None:
+    lines = [{"altar_audit_export": 1}, {"entry": entry, "seq": 0}]
+    (tmp_path / "odd.export").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    done = altar("audit", "list", "--file", "odd.export", at=tmp_path)
+
+    assert (2, True) == (done.code, "LOG_DAMAGED" in done.err), done.err
 
 
 def test_an_export_to_nowhere_is_wrong_use(log: Path, tmp_path: Path) -> None:

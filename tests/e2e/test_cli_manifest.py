@@ -327,9 +327,13 @@ def test_what_a_runtime_registered_is_promoted_into_a_signed_manifest(signed: Pa
 
         shown = altar("promote", *source, "--manifest", "s.json", at=signed, environ=environ)
         to = ["--key", "key.pem", "-o", "new.json"]
+        genuine = json.loads((signed / "s.json").read_text())
+        other = base64.b64encode(base64.b64decode(genuine["payload"]).replace(b'"version":1', b'"version":9')).decode()
+        (signed / "forged.json").write_text(json.dumps(genuine | {"payload": other}))
         done = altar(
             "promote", *source, "--manifest", "s.json", *to, "--tool", "stock", "--json", at=signed, environ=environ
         )
+        forged = altar("promote", *source, "--manifest", "forged.json", *to, at=signed, environ=environ)
         absent = altar("promote", *source, "--tool", "nothing", at=signed, environ=environ)
         stock = signed / "shop" / "stock.py"
         stock.write_text(stock.read_text().replace("item: str", "sku: str"))
@@ -341,6 +345,7 @@ def test_what_a_runtime_registered_is_promoted_into_a_signed_manifest(signed: Pa
     assert (0, 2, ["added"]) == (done.code, done.json["version"], [one["kind"] for one in done.json["changes"]])
     verified = altar("manifest", "verify", "new.json", "--keys", "key.vkey", "--json", at=signed)
     assert (True, 3) == (verified.json["ok"], verified.json["functions"])
+    assert (2, True) == (forged.code, "the signature does not fit its content" in forged.err), forged.err
     assert (2, True) == (absent.code, "The host has no tool 'nothing'" in absent.err)
     assert clash.code == 2
     assert "'stock' has another contract than the manifest has at 1.0.0" in clash.err

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 DEEPEST = 5
@@ -101,7 +101,7 @@ class Forge:
             if self.chance.random() < share:
                 self._set(message, field, depth=depth)
 
-    def _set(self, message: Message, field: FieldDescriptor, *, depth: int) -> None:
+    def _set(self, message: Message, field: Any, *, depth: int) -> None:
         count = self.chance.choice((1, 1, 1, 2, 5)) if field.is_repeated else 1
         inner = field.message_type
         if inner is None:
@@ -120,7 +120,7 @@ class Forge:
                 part.SetInParent()
                 self._fill(part, depth=depth + 1)
 
-    def _scalar(self, field: FieldDescriptor) -> Any:
+    def _scalar(self, field: Any) -> Any:
         known = self.values.get(field.name)
         if known and self.chance.random() < 0.75:
             value = self.chance.choice(known)
@@ -165,7 +165,7 @@ def hostile(forge: Forge, kind: type[Message], *, first: bytes) -> bytes:
             return forge.frame(kind) + b"\x0b" * chance.randrange(1, 200)  # groups that are opened and never closed
 
 
-def messages_within(kind: Descriptor, found: set[str] | None = None) -> set[str]:
+def messages_within(kind: Any, found: set[str] | None = None) -> set[str]:
     """The full names of a message and of all that it may hold."""
     found = set() if found is None else found
     if kind.full_name not in found and not kind.GetOptions().map_entry:
@@ -176,7 +176,7 @@ def messages_within(kind: Descriptor, found: set[str] | None = None) -> set[str]
     return found
 
 
-def _empty_items(field: FieldDescriptor, count: int) -> bytes:
+def _empty_items(field: Any, count: int) -> bytes:
     tag = field.number << 3 | 2
     head = bytes((tag,)) if tag < 128 else bytes((tag & 127 | 128, tag >> 7))
     return (head + b"\0") * count
@@ -193,7 +193,7 @@ def _flipped(chance: random.Random, frame: bytes) -> bytes:
     return bytes(data)
 
 
-def _is_bytes(field: FieldDescriptor) -> Any:
+def _is_bytes(field: Any) -> Any:
     return b"" if field.type == FieldDescriptor.TYPE_BYTES else ""
 
 

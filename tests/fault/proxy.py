@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that can be cut, stalled and let go on, for faults between two processes.
+"""A TCP proxy on loopback that can be cut, stalled, slowed and let go on, for faults between two processes.
 
 It works in a thread of its own, so that a test may wait for processes that need it.
 """
@@ -6,12 +6,16 @@ It works in a thread of its own, so that a test may wait for processes that need
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from altar.testing import until
+
+Direction = Literal["target", "dialler"]
 
 
 class Proxy:
@@ -24,7 +28,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._links: set[_Link] = set()
         self._stalled = False
-        self._accepting = True
+        self._pace = _Pace()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -56,8 +60,17 @@ class Proxy:
         self._do(lambda: self._stall(True))
 
     def resume(self) -> None:
-        """Carry on, and with what was held back first."""
+        """Carry on, at full speed, and with what was held back first."""
+        self._do(lambda: self._pace.set(0.0, math.inf))
         self._do(lambda: self._stall(False))
+
+    def lose_one_direction(self, *, towards: Direction) -> None:
+        """Carry nothing any more towards the target, or towards who dialled, until `resume`; the other way goes on."""
+        self._do(lambda: self._stall(True, only=towards))
+
+    def slow(self, *, delay: float = 0.0, bytes_per_second: float = math.inf) -> None:
+        """Hold up what passes, each way, by so many seconds, and let so many bytes pass in a second; until `resume`."""
+        self._do(lambda: self._pace.set(delay, bytes_per_second))
 
     def lose_the_far_side(self) -> None:
         """Half-open: reset the side of the target, and let the side that dialled hear nothing, ever.
@@ -84,13 +97,14 @@ class Proxy:
         for link in list(self._links):
             link.half_open()
 
-    def _stall(self, stalled: bool) -> None:
-        self._stalled = stalled
+    def _stall(self, stalled: bool, only: Direction | None = None) -> None:
+        self._stalled = stalled and only is None
         for link in self._links:
-            if stalled:
-                link.open.clear()
-            else:
-                link.open.set()
+            for direction, gate in link.gates.items():
+                if not stalled:
+                    gate.set()
+                elif only in {None, direction}:
+                    gate.clear()
 
     async def _listen(self) -> asyncio.Server:
         server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
@@ -103,34 +117,56 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        link = _Link(writer, far_writer)
+        link = _Link(writer, far_writer, self._pace)
         if not self._stalled:
-            link.open.set()
+            for gate in link.gates.values():
+                gate.set()
         self._links.add(link)
         try:
-            await asyncio.gather(link.pump(reader, far_writer), link.pump(far_reader, writer))
+            await asyncio.gather(
+                link.pump(reader, far_writer, link.gates["target"]),
+                link.pump(far_reader, writer, link.gates["dialler"]),
+            )
         finally:
             link.reset()
             self._links.discard(link)
 
 
+@dataclass(slots=True)
+class _Pace:
+    """How slowly bytes are carried."""
+
+    delay: float = 0.0
+    bytes_per_second: float = math.inf
+
+    def set(self, delay: float, bytes_per_second: float) -> None:
+        self.delay, self.bytes_per_second = delay, bytes_per_second
+
+    def time_for(self, size: int) -> float:
+        return self.delay + size / self.bytes_per_second
+
+
 class _Link:
     """One connection and its continuation."""
 
-    def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
+    def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter, pace: _Pace) -> None:
         self._near = near
         self._far = far
-        self.open = asyncio.Event()
+        self._pace = pace
+        self.gates: dict[Direction, asyncio.Event] = {"target": asyncio.Event(), "dialler": asyncio.Event()}
         self._silent = False
         self._over = asyncio.Event()
 
-    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
         """Carry bytes in one direction until one side ends."""
         try:
             while data := await reader.read(65536):
-                await self.open.wait()
+                await gate.wait()
                 if self._silent:
                     break
+                held = self._pace.time_for(len(data))
+                if held > 0:
+                    await asyncio.sleep(held)
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -147,6 +183,7 @@ class _Link:
     def reset(self) -> None:
         """End both sides at once."""
         self._over.set()
-        self.open.set()
+        for gate in self.gates.values():
+            gate.set()
         self._near.transport.abort()
         self._far.transport.abort()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import resource
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from altar.adm.errors import AltarError
 from altar.testing import LocalGrid, until
-from tests.fault.scene import TOOLS, calling, exported, successes
+from tests.fault.scene import EVERY_KIND, LOCAL_DISPATCH, TOOLS, calling, exported, judged, successes
 from tests.fault.verdict import Verdict, judge
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -34,15 +35,69 @@ def test_a_host_whose_disk_is_full_refuses_leaves_and_has_lost_nothing(tmp_path:
     assert {"LOG_UNAVAILABLE", "OUTCOME_UNKNOWN"} & codes
 
 
+@pytest.mark.parametrize("file", ["ledger.db.results", "ledger.db.sessions"])
+def test_a_host_whose_disk_beside_the_log_is_full_leaves_and_has_lost_nothing(tmp_path: Path, file: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "small").mkdir()
+    with small_disk(tmp_path / "small") as enlarge:
+        if enlarge is None:
+            pytest.skip("mounting is not permitted")
+        (tmp_path / "data" / file).symlink_to(tmp_path / "small" / file)
+        fill = _open_sessions if file.endswith("sessions") else _is_full_by_itself
+        verdict, _ = overfill(tmp_path, full=fill, enlarge=enlarge, kinds=EVERY_KIND)
+
+    assert () == verdict.problems  # the log itself has room, so that the codes told are those of a host that leaves
+
+
+def test_a_client_whose_journal_has_no_room_runs_nothing_itself_and_is_served_on(tmp_path: Path) -> None:
+    with judged(tmp_path, runtimes=1) as (grid, acked):
+        journal = tmp_path / "journal"
+        journal.mkdir()
+        with small_disk(journal, size="128k") as enlarge:
+            if enlarge is None:
+                pytest.skip("mounting is not permitted")
+            with calling(grid, acked, flight=8, kinds=("local", "once"), journal=journal):
+                (journal / "filled").write_bytes(bytes(100 * 1024))
+                until(lambda: b'"LOG_UNAVAILABLE"' in acked.read_bytes(), what="a call that finds no room")
+                before = successes(acked)
+                until(lambda: successes(acked) >= before + 20, what="calls that need no journal")
+                enlarge()
+                (journal / "filled").unlink()
+                until(lambda: _last_is_local(acked), what="a call that runs here again")
+            left = [file.name for file in journal.glob("*.jsonl*")]
+    assert [] == left
+
+
+def _last_is_local(acked: Path) -> bool:
+    last = acked.read_text().splitlines()[-20:]
+    return any('"tool": "local"' in line and '"SUCCESS"' in line for line in last)
+
+
+def _open_sessions(grid: LocalGrid) -> None:
+    """Fill the disk with variables of a session, until the host says no."""
+    with suppress(AltarError):
+        for _ in range(10):
+            with grid.session(timeout=10) as session:
+                for number in range(20):
+                    session.variables.declare(f"filler_{number}", str, value="x" * 16_000)
+
+
 def overfill(
-    directory: Path, *, full: Callable[[LocalGrid], None], enlarge: Callable[[], None] | None = None
+    directory: Path,
+    *,
+    full: Callable[[LocalGrid], None],
+    enlarge: Callable[[], None] | None = None,
+    kinds: Sequence[str] = ("once", "again"),
 ) -> tuple[Verdict, set[str]]:
     """Let a client call until the host gives up, start it again with room, and judge; also the codes that were told."""
     ran, acked = directory / "ran", directory / "acked"
     ran.touch()
     acked.touch()
-    with LocalGrid([TOOLS], runtimes=1, directory=directory, environ={"FAULT_RAN": str(ran)}) as grid:
-        with calling(grid, acked, flight=8):
+    settings = {**LOCAL_DISPATCH, "host.permit_close": 5}
+    with LocalGrid(
+        [TOOLS], runtimes=1, directory=directory, settings=settings, environ={"FAULT_RAN": str(ran)}
+    ) as grid:
+        with calling(grid, acked, flight=8, kinds=kinds):
             until(lambda: successes(acked) >= 10, what="ten calls that succeed")
             full(grid)
             host = grid.host
@@ -70,9 +125,9 @@ def limit_the_ledger(grid: LocalGrid) -> None:
 
 
 @contextmanager
-def small_disk(place: Path) -> Iterator[Callable[[], None] | None]:
-    """A file system of 1 MiB at ``place`` and what enlarges it; None where mounting is not permitted."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+def small_disk(place: Path, *, size: str = "1m") -> Iterator[Callable[[], None] | None]:
+    """A file system of this size at ``place`` and what enlarges it; None where mounting is not permitted."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         yield None
         return

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from altar.adm.call import ToolResult
 from altar.later.session import Options, Session
 from altar.testing import LocalGrid, until
 from tests.fault.proxy import Proxy
-from tests.fault.scene import TOOLS, start, told, told_key, unanswered, when
+from tests.fault.scene import (
+    EVERY_KIND,
+    TOOLS,
+    Caller,
+    calling,
+    judged,
+    start,
+    successes,
+    told,
+    told_key,
+    unanswered,
+    when,
+)
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -138,3 +152,49 @@ async def test_an_idempotent_call_on_a_runtime_that_is_cut_off_goes_to_another(t
             assert "a" == (await asyncio.wait_for(call, 10)).unwrap()
             (outcome,) = [entry for entry in grid.entries() if entry["kind"] == "outcome"]
             assert (2, "SUCCESS") == (outcome["attempts"], outcome["status"])
+
+
+# --------------------------------------------------------------------------------------------- the whole load, judged
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalGrid, Path, Proxy, Caller]]:
+    """A grid under the whole load, whose client and first runtime are behind one proxy; in the end it is judged."""
+    place = tmp_path_factory.mktemp("busy")
+    with Proxy() as proxy, judged(place, runtimes=0, settings={"host.heartbeat": 0.4}) as (grid, acked):
+        proxy.target = grid.port
+        grid.start_runtime(2)
+        grid.port = proxy.port
+        grid.start_runtime(1)
+        grid.port = proxy.target
+        with calling(grid, acked, flight=16, kinds=EVERY_KIND, address=proxy.address, timeout=3) as caller:
+            yield grid, acked, proxy, caller
+            proxy.resume()
+
+
+FAULTS: dict[str, Callable[[Proxy], None]] = {
+    "cut": Proxy.cut,
+    "silence": Proxy.stall,
+    "half-open": Proxy.lose_the_far_side,
+    "nothing reaches the host": lambda proxy: proxy.lose_one_direction(towards="target"),
+    "nothing comes from the host": lambda proxy: proxy.lose_one_direction(towards="dialler"),
+    "a delay of 150 ms each way": lambda proxy: proxy.slow(delay=0.15),
+    "16 KiB in a second": lambda proxy: proxy.slow(bytes_per_second=16 * 1024),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_whole_load_goes_on_after(busy: tuple[LocalGrid, Path, Proxy, Caller], fault: str) -> None:
+    grid, acked, proxy, caller = busy
+    before = successes(acked)
+    until(lambda: successes(acked) >= before + 5, what="calls before the fault")
+
+    FAULTS[fault](proxy)
+    threading.Event().wait(1.5)  # longer than three heartbeats
+    proxy.resume()
+    during = successes(acked)
+    until(lambda: successes(acked) >= during + 20, what="calls after the fault")
+
+    assert grid.host is not None
+    assert psutil.pid_exists(grid.host.pid)
+    assert caller.process.poll() is None

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import signal
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from altar.adm.errors import AltarError
-from altar.testing import LocalGrid
+from altar.testing import LocalGrid, until
 from altar.verify import verify
-from tests.fault.scene import TOOLS, start, told, told_key, unanswered, when
+from tests.fault.scene import (
+    EVERY_KIND,
+    TOOLS,
+    Caller,
+    calling,
+    judged,
+    start,
+    successes,
+    told,
+    told_key,
+    unanswered,
+    when,
+)
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -143,3 +158,40 @@ async def _host_with_clock(grid: LocalGrid, wall_ms: Callable[[], int]) -> Async
     finally:
         await asyncio.to_thread(ledger.close)
     assert [] == failures
+
+
+@pytest.mark.parametrize("victim", ["host", "runtime", "workers", "client"])
+def test_the_whole_load_goes_on_after_who_stood_still_longer_than_heartbeats(busy: Busy, victim: str) -> None:
+    grid, acked, caller = busy
+    choices: dict[str, Callable[[], list[int]]] = {
+        "host": lambda: [grid.host.pid if grid.host else 0],
+        "runtime": lambda: [grid.runtimes[1].pid],
+        "workers": lambda: [each.pid for each in psutil.Process(grid.runtimes[2].pid).children()],
+        "client": lambda: [caller.process.pid],
+    }
+    processes = choices[victim]()
+    before = successes(acked)
+    until(lambda: successes(acked) >= before + 5, what="calls before the fault")
+
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    threading.Event().wait(1.5)  # longer than seven heartbeats
+    for process in processes:
+        os.kill(process, signal.SIGCONT)
+    during = successes(acked)
+
+    until(lambda: successes(acked) >= during + 20, what="calls after the fault")
+    assert caller.process.poll() is None
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]:
+    """A grid under the whole load; in the end it is judged."""
+    place = tmp_path_factory.mktemp("busy")
+    with judged(place, runtimes=1, settings={"host.heartbeat": 0.2}) as (grid, acked):
+        grid.start_runtime(2, settings={"runtime.workers": 2})
+        with calling(grid, acked, flight=16, kinds=EVERY_KIND, timeout=5) as caller:
+            yield grid, acked, caller
+
+
+Busy = tuple[LocalGrid, Path, Caller]

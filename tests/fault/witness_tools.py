@@ -1,6 +1,6 @@
 """Tools that testify, and tools that wait.
 
-Each run of ``once``, ``again``, ``values``, ``nest`` and ``local`` is written down, durably, before anything is answered.
+Each run of a tool that takes a ``key`` is written down, durably, before anything is answered.
 The file is named by the environment variable ``FAULT_RAN``; a line is ``key attempt pid``.
 A run of ``held`` or ``held_once`` is the file ``<name>.<pid>``; it ends when there is a file ``<name>.go``.
 """

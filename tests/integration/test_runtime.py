@@ -46,14 +46,14 @@ class Stream:
                 self.heard.credits = granted + frame.credits
         return self.heard
 
-    async def attach(self) -> int:
-        """Take the runtime in, with all it fulfils; the calls that it grants."""
+    async def attach(self, *calls: call_pb2.ToolCall) -> int:
+        """Take the runtime in, with all it fulfils, and send these calls in that frame; gives what it grants."""
         heard = await self.until(lambda heard: heard.HasField("announce"))
         announced = runtime_pb2.AnnounceRuntimeResponse(heartbeat_ms=1000, max_message_bytes=wire.MAX_MESSAGE_BYTES)
         fulfilled = runtime_pb2.FulfillToolsResponse(
             status=runtime_pb2.FULFILLMENT_STATUS_SUCCESS, fulfilled=heard.fulfill.contracts
         )
-        await self._context.write(runtime_pb2.AttachResponse(announced=announced, fulfilled=fulfilled))
+        await self._context.write(runtime_pb2.AttachResponse(announced=announced, fulfilled=fulfilled, calls=calls))
         frame = await self._context.read()
         return int(frame.credits)
 
@@ -204,6 +204,19 @@ async def test_a_runtime_that_leaves_does_not_wait_longer_than_it_said(dialled: 
 
         await asyncio.wait_for(running, PATIENCE)
         assert not tools.go.is_set()
+
+
+async def test_a_nested_call_that_comes_with_the_answer_to_the_announcement_is_run(dialled: Any, tools: Tools) -> None:
+    async with dialled() as (_, _, streams):
+        stream = await streams.get()
+        function = adm_pb2.FunctionCall(call_id="c1", name="wait", args=b"{}")
+        await stream.attach(call_pb2.ToolCall(tag=1, version="1.0.0", remaining_ms=60_000, call=function, depth=1))
+        assert await asyncio.to_thread(tools.began.acquire, timeout=PATIENCE)
+        tools.go.set()
+        (result,) = (await stream.until(lambda heard: heard.results)).results
+
+        assert result.result.content == b"1"
+        stream.over.set()
 
 
 def test_a_connection_that_ends_as_soon_as_it_is_attached_is_dialled_ever_more_slowly() -> None:

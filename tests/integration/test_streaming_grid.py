@@ -149,9 +149,13 @@ async def test_many_values_and_a_result_at_once_are_never_more_than_a_frame_may_
     with LocalGrid([streaming_tools.__file__], runtimes=1, settings={"host.max_message_bytes": 20_000}) as narrow:
         async with narrow.session() as s:
             lengths = [len(value) async for value in s.stream("streaming_burst", size=1900, count=256)]
+            with pytest.raises(altar.TransportError, match="400002 bytes and the limit is 20000") as refused:
+                [value async for value in s.stream("streaming_texts", sizes=[5, 400_000])]
+        attached = [each for each in narrow.entries() if each.get("event") == "runtime.attached"]
         stop_and_audit(narrow)
 
     assert lengths == [1900] * 256
+    assert (refused.value.code, len(attached)) == ("MESSAGE_TOO_LARGE", 1)
 
 
 # ------------------------------------------------------------------------------------------------------ who was lost

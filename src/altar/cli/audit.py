@@ -65,9 +65,12 @@ def list_entries(
 
     Nothing is proved by this: `altar audit verify` does that.
     """
-    entries = _of_export(export_file) if export_file is not None else _of_ledger(_ledger(data))
-    rows = joined(entries, kind=kind, tool=tool, last=last)
-    text = output.columns([_cells(row) for row in rows])
+    path = export_file or _ledger(data)
+    try:
+        rows = joined(_of_export(path) if export_file else _of_ledger(path), kind=kind, tool=tool, last=last)
+        text = output.columns([_cells(row) for row in rows])
+    except (ValueError, TypeError, KeyError, OverflowError) as error:  # a line or an entry that is none
+        raise _damaged(path, error) from error
     output.data(rows, as_json=as_json, text=text)
 
 
@@ -267,7 +270,7 @@ def _of_ledger(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             for seq, body in db.execute("SELECT seq, body FROM entries ORDER BY seq"):
                 yield seq, json.loads(body)
-    except (sqlite3.DatabaseError, ValueError) as error:
+    except sqlite3.DatabaseError as error:
         raise _damaged(path, error) from error
 
 
@@ -282,8 +285,6 @@ def _of_export(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     yield members["seq"], json.loads(members["entry"])
     except OSError as error:
         raise _unreadable(path, error) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, error: Exception) -> ConfigurationError:

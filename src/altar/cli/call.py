@@ -54,7 +54,7 @@ def call(
             ran="no",
             hint="name a module with --tools, or a host with --source grid://host:port",
         )
-    with altar.session((name,), source=source, timeout=timeout) as session:
+    with altar.session(source=source, timeout=timeout) as session:  # all tools: this one may call others
         declaration = session.declaration(name)
         parameters = declaration.parameters.json_schema if declaration is not None else {}
         asking = session if idempotency_key is None else session.options(idempotency_key=idempotency_key)

@@ -164,7 +164,14 @@ def _open_ledger(
     from altar.ledger.ledger import Ledger
     from altar.ledger.signer import FileSigner
 
-    settings.data.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except OSError as failed:
+        raise ConfigurationError(
+            "ENVIRONMENT_ERROR",
+            f"The directory {str(settings.data)!r} cannot be made: {failed.strerror}",
+            hint="name another one with --data, or in the setting host.data",
+        ) from failed
     origin = f"altar.local/{settings.name}"
     signer = FileSigner.open(settings.signing_key, name=origin)
     with suppress(OSError):  # beside the key, for `altar audit verify`; a host that may not write there says it too

@@ -14,7 +14,7 @@ import click
 from altar.adm.errors import ConfigurationError, ValidationError
 from altar.cli import output
 from altar.cli.manifest_diff import changes_as_json, changes_as_text, read_document
-from altar.cli.manifest_signing import lifetime_option, sign_document
+from altar.cli.manifest_signing import lifetime_option, open_key, sign_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,10 +154,14 @@ def _write(
 ) -> int | None:
     from altar.adm.canonical import canonical, parse
     from altar.adm.declaration import MAX_DOCUMENT_DEPTH
+    from altar.grid.manifests.manifest_store import open_signed
 
     document: Any = parse(canonical(manifest.to_adm(), max_depth=MAX_DOCUMENT_DEPTH), max_depth=MAX_DOCUMENT_DEPTH)
     if key is not None:
-        signed = current if current is not None and not target.exists() and _is_signed(current) else None
+        signed = current if current is not None and _is_signed(current) else None
+        if signed is not None:
+            open_signed(signed, (open_key(key).vkey,))  # what a stranger signed, or altered, is not signed again
+        signed = None if target.exists() else signed
         return sign_document(document, target, key=key, lifetime=lifetime, version=version, replaces=signed).version
     try:
         target.write_text(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

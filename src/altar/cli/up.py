@@ -204,7 +204,7 @@ class _Grid:
         grid = self._grid
         source = f"grid://{self._target}"
         output.say(
-            "ready. To send calls here, put this line into altar.toml, or the address into ALTAR_SOURCE:"
+            "ready. To send calls here, put this line at the top of altar.toml, or the address into ALTAR_SOURCE:"
             f'\n  source = "{source}"\n`altar top` shows what it does. Ctrl-C ends it.'
         )
         facts: Mapping[str, Any] = {

@@ -92,11 +92,16 @@ def hear(invocation: Invocation, notice: call_pb2.CallNotice) -> None:
     name, call_id = invocation.name, invocation.call_id
     if notice.HasField("progress"):
         told = notice.progress
-        total = told.total if told.HasField("total") else None
+        total = _number(told.total) if told.HasField("total") else None
         message = told.message if told.HasField("message") else None
-        invocation.tell(Progress(name, call_id, told.done, total, message))
+        invocation.tell(Progress(name, call_id, _number(told.done), total, message))
     elif notice.HasField("log_line"):
         invocation.tell(LogLine(name, call_id, notice.log_line.message, _facts_of(notice.log_line.facts)))
+
+
+def _number(told: float) -> float:
+    """A number as it was told: the wire has doubles only, and most tools count in whole steps."""
+    return int(told) if told.is_integer() else told
 
 
 def _notice(told: Progress | LogLine) -> call_pb2.CallNotice:

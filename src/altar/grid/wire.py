@@ -63,6 +63,11 @@ __all__ = [
 PROTOCOL_VERSION = "1.0"
 FRAME_BYTES = 256 * 1024
 """A frame is closed when it holds this much; one larger item travels alone."""
+FRAME_ITEMS = 64
+"""A frame is closed when it holds so many items.
+
+With longer ones client, host and runtime take turns: each waits while another works through one frame of everything.
+"""
 MAX_ITEMS = 16_384
 """Most calls, results or the like in one frame that is received; the frames of this library hold far fewer."""
 MAX_WAITING = 8_192
@@ -76,6 +81,7 @@ _MAX_MS = 2**32 - 1
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # without it a keepalive that nobody answers ends nothing for a minute
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -403,10 +409,11 @@ class FrameWriter(Generic[F, I]):
 
     def put(self, item: I, *, size: int = 0) -> None:
         """Queue an item; it leaves with the next frame. ``size`` in bytes counts for :meth:`room` until then."""
+        if not self._queue:
+            self._ready.set()
+            self._idle.clear()
         self._queue.append((item, size))
         self._waiting_bytes += size
-        self._ready.set()
-        self._idle.clear()
         if self._crowded():
             self._room.clear()
 
@@ -450,10 +457,12 @@ class FrameWriter(Generic[F, I]):
     def _frame(self) -> F:
         frame = self._new()
         size = 0
-        while self._queue and size < FRAME_BYTES:
-            item, waiting = self._queue.popleft()
+        queue, add, left = self._queue, self._add, FRAME_ITEMS
+        while queue and left and size < FRAME_BYTES:
+            item, waiting = queue.popleft()
             self._waiting_bytes -= waiting
-            size += self._add(frame, item)
+            size += add(frame, item)
+            left -= 1
         if not self._crowded():
             self._room.set()
         return frame

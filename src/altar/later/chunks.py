@@ -50,10 +50,12 @@ class Chunks:
     It takes nothing until it is opened, which the executor does when the intent of the call is durable.
     Every chunk is held against the contract before its reader can have it.
     Once it is closed, or its reader has left, whoever gives a chunk is told CANCELLED, and must end.
+    ``limit`` is the most bytes of one value.
     ``feed`` is set when the values come from another process, which has checked them and keeps the window.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, limit: int = MAX_MESSAGE_BYTES) -> None:
+        self._limit = limit
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._contract: Contract | None = None
@@ -209,8 +211,8 @@ class Chunks:
         contract = self._contract
         if contract is None:
             raise self._gone()
-        if len(chunk) > MAX_MESSAGE_BYTES:
-            raise too_large("contents of one value of the stream", len(chunk), MAX_MESSAGE_BYTES, ran="yes")
+        if len(chunk) > self._limit:
+            raise too_large("contents of one value of the stream", len(chunk), self._limit, ran="yes")
         try:
             contract.check_result(b"[" + chunk + b"]")
         except AltarError as broken:

@@ -149,7 +149,7 @@ def _read_private(path: Path) -> bytes:
         raise ConfigurationError(
             "ENVIRONMENT_ERROR",
             f"The signing key {str(path)!r} cannot be read: {error.strerror}",
-            hint="create it with FileSigner.create, or name the file that holds it",
+            hint="name the file that holds it, or make a key: `altar manifest keygen FILE`",
         ) from error
     if mode & 0o077:
         raise ConfigurationError(

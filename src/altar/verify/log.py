@@ -272,7 +272,7 @@ class LogCheck:
         first = self._contradicted[0]
         more = len(self._contradicted) - 1
         who = (
-            f"this and {more} more signed checkpoints, up to {self._contradicted[-1].where},"
+            f"this signed checkpoint, like {more} more up to {self._contradicted[-1].where},"
             if more
             else "this signed checkpoint"
         )

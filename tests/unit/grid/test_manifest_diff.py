@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -174,7 +175,10 @@ def function(
 
 def only_change(old: FunctionDeclaration, new: FunctionDeclaration) -> Change:
     (change,) = changes_between([old], [new])
-    return change
+    kept, *others = change.findings
+    assert kept.breaks
+    assert "keeps its version" in kept.what
+    return replace(change, findings=tuple(others))
 
 
 def test_manifests_that_say_the_same_have_no_changes() -> None:
@@ -261,3 +265,14 @@ def test_what_cannot_be_judged_counts_as_breaking() -> None:
 
     assert change.breaks
     assert [True] == [one.unclear for one in change.findings if one.breaks]
+
+
+def test_what_a_contract_allows_beside_its_schemas_is_told() -> None:
+    quiet, allowing = function(), replace(function(), metadata={"altar.local_dispatch": True})
+
+    change = only_change(quiet, allowing)
+    (added,) = changes_between([], [allowing])
+
+    assert ["says altar.local_dispatch = true now"] == [one.what for one in change.findings]
+    assert "says altar.local_dispatch = true, which counts from here on" in [one.what for one in added.findings]
+    assert ["says no altar.local_dispatch any more"] == [one.what for one in only_change(allowing, quiet).findings]

@@ -280,6 +280,26 @@ def test_a_memory_that_cannot_be_written_is_an_error(desk: Desk, tmp_path: Path)
         store.remember(store.load(now=NOW))
 
 
+def test_a_file_that_may_be_read_now_is_looked_at_again(desk: Desk) -> None:
+    desk.sign(1)
+    store = desk.store()
+    store.load(now=NOW)
+
+    desk.file.chmod(0o640)
+
+    assert store.changed()
+
+
+def test_a_file_that_cannot_be_put_in_its_place_leaves_nothing_beside_it(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    before = sorted(tmp_path.iterdir())
+
+    with pytest.raises(OSError, match="taken"):
+        write_signed(tmp_path / "taken", desk.sign(1))
+
+    assert sorted(set(tmp_path.iterdir()) - {desk.file}) == before
+
+
 # --------------------------------------------------------------------------------------------------- development
 
 

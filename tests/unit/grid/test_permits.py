@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from altar.adm.errors import AltarError, ExecutionError
+from altar.grid.host import host as host_module
 from altar.grid.host.host import Host, HostLimits
 from altar.grid.host.permit_history import reported_in
 from altar.grid.host.permits import PermitLimits
@@ -466,6 +468,26 @@ async def test_a_call_that_asked_nobody_is_recorded_once_also_after_a_restart(op
     assert await first.report("", **spare()) is None
     again = opened()
 
+    assert await again.report("", **spare()) is None
+    assert len(again.recorded("intent")) == 1
+
+
+async def test_while_the_log_cannot_be_read_no_call_is_recorded_a_second_time(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened()
+    await first.report("", **spare())
+    again = opened()
+
+    def unreadable(_ledger: Path) -> dict[str, Any]:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(host_module, "reported_in", unreadable)
+        error = await again.report("", **spare())
+
+    assert error is not None
+    assert (error.code, error.retry_after is not None) == ("LOG_UNAVAILABLE", True)
     assert await again.report("", **spare()) is None
     assert len(again.recorded("intent")) == 1
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from altar.adm.errors import ExecutionError, ValidationError
-from altar.grid.host import waiting
+from altar.grid.host import runtimes, waiting
 from altar.grid.host.runtimes import GRACE, MAX_ATTEMPTS, NOBODY, AttachedRuntime, RuntimeSource
 from altar.later.invocation import Invocation, Outcome
 from altar.testing import FakeClock
@@ -78,6 +78,22 @@ def test_no_call_is_sent_without_a_credit(place: Place) -> None:
     place.source.credit(one, 1)
 
     assert link(one).sent[-1] is waiting
+
+
+def test_a_runtime_that_grants_without_measure_has_no_more_calls_at_once_than_the_limit(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "MOST_AT_ONCE", 3)
+    one = place.attach("one", slots=2**32 - 1)
+    for _ in range(4):
+        place.run()
+        place.source.credit(one, 2**32 - 1)
+    assert (len(link(one).sent), place.source.waiting.count) == (3, 1)
+
+    place.source.result(one, next(iter(one.in_flight)), DONE)
+    place.source.credit(one, 1)
+
+    assert (len(link(one).sent), one.credits) == (4, 0)
 
 
 def test_a_call_goes_only_where_its_contract_is_fulfilled(place: Place) -> None:
@@ -444,3 +460,18 @@ def test_settling_before_anything_ran_is_a_mistake_of_the_program() -> None:
     place = Place()
     with pytest.raises(RuntimeError, match="was settled before it ran"):
         place.source._settle(call(), Outcome(error=ExecutionError("INTERNAL", "x")))
+
+
+def test_a_call_that_may_have_run_before_nobody_can_take_it_is_not_said_not_to_have_run(place: Place) -> None:
+    able, _ = place.attach("r-1", slots=0, tools=()), place.attach("r-2", slots=0)
+    able.capabilities = frozenset({"streaming"})
+    look = MANIFEST.find("look")
+    place.source.fulfil(able, look.name, look.version, look.digest)
+    place.source.credit(able, 1)
+    invocation = place.run("look", needs=("streaming",))
+
+    place.source.detach(able, "connection lost")
+
+    ((_, outcome),) = [each for each in place.answers.given if each[0] is invocation]
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.ran) == ("FEATURE_UNAVAILABLE", "unknown")

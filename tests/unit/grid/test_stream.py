@@ -10,13 +10,17 @@ from typing import Any, cast
 import pytest
 
 from altar._proto.altar.grid.v1 import host_pb2, runtime_pb2
+from altar.grid import wire
 from altar.grid.host.client_link import ClientLink
-from altar.grid.host.host import Host
+from altar.grid.host.host import Host, HostLimits
 from altar.grid.host.runtime_link import RuntimeLink
+from altar.grid.stream_window import TURN_BYTES
 from altar.grid.trust.tls import Identity
+from altar.later.invocation import Invocation, Outcome
 from altar.ledger import Ledger
 from tests.integration import raw
 from tests.unit.grid.contracts import MANIFEST
+from tests.unit.grid.test_stream_flow import TEXTS
 from tests.unit.ledger.samples import open_ledger, signer_in
 
 
@@ -29,6 +33,12 @@ class Context:
 
     async def write(self, data: bytes) -> None:
         self.told.append(host_pb2.ConnectResponse.FromString(data))
+
+
+async def silence() -> bytes:
+    """A peer that says nothing."""
+    await asyncio.Event().wait()
+    return b""
 
 
 @pytest.fixture
@@ -62,6 +72,40 @@ async def test_a_defect_while_a_stream_is_read_ends_it_in_words_and_is_logged(
     assert (closing.type, closing.message) == ("INTERNAL", "The host could not go on with this stream")
     assert "KeyError" not in closing.hint
     assert "KeyError: 'a defect'" in caplog.text
+
+
+async def test_values_that_wait_and_their_result_take_as_many_frames_as_they_need(ledger: Ledger) -> None:
+    link = client(ledger, Context(silence))
+    call = Invocation("look", b"{}", "c-1", tag=7)
+    link._host.streams.begin(call, 1000, 10**6, link.writer.put)
+    call.chunks.open(TEXTS)
+    call.chunks.window()
+    call.chunks.arrived(0, [b'"' + b"x" * 10_000 + b'"'] * 90)
+    link._answer(call, call.chunks.close(Outcome(streamed=call.chunks.close(Outcome()).streamed)))
+
+    context = cast("Any", link._context)
+    running = asyncio.create_task(link.writer.run())
+    await link.writer.flushed()
+    running.cancel()
+
+    frames: list[host_pb2.ConnectResponse] = context.told
+    assert max(frame.ByteSize() for frame in frames) < wire.FRAME_BYTES + 2 * TURN_BYTES
+    assert [len(frame.results) for frame in frames] == [0] * (len(frames) - 1) + [1]
+    assert sum(len(chunk.payloads) for frame in frames for chunk in frame.stream_chunks) == 90
+
+
+async def test_sessions_that_have_ended_by_themselves_are_not_kept_by_the_stream_that_opened_them(
+    ledger: Ledger,
+) -> None:
+    limits = HostLimits(sessions_per_principal=4)
+    host = Host(name="host-1", manifest=MANIFEST, ledger=ledger, limits=limits)
+    link = ClientLink(host, Identity("altar.local", "client", "alice"), cast("Any", Context(silence)))
+    for _ in range(20):
+        link._take(host_pb2.ConnectRequest(create_sessions=[host_pb2.CreateSession(tag=1)]))
+        for session in list(host.sessions):
+            host.sessions.destroy(session.session_id, "alice", force=True)
+
+    assert len(link._sessions) <= 4
 
 
 async def test_a_runtime_whose_certificate_has_ended_is_told_what_lets_it_dial_again(ledger: Ledger) -> None:

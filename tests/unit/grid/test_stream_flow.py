@@ -96,7 +96,7 @@ class Scene:
         self.relay.open(TEXTS)
         self.relay.sent_to(lambda chunks, size: self.to_runtime.append((chunks, size)))
         chunks, size = self.relay.window()
-        self.made = SentChunks(1, chunks, size, self.to_host.queue.append)
+        self.made = SentChunks(1, chunks, size, self.to_host.queue.append, limit=10**6)
         self.made.open(TEXTS)
 
     def carry(self, *, who: str) -> None:

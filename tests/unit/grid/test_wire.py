@@ -17,7 +17,7 @@ from altar.adm.codes import CODES
 from altar.adm.defect import Defect
 from altar.adm.errors import AltarError, TransportError, ValidationError, error_of
 from altar.grid import wire
-from altar.grid.wire import FRAME_BYTES, FrameWriter
+from altar.grid.wire import FRAME_BYTES, FRAME_ITEMS, FrameWriter
 from altar.later.invocation import Invocation, Outcome
 from altar.later.variable_table import Declare, Delete, Read, Request, Update
 
@@ -193,6 +193,29 @@ async def test_a_frame_is_closed_when_it_is_full() -> None:
     await stream.close()
 
     assert stream.tags == [[FRAME_BYTES - 1, 1], [2, FRAME_BYTES * 3], [5]]
+
+
+async def test_a_frame_holds_only_so_many_items_so_that_nobody_waits_for_one_frame_of_everything() -> None:
+    stream = Stream()
+    for item in range(2 * FRAME_ITEMS + 1):
+        stream.writer.put(item)
+    await stream.writer.flushed()
+    await stream.close()
+
+    assert [FRAME_ITEMS, FRAME_ITEMS, 1] == [len(tags) for tags in stream.tags]
+    assert list(range(2 * FRAME_ITEMS + 1)) == [tag for tags in stream.tags for tag in tags]
+
+
+async def test_what_is_put_after_everything_was_taken_back_leaves_as_ever() -> None:
+    stream = Stream()
+    stream.writer.put(1)
+    assert stream.writer.unsent() == [1]
+
+    stream.writer.put(2)
+    await stream.writer.flushed()
+    await stream.close()
+
+    assert stream.tags == [[2]]
 
 
 async def test_what_never_got_into_a_frame_can_be_taken_back() -> None:

@@ -80,7 +80,9 @@ def target_of(address: str) -> tuple[str, str]:
     """The ``host:port`` of an address, and the id of the session to join, or none; INVALID_CONFIG without a port."""
     target, _, session_id = address.removeprefix("grid://").rstrip("/").partition("/")
     if ":" not in target:
-        raise ConfigurationError("INVALID_CONFIG", f"The address {address!r} has no port", hint="write grid://host:port")
+        raise ConfigurationError(
+            "INVALID_CONFIG", f"The address {address!r} has no port", hint="write grid://host:port"
+        )
     return target, session_id
 
 

@@ -41,7 +41,7 @@ class ClientLink(Link):
         self._in_flight: dict[int, Invocation] = {}
         self._sessions: set[str] = set()
         self.writer: FrameWriter[host_pb2.ConnectResponse, Fill | tuple[Invocation, Outcome]] = FrameWriter(
-            self._write, host_pb2.ConnectResponse, _add_to_client_frame
+            self._write, host_pb2.ConnectResponse, self._add
         )
         self._desk = VariableDesk(host.variables, self.writer.put)
         self._session_desk = SessionDesk(host, identity.name, self.writer.put)
@@ -143,27 +143,21 @@ class ClientLink(Link):
 
     def _create_session(self, wanted: host_pb2.CreateSession) -> None:
         """Open a session and say so: not before it is durable, so that one that was told of is there after a crash."""
-        created = host_pb2.SessionCreated(tag=wanted.tag)
+        tag, opened = wanted.tag, list[HostSession]()
 
         def answer(failed: AltarError | None) -> None:
-            if failed is not None:
-                created.Clear()
-                created.tag = wanted.tag
-                wire.error_to_wire(created.error, failed)
-            self.writer.put(lambda response: response.sessions_created.append(created))
+            self.writer.put(fill if failed is None else lambda frame: _add_refused(frame, tag, failed))
+
+        def fill(frame: host_pb2.ConnectResponse) -> int:  # not before: a small frame can open many sessions
+            (session,) = opened
+            created = frame.sessions_created.add(tag=tag, session_id=session.session_id, ttl_seconds=int(session.ttl))
+            add_contracts(created, self._host, session)
+            return created.ByteSize()
 
         try:
-            session = self._session(wanted, answer)
+            opened.append(self._session(wanted, answer))
         except AltarError as refused:
             answer(refused)
-            return
-        try:
-            add_contracts(created, self._host, session)
-        except AltarError as refused:
-            wire.error_to_wire(created.error, refused)
-        else:
-            created.session_id = session.session_id
-            created.ttl_seconds = int(session.ttl)
 
     def _session(self, wanted: host_pb2.CreateSession, answer: Callable[[AltarError | None], None]) -> HostSession:
         """A new session, or the one to take up again; this stream has it open from here on."""
@@ -176,6 +170,8 @@ class ClientLink(Link):
             session = self._host.sessions.get(wanted.session_id, self._identity.name)
             session.attached += session.session_id not in self._sessions
             answer(None)
+        if len(self._sessions) >= self._host.limits.sessions_per_principal:
+            self._sessions.difference_update([one for one in self._sessions if self._host.sessions.look(one) is None])
         self._sessions.add(session.session_id)
         return session
 
@@ -197,6 +193,18 @@ class ClientLink(Link):
         except AltarError as refused:
             answer(refused)
 
+    def _add(self, frame: host_pb2.ConnectResponse, item: Fill | tuple[Invocation, Outcome]) -> int:
+        if isinstance(item, tuple):
+            chunks, size = item[0].chunks, 0
+            if chunks is not None:
+                size = int(chunks.drain(frame))
+                if chunks.waits:
+                    self.writer.put(item)  # the result comes after the last value, in a frame that has room for both
+                    return size
+            return size + wire.add_result(frame.results.add(), *item)
+        filled = item(frame)
+        return filled if isinstance(filled, int) else SMALL
+
     def _farewell(self, reason: AltarError) -> Message:
         response = host_pb2.ConnectResponse()
         wire.error_to_wire(response.closing, reason)
@@ -207,30 +215,31 @@ def client_invocation(
     call: call_pb2.ToolCall, identity: Identity, host: Host, answer: Callable[[Invocation, Outcome], None]
 ) -> Invocation:
     """A client's call, refused here when its envelope is not one; what it asks for is looked at later."""
-    require_call_id(call.call.call_id)
-    if max(map(len, (call.correlation_id, call.session_id, call.version, call.call.name))) > _LONGEST_ID:
+    invocation = wire.invocation_of(call, now=time.monotonic())
+    require_call_id(invocation.call_id)
+    if (
+        len(invocation.correlation_id) > _LONGEST_ID
+        or len(invocation.session_id) > _LONGEST_ID
+        or len(invocation.version) > _LONGEST_ID
+        or len(invocation.name) > _LONGEST_ID
+    ):
         raise ValidationError(
             "MALFORMED_REQUEST",
             f"An id or name of the call is longer than {_LONGEST_ID} characters",
             ran="no",
             hint="use shorter ids",
         )
-    if len(call.call.args) > host.limits.max_message_bytes:
-        raise wire.too_large("arguments", len(call.call.args), host.limits.max_message_bytes, ran="no")
-    invocation = wire.invocation_of(call, now=time.monotonic())
+    size, limit = len(invocation.arguments), host.limits.max_message_bytes
+    if size > limit:
+        raise wire.too_large("arguments", size, limit, ran="no")
     invocation.invocation_id = ""
     invocation.principal = identity.name
     invocation.reply_to = answer
     return invocation
 
 
-def _add_to_client_frame(frame: host_pb2.ConnectResponse, item: Fill | tuple[Invocation, Outcome]) -> int:
-    if isinstance(item, tuple):
-        chunks = item[0].chunks
-        size = 0 if chunks is None else chunks.drain(frame)  # the result comes after the last value
-        return int(size + wire.add_result(frame.results.add(), *item))
-    size = item(frame)
-    return size if isinstance(size, int) else SMALL
+def _add_refused(frame: host_pb2.ConnectResponse, tag: int, error: AltarError) -> None:
+    wire.error_to_wire(frame.sessions_created.add(tag=tag).error, error)
 
 
 def _refusal(call: call_pb2.ToolCall, error: AltarError) -> Fill:

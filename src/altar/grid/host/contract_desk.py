@@ -27,6 +27,8 @@ _log = logging.getLogger("altar.grid")
 _LONGEST_NAME = 128
 MAX_DECLARATIONS = 1000
 """Most declarations that are looked at in one frame of a runtime."""
+MAX_FULFILLED = 10_000
+"""Most contracts that a runtime may name in one frame as those it fulfils."""
 
 Put = Callable[[Callable[[Any], object]], None]
 
@@ -77,6 +79,11 @@ class RuntimeContracts:
 
     def _fulfil(self, wanted: runtime_pb2.FulfillTools) -> runtime_pb2.FulfillToolsResponse:
         response = runtime_pb2.FulfillToolsResponse()
+        if len(wanted.contracts) > MAX_FULFILLED:
+            too_many = _too_many("names", len(wanted.contracts), MAX_FULFILLED)
+            wire.error_to_wire(response.rejected.add().error, too_many)
+            response.status = _status(response.fulfilled, response.rejected)
+            return response
         for ref in wanted.contracts:
             ref.name, ref.version = ref.name[:_LONGEST_NAME], ref.version[:_LONGEST_NAME]  # it goes back as it is
             ref.digest = ref.digest[:64]  # longer than any that is right
@@ -113,11 +120,7 @@ class RuntimeContracts:
     def _register(self, wanted: runtime_pb2.RegisterTools) -> runtime_pb2.RegisterToolsResponse:
         response = runtime_pb2.RegisterToolsResponse()
         if len(wanted.declarations) > MAX_DECLARATIONS:
-            too_many = ValidationError(
-                "MALFORMED_REQUEST",
-                f"The frame registers {len(wanted.declarations)} tools and the limit is {MAX_DECLARATIONS}",
-                ran="no",
-            )
+            too_many = _too_many("registers", len(wanted.declarations), MAX_DECLARATIONS)
             wire.error_to_wire(response.rejected.add().error, too_many)
         elif self._runtime is not None:
             answers = self._host.registrations.register(self._runtime, wanted.declarations, wanted.session_id)
@@ -180,6 +183,11 @@ def add_contracts(told: host_pb2.SessionCreated, host: Host, session: HostSessio
 def _refer(ref: call_pb2.ContractRef, contract: HostContract) -> None:
     ref.name, ref.version = contract.name, contract.version
     ref.digest = wire.digest_to_wire(contract.digest)
+
+
+def _too_many(what: str, count: int, limit: int) -> AltarError:
+    message = f"The frame {what} {count} tools and the limit is {limit}"
+    return ValidationError("MALFORMED_REQUEST", message, ran="no", hint="send them in several frames")
 
 
 def _reject(rejected: runtime_pb2.RejectedTool, ref: call_pb2.ContractRef, refused: AltarError) -> None:

@@ -180,6 +180,7 @@ class HostStream:
         total = self._account.total()
         error = outcome.error
         if outcome.content and not self.came:
+            outcome.streamed = None  # one value in place of a stream is held against the contract as a whole
             return outcome
         if outcome.content:
             error = TransportError("PROTOCOL_VIOLATION", "The runtime sent values and then one result", ran="yes")
@@ -204,13 +205,16 @@ class HostStream:
         self._waiting.clear()
         self.waiting_bytes = 0
 
-    def drain(self, frame: Any, most: int | None = None) -> int:
-        """Put values that wait into a frame of the asker, about ``most`` bytes of them; returns their size."""
+    @property
+    def waits(self) -> bool:
+        """Whether values wait for a frame; the result of the call comes after them."""
+        return bool(self._waiting)
+
+    def drain(self, frame: Any) -> int:
+        """Put values that wait into a frame of the asker, as many as are its turn; returns their size."""
         if not self._waiting:
             return 0
-        taken = list(self._waiting) if most is None else first_of(self._waiting, most)
-        if most is None:
-            self._waiting.clear()
+        taken = first_of(self._waiting, TURN_BYTES)
         size = sum(map(len, taken))
         frame.stream_chunks.add(tag=self.invocation.tag, index=self._sent, payloads=taken)
         self._sent += len(taken)
@@ -293,7 +297,7 @@ class HostStream:
 
     def _fill(self, frame: Any) -> int:
         self._queued = False
-        size = self.drain(frame, TURN_BYTES)
+        size = self.drain(frame)
         self._queue()
         return size
 

@@ -346,7 +346,9 @@ class Keys:
             self._count_of[said.key[1]] += 1
         self._ended.extend(sorted(self._claims.values(), key=lambda claim: claim.expires))
         for claim in self._claims.values():
-            self._count_bytes(claim, sizes.pop(claim.intent, 0))
+            # A host that was killed between the two has a result and no outcome for it: the log's word counts.
+            if claim.code != "OUTCOME_UNKNOWN":
+                self._count_bytes(claim, sizes.pop(claim.intent, 0))
         self._results.drop(list(sizes))
 
 

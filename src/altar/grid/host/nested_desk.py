@@ -140,18 +140,20 @@ class NestedDesk:
 
     def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
         self._in_flight.pop(invocation.tag, None)
-        self._put(lambda frame: _add_result(frame, invocation, outcome), size=len(outcome.content))
+        self._put(lambda frame: self._add_result(frame, invocation, outcome), size=len(outcome.content))
+
+    def _add_result(self, frame: Any, invocation: Invocation, outcome: Outcome) -> int:
+        """Write what waits of a stream, then the result, which may have to wait for a frame with room for both."""
+        size = 0 if invocation.chunks is None else int(invocation.chunks.drain(frame))
+        if invocation.chunks is not None and invocation.chunks.waits:
+            self._put(lambda later: self._add_result(later, invocation, outcome))
+            return size
+        return size + wire.add_result(frame.nested_results.add(), invocation, outcome)
 
     def _refuse(self, call: call_pb2.ToolCall, error: AltarError) -> None:
         function = call.call
         refused = Invocation(function.name[:_LONGEST_ID], b"", function.call_id[:_LONGEST_ID], tag=call.tag)
         self._put(lambda frame: wire.add_result(frame.nested_results.add(), refused, Outcome(error=error)))
-
-
-def _add_result(frame: Any, invocation: Invocation, outcome: Outcome) -> int:
-    """Write what waits of a stream, then the result; returns their approximate size in bytes."""
-    size = 0 if invocation.chunks is None else int(invocation.chunks.drain(frame))
-    return size + wire.add_result(frame.nested_results.add(), invocation, outcome)
 
 
 def _trace(call: call_pb2.ToolCall, parent: Invocation) -> Any:

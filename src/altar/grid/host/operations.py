@@ -32,7 +32,7 @@ MOST_HEAD_BYTES: Final = 8 * 1024
 """Bytes of a request line and its headers."""
 
 MOST_CONNECTIONS: Final = 32
-"""Connections at the same time; one more is closed at once."""
+"""Connections at the same time; of more, the oldest is cut off, so that slow ones keep nobody out."""
 
 PATIENCE: Final = 5.0
 """Seconds that a request may take to come, and an answer to be taken."""
@@ -93,7 +93,7 @@ class _Desk:
     def __init__(self, status: Status, *, is_open: bool) -> None:
         self._status = status
         self._is_open = is_open
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._writers: dict[asyncio.StreamWriter, None] = {}
         self._pages: dict[str, Callable[[str], HttpAnswer | Awaitable[HttpAnswer]]] = {
             "/healthz": lambda _: _text(HTTPStatus.OK, "alive"),
             "/readyz": lambda _: self._ready(),
@@ -102,11 +102,12 @@ class _Desk:
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read a request, answer it, and close; who is slow, or one too many, is cut off."""
+        """Read a request, answer it, and close; who is slow, or the oldest of too many, is cut off."""
         if len(self._writers) >= MOST_CONNECTIONS:
-            writer.transport.abort()
-            return
-        self._writers.add(writer)
+            oldest = next(iter(self._writers))
+            del self._writers[oldest]
+            oldest.transport.abort()
+        self._writers[writer] = None
         try:
             async with asyncio.timeout(PATIENCE):
                 answer, wants_body = await self._answer(reader)
@@ -118,7 +119,7 @@ class _Desk:
         except (TimeoutError, OSError):
             writer.transport.abort()
         finally:
-            self._writers.discard(writer)
+            self._writers.pop(writer, None)
 
     def close(self) -> None:
         """Cut off whoever is still there."""

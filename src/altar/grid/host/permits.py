@@ -38,7 +38,7 @@ _REMEMBERED = 16_384
 _LAPSED = 4_096
 """Permits that nobody closed and that are remembered, so that a late report is told why it is refused."""
 _REFUSALS = 64
-"""Entries that one principal can put into the log in a minute by reports that are refused; the rest is one count."""
+"""Entries and log lines that reports of one principal can make in a minute by being refused; the rest is one count."""
 _MINUTE = 60.0
 
 Reported = Callable[[AltarError | None], None]
@@ -112,7 +112,7 @@ class Permits:
         self._closed: dict[str, Content] = {}
         self._pending: dict[str, tuple[Content, list[Reported]]] = {}
         self._lapsed: dict[str, str] = {}
-        self._until_read: list[Callable[[], None]] | None = None
+        self._until_read: list[tuple[Callable[[], None], Reported]] | None = None
         self._refused: Counter[str] = Counter()
         self._refused_since = clock()
         self._journals = SeenLines(limits.close.total_seconds())
@@ -342,17 +342,20 @@ class Permits:
                 )
             )
         else:
-            self._until_read.append(then)
+            self._until_read.append((then, told))
 
     def _history_read(self, reading: asyncio.Future[dict[str, Content]]) -> None:
         waiting, self._until_read = self._until_read or [], None
-        self._history = None
-        if reading.cancelled() or reading.exception() is not None:
-            _log.error("the log could not be read", extra={"reason": repr(reading.exception())[:200]})
-        else:
+        if not reading.cancelled() and reading.exception() is None:
+            self._history = None
             self._closed = reading.result() | self._closed
-        for then in waiting:
-            then()
+            for then, _ in waiting:
+                then()
+            return
+        reason = "cancelled" if reading.cancelled() else repr(reading.exception())[:200]
+        _log.error("the log could not be read", extra={"reason": reason})
+        for _, told in waiting:  # it may be recorded already, and must not be recorded twice
+            told(_unreadable())
 
     def _lapse(self, permit: _Permit) -> None:
         """Nobody closed it in time: that is an alarm, and its outcome is unknown."""
@@ -400,11 +403,10 @@ class Permits:
 
     def _reject(self, report: Report, principal: str, error: AltarError, told: Reported) -> None:
         """Refuse a report, and leave a trace of it in the log and in the record."""
-        _log.warning(
-            "report rejected", extra={"principal": principal, "permit": report.permit[:128], "code": error.code}
-        )
         self._refused[principal] += 1
         if self._refused[principal] <= _REFUSALS:
+            facts = {"principal": principal, "permit": report.permit[:128], "code": error.code}
+            _log.warning("report rejected", extra=facts)
             said = " ".join((report.status, report.code[:64], report.ran, report.result[:80])).replace("  ", " ")
             where = f"{report.journal[:64]}:{report.position}"
             subject = (report.permit or report.call_id)[:128]
@@ -427,6 +429,16 @@ def _conflict() -> AltarError:
         "Another report was recorded for this permit, or for this line of the journal",
         ran="unknown",
         hint="the operator of the host must compare the journal with the log",
+    )
+
+
+def _unreadable() -> AltarError:
+    return ExecutionError(
+        "LOG_UNAVAILABLE",
+        "The host cannot read in its log whether the report is there already",
+        ran="unknown",
+        hint="send it again; see the host's log for the cause",
+        retry_after=timedelta(seconds=1),
     )
 
 

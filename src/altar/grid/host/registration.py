@@ -42,6 +42,8 @@ MAX_FOR_ALL: Final = 1000
 """Most contracts that may be registered for all sessions of a host."""
 MAX_DECLARATION_BYTES: Final = 256 * 1024
 """The largest declaration that is registered."""
+_MOST_NOTED: Final = 64
+"""Refusals of one frame that are recorded one by one; the rest is one count."""
 _LONGEST_NAME: Final = 128
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Bytes of declarations that a host keeps for runtimes, over all sessions."""
@@ -218,16 +220,22 @@ class Registrations:
         return [entry.contract for entry in self._entries.values() if entry.session_id == session_id]
 
     def _record(self, runtime: AttachedRuntime, answers: Iterable[Registered], session_id: str) -> None:
-        """Every attempt is in the log of calls, and each refusal in that of the process as well."""
+        """What was tried is in the log of calls, and refusals in that of the process as well."""
         where = f"session {session_id[:64]}" if session_id else "all sessions"
+        refused = 0
         for answer in answers:
             what = _printable(f"{answer.name}@{answer.version}")
             if answer.error is None:
                 self._host.gate.note("tools.registered", runtime.runtime_id, f"{what} for {where}")
                 continue
+            refused += 1
+            if refused > _MOST_NOTED:
+                continue
             self._host.gate.note("tools.refused", runtime.runtime_id, f"{what} for {where}: {answer.error.code}")
             facts = {"runtime": runtime.runtime_id, "tool": what, "reason": answer.error.message}
             _log.warning("tool refused", extra=facts)
+        if refused > _MOST_NOTED:
+            self._host.gate.note("tools.refused", runtime.runtime_id, f"{refused - _MOST_NOTED} more for {where}")
 
 
 _Place = tuple[str, str, str]

@@ -19,7 +19,7 @@ from altar.grid.host.contract_desk import RuntimeContracts
 from altar.grid.host.host import Host
 from altar.grid.host.host_streams import Grant
 from altar.grid.host.nested_desk import NestedDesk
-from altar.grid.host.runtimes import AttachedRuntime
+from altar.grid.host.runtimes import MOST_AT_ONCE, AttachedRuntime
 from altar.grid.host.sessions import HostSession
 from altar.grid.host.stream import SMALL, Fill, Link, require_protocol, twice
 from altar.grid.host.variables import VariableDesk
@@ -32,8 +32,6 @@ from altar.later.labels import labels_of
 __all__ = ["RuntimeLink"]
 
 _log = logging.getLogger("altar.grid")
-
-_MOST_AT_ONCE = 10_000
 
 
 class RuntimeLink(Link):
@@ -155,7 +153,7 @@ class RuntimeLink(Link):
         self._runtime.capabilities = capabilities
         self._runtime.labels = labels
         self._runtime.kind = kind_of(announce.language, announce.sdk_version)
-        self._runtime.concurrency = min(announce.concurrency, _MOST_AT_ONCE)
+        self._runtime.concurrency = min(announce.concurrency, MOST_AT_ONCE)
         announced = runtime_pb2.AnnounceRuntimeResponse(
             capabilities=HOST,
             protocol_version=wire.PROTOCOL_VERSION,

@@ -29,6 +29,8 @@ __all__ = ["AttachedRuntime", "Note", "RuntimeSource", "RuntimeStream"]
 _log = logging.getLogger("altar.grid")
 
 MAX_ATTEMPTS = 3
+MOST_AT_ONCE = 10_000
+"""Calls of clients that one runtime may have at once, whatever it grants; and as many nested ones at each depth."""
 GRACE = 0.5
 """Seconds a host waits beyond a deadline for the runtime's own word on it, which knows whether the function ran."""
 NOBODY = 5.0
@@ -176,7 +178,9 @@ class RuntimeSource:
         able = [one for one in there if not lacking(invocation.needs, one.capabilities)]
         if there and not able:
             need = lacking(invocation.needs, there[0].capabilities)
-            return missing(need, what=f"The call of {invocation.name!r}", who=f"a runtime of {there[0].kind}")
+            refused = missing(need, what=f"The call of {invocation.name!r}", who=f"a runtime of {there[0].kind}")
+            refused.ran = why.ran_before(invocation)
+            return refused
         able = [one for one in able if set(contract.requires).issubset(one.labels)]
         if able and all(key in one.blocked for one in able):
             return self._failing(invocation)
@@ -236,6 +240,8 @@ class RuntimeSource:
         if invocation is None:
             self._let_go(runtime)
             return
+        if outcome.streamed is not None and invocation.chunks is None:
+            outcome.streamed = None  # nobody asked for a stream: what there is of content is checked like any other
         if outcome.error is not None and outcome.error.ran == "no" and invocation.attempts > 1:
             outcome.error.ran = "unknown"  # this runtime knows nothing of the attempt before it
         self._ended(runtime, tag, outcome)
@@ -256,6 +262,8 @@ class RuntimeSource:
         """A runtime can take ``count`` more calls; those that wait longest go first."""
         if self._runtimes.get(runtime.runtime_id) is runtime:
             runtime.credits += count
+            if runtime.credits + len(runtime.in_flight) > MOST_AT_ONCE:
+                runtime.credits = min(runtime.credits, MOST_AT_ONCE - len(runtime.in_flight) + runtime.nested.total())
             if self._stale:
                 self._refresh()
             self._router.refile(runtime)

@@ -188,7 +188,8 @@ def _id_of(key: str) -> str:
 
 
 def _not_signed(reason: Literal["altered", "unknown key", "unsigned"], message: str) -> NotSignedError:
-    error = NotSignedError("CERTIFICATE_ERROR", message)
+    hint = "name the key that signed it, or sign its manifest again with yours" if reason == "unknown key" else None
+    error = NotSignedError("CERTIFICATE_ERROR", message, hint=hint)
     error.reason = reason
     return error
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from altar.adm.canonical import canonical
 from altar.adm.declaration import ANNOTATIONS, FunctionDeclaration
 from altar.adm.ranges import Version
 from altar.grid.manifests.narrowing import Reason, reasons_against
@@ -87,7 +88,7 @@ def _findings(was: FunctionDeclaration, now: FunctionDeclaration, *, same_versio
     """What changed from one contract to another, in the order: arguments, result, the rest."""
     if same_version:
         yield Finding(
-            "contract", "", "keeps its version, so runtimes and clients of the old one are refused", breaks=False
+            "contract", "", "keeps its version, so runtimes and clients of the old one are refused", breaks=True
         )
     arguments_was, arguments_now = was.arguments.json_schema, now.arguments.json_schema
     narrowed = reasons_against(arguments_was, arguments_now)
@@ -108,6 +109,8 @@ def _promises(added: FunctionDeclaration) -> Iterator[Finding]:
     for word in ANNOTATIONS:
         if getattr(added.annotations, word):
             yield Finding("contract", "", f"says that it is {word}, which counts from here on", breaks=False)
+    for key, value in sorted(added.metadata.items()):
+        yield Finding("contract", "", f"says {key} = {_shown(value)}, which counts from here on", breaks=False)
 
 
 def _result_reasons(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[Reason]:
@@ -124,9 +127,13 @@ def _statements(was: FunctionDeclaration, now: FunctionDeclaration) -> Iterator[
     for word, meaning in (("read_only", "may change things now"), ("idempotent", "may not be repeated any more")):
         if getattr(was.annotations, word) and not getattr(now.annotations, word):
             yield Finding("contract", "", f"is not {word} any more: it {meaning}", breaks=True)
-    for word in ("destructive", "deprecated", "stateful", "open_world"):
+    for word in ANNOTATIONS:
         if getattr(now.annotations, word) and not getattr(was.annotations, word):
             yield Finding("contract", "", f"is {word} now", breaks=False)
+    for key in sorted({*was.metadata, *now.metadata}):
+        if was.metadata.get(key, _ABSENT) != now.metadata.get(key, _ABSENT):
+            what = f"says {key} = {_shown(now.metadata[key])} now" if key in now.metadata else f"says no {key} any more"
+            yield Finding("contract", "", what, breaks=False)
     if was.timeout != now.timeout:
         shorter = now.timeout is not None and (was.timeout is None or now.timeout < was.timeout)
         yield Finding(
@@ -134,6 +141,15 @@ def _statements(was: FunctionDeclaration, now: FunctionDeclaration) -> Iterator[
         )
     if was.description != now.description:
         yield Finding("contract", "", "has another description", breaks=False)
+
+
+_ABSENT = object()
+_LONGEST = 200
+
+
+def _shown(value: object) -> str:
+    text = canonical(value).decode()  # type: ignore[arg-type]  # metadata is JSON
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
 def _finding(place: Literal["arguments", "result"], reason: Reason) -> Finding:

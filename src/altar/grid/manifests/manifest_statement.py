@@ -43,6 +43,7 @@ __all__ = [
     "sign_file",
     "statement_in",
     "write_signed",
+    "write_whole",
 ]
 
 PAYLOAD_TYPE: Final = "application/vnd.altar.manifest+json"
@@ -207,11 +208,29 @@ def is_current(target: Path, manifest: bytes, *, key: str, until: datetime) -> b
 
 def write_signed(target: Path, envelope: Envelope) -> None:
     """Write an envelope in one step, so that a host never reads half of it. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(envelope.to_bytes())
-        os.fchmod(file.fileno(), 0o644)
-    Path(temporary).replace(target)
+    write_whole(target, envelope.to_bytes(), mode=0o644)
+
+
+def write_whole(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a file in one step, durably: after a crash, or an OSError, it holds the old content or the whole new one.
+
+    ``mode`` are its permissions.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _version(document: Mapping[str, Any], member: str) -> int:

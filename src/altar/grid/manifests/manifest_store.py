@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +23,7 @@ from altar.adm.canonical import digest
 from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError
 from altar.grid.manifests.envelope import MAX_ENVELOPE_BYTES, Envelope, NotSignedError
 from altar.grid.manifests.manifest import Manifest
-from altar.grid.manifests.manifest_statement import Statement, statement_in
+from altar.grid.manifests.manifest_statement import Statement, statement_in, write_whole
 
 __all__ = ["ActiveManifest", "ManifestStore", "ManifestWatch", "open_signed"]
 
@@ -108,7 +106,7 @@ class ManifestStore:
         if memory == known:
             return
         try:
-            _write(self._memory, json.dumps(asdict(memory), sort_keys=True).encode() + b"\n")
+            write_whole(self._memory, json.dumps(asdict(memory), sort_keys=True).encode() + b"\n", mode=0o600)
         except OSError as error:
             raise ConfigurationError(
                 "ENVIRONMENT_ERROR",
@@ -166,7 +164,7 @@ class ManifestStore:
             status = self.path.stat()
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        return status.st_ctime_ns, status.st_size, status.st_ino  # also rights that let it be read now
 
     def _remembered(self) -> _Memory:
         try:
@@ -310,18 +308,3 @@ def _refusal(path: Path, error: ConfigurationError, *, hint: str | None = None) 
         hint=hint or error.hint or _SIGN,
         path=error.path,
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file in one step, durably: after a crash it holds the old content or the whole new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -31,7 +31,6 @@ from altar.grid.runtime.fulfilment import Fulfilment
 from altar.grid.runtime.nested import CallOut, NestedCalls, caller_of
 from altar.grid.runtime.runtime_streams import SentChunks
 from altar.grid.status import error_of_rpc
-from altar.grid.stream_window import TURN_BYTES
 from altar.grid.telemetry import Tracing
 from altar.grid.trust.handshake import explain_handshake_failure
 from altar.grid.trust.tls import CertificateFiles, channel_credentials
@@ -285,6 +284,7 @@ class _Connection:
             labels=runtime.labels,
         )
         first, announced = self._fulfilment.first(), False
+        heard: list[runtime_pb2.AttachResponse] = []
         first.announce.CopyFrom(announce)
         async with asyncio.timeout(CONNECT_SECONDS):
             await self._call.write(first)
@@ -301,10 +301,15 @@ class _Connection:
                     if more is not None:
                         await self._call.write(more)
                 self._fulfilment.heard(frame)
+                heard.append(frame)
         self._fulfilment.require_some()
-        self._attached_at = time.monotonic()
+        self._attached_at = self._last_heard = time.monotonic()
         self._slots.offer(self._writer.put)
         runtime.ready(list(self._fulfilment.serves))
+        for frame in heard:  # calls that tools make need no credit, and may come with the answer
+            frame.ClearField("fulfilled")
+            frame.ClearField("registered")
+            self._take(frame)
 
     def _offered(self, frame: runtime_pb2.AttachResponse) -> None:
         """The host has other contracts now, or has answered to what was said of them."""
@@ -361,7 +366,8 @@ class _Connection:
             return None
         self._in_flight[call.tag] = invocation
         if call.HasField("window"):
-            invocation.chunks = SentChunks(call.tag, call.window.chunks, call.window.bytes, self._writer.put)
+            window, limit = call.window, self._max_message_bytes
+            invocation.chunks = SentChunks(call.tag, window.chunks, window.bytes, self._writer.put, limit=limit)
         if call.notices:
             invocation.tell = self._notices.teller(call.tag)
         return invocation
@@ -407,7 +413,7 @@ class _Connection:
     def _add(self, frame: runtime_pb2.AttachRequest, item: Any) -> int:
         if isinstance(item, tuple):
             chunks = item[0].chunks
-            size = 0 if chunks is None else chunks.drain(frame, TURN_BYTES)
+            size = 0 if chunks is None else chunks.drain(frame)
             if chunks is not None and chunks.waits:
                 self._writer.put(item)  # the result comes after the last value, in a frame that has room for both
                 return int(size)

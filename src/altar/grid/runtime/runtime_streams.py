@@ -22,11 +22,14 @@ __all__ = ["SentChunks"]
 class SentChunks(Chunks):
     """The values of one call, for its host: there is room for what the host has granted.
 
-    ``tag`` is that of the call; ``put`` queues what fills its part of the next frame, in the thread of the loop.
+    ``tag`` is that of the call, ``limit`` the most bytes of one value; ``put`` queues what fills its part of the next
+    frame, in the thread of the loop.
     """
 
-    def __init__(self, tag: int, chunks: int, size: int, put: Callable[[Callable[[Any], int]], None]) -> None:
-        super().__init__()
+    def __init__(
+        self, tag: int, chunks: int, size: int, put: Callable[[Callable[[Any], int]], None], *, limit: int
+    ) -> None:
+        super().__init__(limit=limit)
         self._tag = tag
         self._credit = chunks
         self._credit_bytes = size
@@ -52,14 +55,12 @@ class SentChunks(Chunks):
             self._credit_bytes += size
             self._make_room()
 
-    def drain(self, frame: Any, most: int | None = None) -> int:
-        """Put values that wait into a frame, about ``most`` bytes of them; returns their size."""
+    def drain(self, frame: Any) -> int:
+        """Put values that wait into a frame, as many as are their turn; returns their size."""
         with self._lock:
-            taken = list(self._waiting) if most is None else first_of(self._waiting, most)
+            taken = first_of(self._waiting, TURN_BYTES)
             if not self._is_counted:
                 self._account.add_all(taken)  # not one by one as they are made, which costs more
-            if most is None:
-                self._waiting.clear()
         if not taken:
             return 0
         frame.stream_chunks.add(tag=self._tag, index=self._sent, payloads=taken)
@@ -96,7 +97,7 @@ class SentChunks(Chunks):
                 self._loop.call_soon_threadsafe(self._put_item, self._fill)
 
     def _fill(self, frame: Any) -> int:
-        size = self.drain(frame, TURN_BYTES)
+        size = self.drain(frame)
         with self._lock:
             self._queued = bool(self._waiting)
             if self._queued:
