@@ -35,7 +35,7 @@ async def short_leaf(context: altar.ToolContext) -> float:
 
 
 @altar.tool(read_only=True)
-async def double(n: int) -> int:
+async def leaf_double(n: int) -> int:
     """Twice the number."""
     await asyncio.sleep(0)
     return 2 * n

@@ -73,14 +73,14 @@ async def may_call_nothing(context: altar.ToolContext) -> Any:
 @altar.tool
 async def fan_out(width: int, context: altar.ToolContext) -> list[Any]:
     """Call the sum of each number with itself, many at once."""
-    results = await context.session.batch([("double", {"n": n}) for n in range(width)])
+    results = await context.session.batch([("leaf_double", {"n": n}) for n in range(width)])
     return [result.unwrap() for result in results]
 
 
 @altar.tool
 def fan_out_plain(width: int, context: altar.ToolContext) -> list[Any]:
     """The same from a thread."""
-    return [result.unwrap() for result in context.sync.batch([("double", {"n": n}) for n in range(width)])]
+    return [result.unwrap() for result in context.sync.batch([("leaf_double", {"n": n}) for n in range(width)])]
 
 
 @altar.tool

@@ -31,7 +31,7 @@ def calculate() -> int:
 
 
 @altar.tool(stateful=True)
-def count(what: str) -> list[int]:
+def count_here(what: str) -> list[int]:
     """Count, and say which process counted."""
     _COUNTS[what] += 1
     return [_COUNTS[what], os.getpid()]

@@ -131,8 +131,8 @@ async def test_a_tool_calls_only_what_its_contract_names(session: Session) -> No
     ("tool", "arguments", "code", "ran"),
     [
         ("no_such_tool", {}, "UNSUPPORTED_TOOL", "no"),
-        ("double", {"n": "two"}, "INVALID_TOOL_ARGS", "no"),
-        ("double@9", {"n": 2}, "VERSION_MISMATCH", "no"),
+        ("leaf_double", {"n": "two"}, "INVALID_TOOL_ARGS", "no"),
+        ("leaf_double@9", {"n": 2}, "VERSION_MISMATCH", "no"),
     ],
 )
 async def test_what_cannot_be_called_is_refused_as_a_client_would_be(
@@ -307,4 +307,4 @@ def is_draining(grid: LocalGrid) -> bool:
 def refuses(grid: LocalGrid) -> bool:
     """Whether the host takes no new calls."""
     with grid.session() as session:
-        return session.call("double", n=1).error is not None
+        return session.call("leaf_double", n=1).error is not None

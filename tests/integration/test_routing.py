@@ -96,7 +96,7 @@ async def test_what_a_session_counts_is_counted_by_one_process(grid: LocalGrid) 
     homes = set()
     for number in range(8):
         async with grid.session() as session:
-            results = await asyncio.gather(*(session.call("count", what=str(number)) for _ in range(20)))
+            results = await asyncio.gather(*(session.call("count_here", what=str(number)) for _ in range(20)))
         counted, by = zip(*map(value_of, results), strict=True)
         assert sorted(counted) == list(range(1, 21))
         assert len(set(by)) == 1
@@ -107,15 +107,15 @@ async def test_what_a_session_counts_is_counted_by_one_process(grid: LocalGrid) 
 
 async def test_a_session_moves_when_its_runtime_is_killed(grid: LocalGrid) -> None:
     async with grid.session() as session:
-        _, before = value_of(await session.call("count", what="moves"))
+        _, before = value_of(await session.call("count_here", what="moves"))
         number = next(number for number, process in grid.runtimes.items() if process.pid == before)
         await asyncio.to_thread(grid.kill_runtime, number)
-        counted, after = value_of(await session.call("count", what="moves"))
-        again, same = value_of(await session.call("count", what="moves"))
+        counted, after = value_of(await session.call("count_here", what="moves"))
+        again, same = value_of(await session.call("count_here", what="moves"))
 
         labels = {1: PLAIN, 2: GPU}[number]
         await asyncio.to_thread(grid.start_runtime, number, modules=[routing_tools.__file__], labels=labels)
-        third, still = value_of(await session.call("count", what="moves"))
+        third, still = value_of(await session.call("count_here", what="moves"))
 
     assert after != before
     assert (counted, again, third) == (1, 2, 3)

@@ -54,6 +54,8 @@ def call(
             ran="no",
             hint="name a module with --tools, or a host with --source grid://host:port",
         )
+    if idempotency_key is not None and _is_here(source):
+        output.warn("in this process a key is kept for this one command only; a host keeps it for the next ones too")
     with altar.session(source=source, timeout=timeout) as session:  # all tools: this one may call others
         declaration = session.declaration(name)
         parameters = declaration.parameters.json_schema if declaration is not None else {}

@@ -10,11 +10,9 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +20,11 @@ import grpc
 import grpc.aio
 
 from altar._proto.altar.grid.v1 import host_pb2
-from altar.adm.canonical import parse
-from altar.adm.declaration import MAX_DOCUMENT_DEPTH, FunctionDeclaration
 from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, Ran, TransportError
 from altar.grid import wire
 from altar.grid.capabilities import Capability, missing
 from altar.grid.client.client_stream import SESSION_GONE, ClientStream
+from altar.grid.client.host_contracts import HostContracts, RemoteContract
 from altar.grid.client.remote_sessions import RemoteSessions, require_sessions
 from altar.grid.client_streams import left, no_answer, receive, take_in
 from altar.grid.notices import hear
@@ -36,7 +33,6 @@ from altar.grid.status import error_of_rpc
 from altar.grid.telemetry import tracing_in
 from altar.grid.trust.handshake import explain_handshake_failure
 from altar.grid.trust.tls import CertificateFiles, channel_credentials
-from altar.later.contracts import Contracts, note_deprecated
 from altar.later.invocation import Answer, Invocation, Outcome, late
 from altar.later.session_info import SessionInfo
 from altar.later.source import Request, SessionCatalog, ToolSource
@@ -45,7 +41,7 @@ from altar.later.variable_table import Watcher
 from altar.later.variables import Then
 from altar.later.workplace import HEED_SECONDS
 
-__all__ = ["GridSource", "HostContracts", "certificates_of", "connect", "target_of"]
+__all__ = ["GridSource", "certificates_of", "connect", "target_of"]
 
 _log = logging.getLogger("altar.grid")
 
@@ -84,77 +80,6 @@ def target_of(address: str) -> tuple[str, str]:
             "INVALID_CONFIG", f"The address {address!r} has no port", hint="write grid://host:port"
         )
     return target, session_id
-
-
-@dataclass(frozen=True)
-class RemoteContract:
-    """A contract as the host told it. It checks nothing: the host does.
-
-    Of a ``weighted`` one the host chooses the version, by the rule of its operator.
-    """
-
-    name: str
-    version: str
-    digest: str
-    declaration_bytes: bytes
-    weighted: bool = False
-
-    @cached_property
-    def declaration(self) -> FunctionDeclaration:
-        """The declaration, read as a peer's: members this release does not know are kept and not looked at."""
-        document: Any = parse(self.declaration_bytes, max_depth=MAX_DOCUMENT_DEPTH)
-        return FunctionDeclaration.from_adm(document, mode="lenient")
-
-    @property
-    def is_deprecated(self) -> bool:
-        """Whether the host says that the tool will go; read without the schemas, which a call need not understand."""
-        document: Any = parse(self.declaration_bytes, max_depth=MAX_DOCUMENT_DEPTH)
-        said = document.get("annotations") if isinstance(document, dict) else None
-        return isinstance(said, dict) and said.get("deprecated") is True
-
-    def check(self, arguments: bytes) -> None:
-        """Left to the host."""
-
-    def check_result(self, content: bytes) -> None:
-        """Left to the host."""
-
-
-class HostContracts:
-    """The catalog of a grid session: the contracts the host told it when it was opened."""
-
-    def __init__(self) -> None:
-        self._contracts: Contracts[RemoteContract] = Contracts()
-        self._noted: set[str] = set()
-
-    def find(self, invocation: Invocation) -> RemoteContract:
-        """The contract of a call, whose exact version and digest go with it; the version not where the host chooses."""
-        contract = self._contracts.find(invocation.name, invocation.version)
-        invocation.known_digest = contract.digest
-        if not contract.weighted:
-            invocation.version = contract.version
-        if contract.digest not in self._noted:
-            self._noted.add(contract.digest)
-            if contract.is_deprecated:
-                note_deprecated(contract)
-        return contract
-
-    def replace(self, contracts: Iterable[RemoteContract]) -> None:
-        """Take what the host told at the newest connection."""
-        self._contracts = Contracts(contracts)
-
-    def __iter__(self) -> Iterator[RemoteContract]:
-        """Every contract of the session, in every version."""
-        return iter(self._contracts)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the tools, sorted."""
-        return self._contracts.names
-
-    def declaration(self, name: str, asked: str = "") -> FunctionDeclaration | None:
-        """What the host says a tool is, in the version asked for; None for one that is not in the session."""
-        contract = self._contracts.look(name, asked)
-        return contract.declaration if contract is not None else None
 
 
 class GridSource:

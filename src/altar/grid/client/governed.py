@@ -20,10 +20,11 @@ from altar._proto.altar.grid.v1 import host_pb2
 from altar.adm.declaration import FunctionDeclaration
 from altar.adm.errors import AltarError, ConfigurationError, ValidationError
 from altar.grid.capabilities import Capability
-from altar.grid.client.client import GridSource, HostContracts, certificates_of, target_of
+from altar.grid.client.client import GridSource, certificates_of, target_of
 from altar.grid.client.client import connect as connect_remote
 from altar.grid.client.fallback import Fallback, is_unreachable
 from altar.grid.client.governed_link import GovernedLink
+from altar.grid.client.host_contracts import HostContracts
 from altar.grid.client.host_gate import HostGate
 from altar.grid.client.journals import Journals
 from altar.grid.client.shipping import LeftOver

@@ -25,8 +25,10 @@ def follow(host: Host, store: ManifestStore, active: ActiveManifest, *, now: Cal
     """
 
     def activate(newer: ActiveManifest) -> None:
+        nonlocal active
         host.activate(newer.contracts)
-        _record(host, newer)
+        _record(host, newer, before=active)
+        active = newer
         facts = {"version": newer.version, "digest": newer.digest, "tools": len(newer.contracts.names)}
         _log.info("manifest activated", extra=facts)
 
@@ -43,6 +45,7 @@ def follow(host: Host, store: ManifestStore, active: ActiveManifest, *, now: Cal
     return watch
 
 
-def _record(host: Host, active: ActiveManifest) -> None:
+def _record(host: Host, active: ActiveManifest, *, before: ActiveManifest | None = None) -> None:
     signer = active.key.partition("+")[0] or "nobody"
-    host.gate.note("manifest.activated", f"version {active.version}", f"{active.digest} signed by {signer}"[:512])
+    back = f", rolled back from version {before.version}" if before and active.version < before.version else ""
+    host.gate.note("manifest.activated", f"version {active.version}", f"{active.digest} signed by {signer[:300]}{back}")

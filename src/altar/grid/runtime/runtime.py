@@ -125,7 +125,9 @@ class Runtime:
                 await connection.serve()
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TransportError, TimeoutError) as lost:
                 await self._raise_if_final(lost)
-                _log.warning("connection lost", extra={"runtime": self.runtime_id, "reason": str(lost)[:200]})
+                words = lost.details() if isinstance(lost, grpc.aio.AioRpcError) else str(lost)
+                what = "connection lost" if connection.seconds_attached() else "no connection"
+                _log.warning(what, extra={"runtime": self.runtime_id, "reason": (words or "")[:200]})
             finally:
                 self.unready()
                 await connection.close()
