@@ -12,7 +12,7 @@ from altar.testing import until
 
 
 @altar.tool
-def plain(tool: str, context: altar.ToolContext) -> dict[str, Any]:
+def plain_caller(tool: str, context: altar.ToolContext) -> dict[str, Any]:
     """Call another tool from a thread."""
     inner = context.sync.call(tool).unwrap()
     return {"process": os.getpid(), "id": context.call_id, "correlation": context.correlation_id, "inner": inner}

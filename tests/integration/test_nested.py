@@ -42,7 +42,7 @@ def session(request: pytest.FixtureRequest) -> Session:
     return made
 
 
-@pytest.mark.parametrize("tool", ["plain", "waiting"])
+@pytest.mark.parametrize("tool", ["plain_caller", "waiting"])
 async def test_a_tool_calls_another_and_is_its_parent(grid: LocalGrid, tool: str) -> None:
     async with grid.session() as s:
         result: Any = (await s.call(tool, tool="leaf")).unwrap()
@@ -77,7 +77,7 @@ async def test_the_record_names_the_parent_and_the_principal_of_the_client(grid:
 
 def test_tools_call_tools_through_the_front(grid: LocalGrid) -> None:
     with grid.session() as s:
-        result: Any = s.call("plain", tool="leaf").unwrap()
+        result: Any = s.call("plain_caller", tool="leaf").unwrap()
 
     assert result["inner"]["parent"] == result["id"]
 
