@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 
 from altar.grid.trust.tls import require_tls13
+from altar.later.registry import REGISTRY
 
 require_tls13()  # gRPC reads its settings when it is imported, which some test module does before its first test runs
 
 ALLOWED_SKIPS: frozenset[str] = frozenset({"the libraries of the providers are not installed: make peers"})
 """Reasons for which a test may be skipped in CI, word for word."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tools_of_this_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let a module of tests see the tools it declared or imported, and none of another module of tests.
+
+    One process imports many of them, in an order that differs from run to run, and tools that are declared while tests
+    run would meet others of their name.
+    """
+    before = REGISTRY.tools()
+    known = {request.module.__name__}
+    known |= {value.__name__ for value in vars(request.module).values() if isinstance(value, ModuleType)}
+    known |= {str(getattr(value, "__module__", "")) for value in vars(request.module).values()}
+    REGISTRY.clear()
+    for tool in before:
+        if not tool.function.__module__.startswith("tests.") or tool.function.__module__ in known:
+            REGISTRY.register(tool)
+    yield
+    REGISTRY.clear()
+    for tool in before:
+        REGISTRY.register(tool, replace=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
