@@ -101,9 +101,10 @@ codes: $(STAMP)  ## generate the error codes and the reference pages
 
 lock:  ## write requirements/*.lock anew; UPGRADE=1 takes the newest of everything
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/uv.in --output-file requirements/uv.lock
-	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/dev.in pyproject.toml --all-extras --output-file requirements/dev.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/dev.in pyproject.toml --extra grid --extra observe --extra aesp --output-file requirements/dev.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/release.in --output-file requirements/release.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/peers.in --output-file requirements/peers.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/providers.in pyproject.toml --extra directory --constraint requirements/dev.lock --output-file requirements/providers.lock
 	$(PY) scripts/check_lock.py
 
 shape: $(STAMP)  ## figures of the house: sizes, nests, names, tests; reports, never fails
