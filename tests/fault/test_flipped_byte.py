@@ -9,7 +9,16 @@ import pytest
 
 from altar.verify import verify
 from tests.fault.flipping import flip_and_verify, flip_every_byte, flip_these
-from tests.unit.verify.building import PAGE, free_some_pages, sample, write_database, write_export
+from tests.unit.verify.building import (
+    PAGE,
+    Signer,
+    free_some_pages,
+    many,
+    sample,
+    write_database,
+    write_export,
+    write_logs,
+)
 
 pytestmark = pytest.mark.fault
 
@@ -29,6 +38,42 @@ def test_a_random_byte_changed_anywhere_in_a_database_is_found_and_named(tmp_pat
     assert tally.found + tally.unused == 200
     assert tally.found > 150
     assert verify(path, vkey=log.signer.vkey).ok
+
+
+def test_a_random_byte_changed_anywhere_in_a_database_of_many_logs_is_found_and_named(
+    tmp_path: Path, rng: random.Random
+) -> None:
+    path = write_logs(many(60), tmp_path / "ledger.db")
+
+    tally = flip_and_verify(path, Signer().vkey, rng, 400)
+
+    assert tally.missed == []
+    assert tally.found + tally.unused == 400
+    assert tally.found > 250
+
+
+def test_a_random_byte_changed_anywhere_in_the_export_of_a_tenants_log_is_found_and_named(
+    tmp_path: Path, rng: random.Random
+) -> None:
+    log = sample(60, version=2, tenant="acme")
+    path = write_export(log, tmp_path / "log.jsonl")
+
+    tally = flip_and_verify(path, log.signer.vkey, rng, 200)
+
+    assert tally.missed == []
+    assert tally.found == 200
+
+
+def test_a_changed_byte_in_the_trees_of_a_larger_database_of_many_logs_is_found_and_named(
+    tmp_path: Path, rng: random.Random
+) -> None:
+    path = write_logs(many(200), tmp_path / "ledger.db")
+    flips = [(offset, 1 << rng.randrange(8)) for offset in rng.sample(_structure(path), 80)]
+
+    tally = flip_these(path, Signer().vkey, flips)
+
+    assert tally.missed == []
+    assert tally.found > 60
 
 
 def test_a_random_byte_changed_anywhere_in_an_export_is_found_and_named(tmp_path: Path, rng: random.Random) -> None:
@@ -78,6 +123,19 @@ def test_every_byte_of_a_small_database_is_found_or_means_nothing(tmp_path: Path
     assert tally.missed == []
     assert path.stat().st_size == tally.found + tally.unused
     assert path.stat().st_size >= 9 * PAGE
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_byte_of_a_small_database_of_many_logs_is_found_or_means_nothing(
+    tmp_path: Path, rng: random.Random
+) -> None:
+    path = write_logs(many(2, pad=1400), tmp_path / "ledger.db")
+
+    tally = flip_every_byte(path, Signer().vkey, rng)
+
+    assert tally.missed == []
+    assert path.stat().st_size == tally.found + tally.unused
 
 
 @pytest.mark.slow

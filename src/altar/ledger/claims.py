@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from altar.ledger.entry import entry_members
+from altar.ledger.format1 import sealed_path
 from altar.ledger.log import leaf_hash
 from altar.ledger.sqlite import damaged, translated
 
@@ -25,7 +26,9 @@ _MARK = b'"key":"once"'
 class RecordedClaim:
     """A call under a key, as it was recorded; ``ended_ms`` is in milliseconds since 1970.
 
-    ``key`` is tenant, principal and call id; ``tool``, ``version`` and the digest ``arguments`` say what was called.
+    ``intent`` is its ``seq``.
+    ``key`` is tenant, principal (or its pseudonym) and call id; ``tool``, ``version`` and ``arguments``, a digest or a
+    commitment, say what was called.
     ``code`` is empty for a call that succeeded.
     """
 
@@ -41,34 +44,49 @@ class RecordedClaim:
 
 
 def recorded_claims(path: str, *, floor: int = 0) -> Iterator[RecordedClaim]:
-    """The claims of the log at `path` whose intents stand at `floor` or later, in order.
+    """The claims of the logs at `path` whose intents have their ``seq`` at `floor` or later, in order.
 
-    The log must have been opened, which gives every intent of an earlier process an outcome, and no call may have been
+    The logs must have been opened, which gives every intent of an earlier process an outcome, and no call may have been
     taken since.
     SQLite looks for the intents itself, so that this costs one look at each entry from `floor` on, and no more.
     Raises ConfigurationError LOG_DAMAGED when one of them is not what its leaf hash says.
     """
+    older = sealed_path(path)
+    with _reading(path) as db:
+        ((first,),) = db.execute("SELECT min(seq) FROM entries")
+        if first is not None and floor < first and older.is_file():
+            with _reading(str(older)) as before:
+                yield from _claims(before, str(older), floor, stored="leaf")
+        yield from _claims(db, path, floor, stored="hashes")
+
+
+def _claims(db: sqlite3.Connection, path: str, floor: int, *, stored: str) -> Iterator[RecordedClaim]:
+    found = db.execute(
+        f"SELECT e.seq, e.body, e.{stored}, a.seq, a.body, a.{stored} FROM entries e"  # noqa: S608 - our own words
+        " CROSS JOIN outcomes o ON o.intent = e.seq CROSS JOIN entries a ON a.seq = o.seq"
+        " WHERE e.seq >= ? AND instr(e.body, ?) ORDER BY e.seq",
+        (floor, _MARK),
+    )
+    for seq, body, hashes, answer_seq, answer, answer_hashes in found:
+        for at, data, due in ((seq, body, hashes), (answer_seq, answer, answer_hashes)):
+            if leaf_hash(data) != due[:32]:
+                raise damaged(path, f"entry {at} is not what its leaf hash says")
+        intent, outcome = entry_members(body), entry_members(answer)
+        yield RecordedClaim(
+            seq,
+            str(intent["invocation"]),
+            (str(intent["tenant"]), str(intent["principal"]), str(intent["call"])),
+            str(intent["tool"]),
+            str(intent["version"]),
+            str(intent["arguments"]),
+            str(outcome["code"]),
+            str(outcome["ran"]),
+            int(outcome["time"]),
+        )
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[sqlite3.Connection]:
     address = f"{Path(path).resolve().as_uri()}?mode=ro"
     with translated(path), closing(sqlite3.connect(address, uri=True, timeout=5)) as db:
-        found = db.execute(
-            "SELECT e.seq, e.body, e.leaf, a.seq, a.body, a.leaf FROM entries e"
-            " CROSS JOIN outcomes o ON o.intent = e.seq CROSS JOIN entries a ON a.seq = o.seq"
-            " WHERE e.seq >= ? AND instr(e.body, ?) ORDER BY e.seq",
-            (floor, _MARK),
-        )
-        for seq, body, leaf, answer_seq, answer, answer_leaf in found:
-            for at, data, due in ((seq, body, leaf), (answer_seq, answer, answer_leaf)):
-                if leaf_hash(data) != due:
-                    raise damaged(path, f"entry {at} is not what its leaf hash says")
-            intent, outcome = entry_members(body), entry_members(answer)
-            yield RecordedClaim(
-                seq,
-                str(intent["invocation"]),
-                (str(intent["tenant"]), str(intent["principal"]), str(intent["call"])),
-                str(intent["tool"]),
-                str(intent["version"]),
-                str(intent["arguments"]),
-                str(outcome["code"]),
-                str(outcome["ran"]),
-                int(outcome["time"]),
-            )
+        yield db

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from altar.adm.errors import AltarError, ExecutionError
 from altar.ledger.entry import Entry
+from altar.ledger.logs import Log
 
 __all__ = ["Batch", "Commit", "EntriesRefusedError", "Then"]
 
@@ -17,7 +18,7 @@ Then = Callable[[int, AltarError | None], None]
 class EntriesRefusedError(ExecutionError):
     """Some entries of a commit contradict the log, by a mistake of this process; the others are recorded.
 
-    `seqs` has one item for each entry of the commit: its position in the log, or -1 when it was refused.
+    `seqs` has one item for each entry of the commit: its place in the order of commits, or -1 when it was refused.
     """
 
     seqs: tuple[int, ...] = ()
@@ -51,14 +52,24 @@ class Commit:
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction will hold: encoded entries from position `first` on, and (intent, seq) pairs."""
+    """What one transaction will hold: encoded entries from ``seq`` `first` on, and (intent, seq) pairs.
+
+    ``logs`` has the log of each entry.
+    """
 
     first: int
     time_ms: int
     bodies: list[bytes] = field(default_factory=list)
+    logs: list[Log] = field(default_factory=list)
     outcomes: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def next_seq(self) -> int:
-        """Give the position of the next entry."""
+        """Give the place in the order of commits of the next entry."""
         return self.first + len(self.bodies)
+
+    def put(self, body: bytes, log: Log) -> None:
+        """Take an entry as the next one, and as the next of its log."""
+        self.bodies.append(body)
+        self.logs.append(log)
+        log.size += 1

@@ -1,4 +1,4 @@
-"""The five kinds of entry and the exact bytes each becomes in the log.
+"""The five kinds of entry and the exact bytes each becomes in the log (format 2).
 
 An entry is one flat JSON object of strings and integers in RFC 8785 canonical form, at most 2048 bytes.
 Each class writes its members in sorted order, so its bytes are canonical by construction.
@@ -16,14 +16,17 @@ from typing import Literal
 
 import orjson
 
-from altar.adm.errors import ValidationError
+from altar.adm.canonical import canonical, parse
+from altar.adm.errors import AltarError, ValidationError
 
 __all__ = [
     "FORMAT_VERSION",
+    "MAX_DATA_BYTES",
     "MAX_ENTRY_BYTES",
     "Entry",
     "Event",
     "EventName",
+    "EventOutcome",
     "Intent",
     "Outcome",
     "Start",
@@ -33,26 +36,17 @@ __all__ = [
 ]
 
 MAX_ENTRY_BYTES = 2048
-FORMAT_VERSION = 1
+MAX_DATA_BYTES = 1024
+FORMAT_VERSION = 2
 
-EventName = Literal[
-    "runtime.attached",
-    "runtime.detached",
-    "session.opened",
-    "session.extended",
-    "session.closed",
-    "manifest.activated",
-    "tools.registered",
-    "tools.refused",
-    "breaker.opened",
-    "breaker.closed",
-    "permit.unclosed",
-    "call.replayed",
-    "report.rejected",
-    "journal.gap",
-]
+EventName = str
+"""Small letters and underscores in two or more parts: `session.opened`, `admin.role_created`, `app.order.shipped`.
+
+Names that begin with `app.` are an application's own; all others are ALTAR's.
+"""
 
 Status = Literal["SUCCESS", "ERROR", "PARTIAL"]
+EventOutcome = Literal["", "SUCCESS", "DENIED", "FAILURE"]
 Where = Literal["", "caller", "fallback"]
 KeyKind = Literal["", "once"]
 
@@ -61,8 +55,10 @@ KeyKind = Literal["", "once"]
 class Intent:
     """A call that was allowed and is about to be sent to where it runs.
 
-    `arguments` and `contract` are digests of arguments and declaration: "sha256:" and 64 hex digits.
-    The other members are names and ids as text.
+    `contract` is the digest of the declaration: "sha256:" and 64 hex digits; `arguments` is such a digest, or a
+    commitment to it: "hmac-sha256:" and 64 hex digits.
+    `tenant` says in whose log it stands, where a host keeps one for each tenant.
+    The other members are names and ids as text; `principal` may be a pseudonym.
     Optional, "" when there is nothing to say:
     `parent` is the invocation of the call whose function made this one,
     `route` why this version of the tool was chosen (such as "weights:5/100"),
@@ -103,7 +99,7 @@ class Intent:
         )
         if (
             len(text) > _SURELY_FITS
-            or not (text.isascii() and len(self.arguments) == len(self.contract) == _DIGEST_LENGTH)
+            or not (text.isascii() and len(self.arguments) in _DIGEST_LENGTHS and len(self.contract) == _DIGEST_LENGTH)
             or self.parent
             or self.route
             or self.where
@@ -125,7 +121,7 @@ class Intent:
             "tenant": self.tenant,
             "time": time_ms,
             "tool": self.tool,
-            "v": 1,
+            "v": 2,
             "version": self.version,
         }
         if self.parent or self.route or self.where or self.key:
@@ -139,9 +135,10 @@ class Intent:
 class Outcome:
     """How the call of an intent ended.
 
-    `intent` is the position of its intent in the log.
+    `intent` is the place of its intent in the order of all commits, as `Ledger.commit` told it.
     A negative number counts backwards within the same commit: -1 is the entry just before this one.
-    `code` is "" on success; `result` is a digest or ""; `runtime` is the runtime's id or "".
+    It stands in the log of its intent, and what is written is the position of the intent in that log.
+    `code` is "" on success; `result` is a digest, a commitment to one, or ""; `runtime` is the runtime's id or "".
     `attempts` is how often the call was sent, 0 when that is not known.
     Optional: `chunks` and `bytes` are what a stream has passed on, how many values and how long their canonical JSON
     array is; both are -1 for a call that was no stream.
@@ -170,7 +167,7 @@ class Outcome:
         if not (
             len(text) <= _SURELY_FITS
             and text.isascii()
-            and (self.result == "" or len(self.result) == _DIGEST_LENGTH)
+            and (self.result == "" or len(self.result) in _DIGEST_LENGTHS)
             and type(self.attempts) is type(self.intent) is int
             and self.attempts >= 0
             and self.chunks == self.bytes == -1
@@ -180,7 +177,7 @@ class Outcome:
             _require_fit(self, digests=("result",) if self.result else ())
 
     def encode(self, time_ms: int, *, intent: int | None = None) -> _Bytes:
-        """Give the entry's bytes; `intent` replaces a position that was given relative to the commit."""
+        """Give the entry's bytes; `intent` is the position of the intent in its log."""
         members: dict[str, str | int] = {
             "attempts": self.attempts,
             "code": self.code,
@@ -192,7 +189,7 @@ class Outcome:
             "runtime": self.runtime,
             "status": self.status,
             "time": time_ms,
-            "v": 1,
+            "v": 2,
         }
         if self.chunks < 0 and not self.reported:
             return orjson.dumps(members)
@@ -205,34 +202,63 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something beside calls that an auditor wants to see: a runtime or a session came or went.
+    """Something beside calls that an auditor wants to see: a runtime or a session came or went, a role was changed.
 
-    `subject` is the id of the runtime or session, `note` a short remark for people or "".
-    Raises `ValidationError` (MALFORMED_REQUEST) when the entry would not fit in the log.
+    `subject` is the id of what it is about, `note` a short remark for people or "".
+    `tenant` says in whose log it stands ("" is the host's own); it is not written.
+    Optional, "" or 0 when there is nothing to say:
+    `principal` (a name or a pseudonym), `session` and `correlation` say who did it, and where it belongs,
+    `action` and `resource` what was done to what, `outcome` and `code` how that ended,
+    `count` how many of the same kind this entry stands for,
+    `data` is the text of a JSON object in canonical form (RFC 8785), at most 1024 bytes.
+    Raises `ValidationError` (MALFORMED_REQUEST) when the entry would not fit in the log, or has a malformed name.
     """
 
     event: EventName
     subject: str
     note: str = ""
+    tenant: str = ""
+    principal: str = ""
+    session: str = ""
+    correlation: str = ""
+    action: str = ""
+    resource: str = ""
+    outcome: EventOutcome = ""
+    code: str = ""
+    count: int = 0
+    data: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be recorded whole."""
-        text = "".join((self.event, self.subject, self.note))  # noqa: FLY002 - as above
-        if len(text) > _SURELY_FITS or not text.isascii():
+        if len(self.event) > _LONGEST_NAME or _EVENT.fullmatch(self.event) is None:
+            raise ValidationError(
+                "MALFORMED_REQUEST",
+                f"{self.event[:80]!r} is no name of an event",
+                hint="use small letters and underscores in at least two parts, such as 'app.order_shipped'",
+            )
+        if self.data:
+            _require_data(self.data)
+        text = "".join((self.subject, self.note, self.tenant))  # noqa: FLY002 - as above
+        if len(text) > _SURELY_FITS or not text.isascii() or self._said():
             _require_fit(self)
 
     def encode(self, time_ms: int) -> bytes:
         """Give the entry's bytes, with the time of its commit in milliseconds since 1970."""
-        return orjson.dumps(
-            {
-                "event": self.event,
-                "kind": "event",
-                "note": self.note,
-                "subject": self.subject,
-                "time": time_ms,
-                "v": 1,
-            }
-        )
+        members: dict[str, str | int] = {
+            "event": self.event,
+            "kind": "event",
+            "note": self.note,
+            "subject": self.subject,
+            "time": time_ms,
+            "v": 2,
+        }
+        if said := self._said():
+            return orjson.dumps(members | said, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(members)
+
+    def _said(self) -> dict[str, str | int]:
+        """Give the optional members that say something."""
+        return {name: value for name in _OF_EVENT if (value := getattr(self, name))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +289,7 @@ class Start:
                 "software": self.software,
                 "sqlite": self.sqlite,
                 "time": time_ms,
-                "v": 1,
+                "v": 2,
             }
         )
 
@@ -276,7 +302,7 @@ class Stop:
 
     def encode(self, time_ms: int) -> bytes:
         """Give the entry's bytes, with the time of its commit in milliseconds since 1970."""
-        return orjson.dumps({"epoch": self.epoch, "kind": "stop", "time": time_ms, "v": 1})
+        return orjson.dumps({"epoch": self.epoch, "kind": "stop", "time": time_ms, "v": 2})
 
 
 Entry = Intent | Outcome | Event
@@ -296,6 +322,12 @@ _Bytes = bytes  # inside of Outcome the word is one of its members
 # One character takes at most six bytes (\u001f); the other members and two digests take fewer than 400.
 _SURELY_FITS = 270
 _DIGEST_LENGTH = len("sha256:") + 64
+_DIGEST_LENGTHS = frozenset({_DIGEST_LENGTH, len("hmac-sha256:") + 64})
+_LONGEST_NAME = 64
+_LONGEST_TENANT = _SURELY_FITS
+_EVENT = re.compile(r"[a-z]+(?:\.[a-z_]+)+")
+_OF_EVENT = ("action", "code", "correlation", "count", "data", "outcome", "principal", "resource", "session")
+_EVENT_OUTCOMES = frozenset({"", "SUCCESS", "DENIED", "FAILURE"})
 _LATEST_TIME_MS = 2**53
 _REPORTED = re.compile(r"[\x21-\x7e]+:[1-9][0-9]{0,18}")
 
@@ -304,7 +336,7 @@ def _require_fit(entry: Intent | Outcome | Event | Start, *, digests: tuple[str,
     """Check an entry exactly: length of digests, text encodable, numbers positive, size within the limit."""
     kind = type(entry).__name__.lower()
     for name in digests:
-        if len(getattr(entry, name)) != _DIGEST_LENGTH:
+        if len(getattr(entry, name)) not in (_DIGEST_LENGTHS if name != "contract" else {_DIGEST_LENGTH}):
             raise ValidationError(
                 "MALFORMED_REQUEST",
                 f"The {name} digest of an {kind} must be 'sha256:' and 64 hex digits, "
@@ -312,12 +344,25 @@ def _require_fit(entry: Intent | Outcome | Event | Start, *, digests: tuple[str,
             )
     if isinstance(entry, Outcome):
         _require_sound(entry)
+    elif isinstance(entry, Event) and not (
+        entry.outcome in _EVENT_OUTCOMES and type(entry.count) is int and entry.count >= 0
+    ):
+        raise ValidationError(
+            "MALFORMED_REQUEST", f"An event cannot end as {entry.outcome[:80]!r}, {entry.count!r} times"
+        )
     try:
+        # the tenant of an event is not written in it, but in the name of its log
+        tenant = len(entry.tenant.encode()) if isinstance(entry, Intent | Event) else 0
         size = len(entry.encode(_LATEST_TIME_MS))
-    except TypeError as error:
+    except (TypeError, UnicodeEncodeError) as error:
         raise ValidationError(
             "MALFORMED_REQUEST", f"A value of the {kind} cannot be written as UTF-8 text", detail=str(error)
         ) from error
+    if tenant > _LONGEST_TENANT:
+        raise ValidationError(
+            "MALFORMED_REQUEST",
+            f"The {kind} is of a tenant whose name has {tenant} bytes; {_LONGEST_TENANT} name a log",
+        )
     if size > MAX_ENTRY_BYTES:
         texts = {f.name: v for f in fields(entry) if isinstance(v := getattr(entry, f.name), str)}
         longest = max(texts, key=lambda name: len(texts[name]))
@@ -349,4 +394,19 @@ def _require_sound(outcome: Outcome) -> None:
     if outcome.reported and not _REPORTED.fullmatch(outcome.reported):
         raise ValidationError(
             "MALFORMED_REQUEST", f"A report stands at '<journal>:<position>', not at {outcome.reported[:80]!r}"
+        )
+
+
+def _require_data(data: str) -> None:
+    """Check that the data of an event is one JSON object in its canonical form, and not too long."""
+    written = data.encode("utf-8", "replace")
+    try:
+        sound = len(written) <= MAX_DATA_BYTES and isinstance(value := parse(written), dict)
+        sound = sound and canonical(value) == written
+    except (AltarError, ValueError):
+        sound = False
+    if not sound:
+        raise ValidationError(
+            "MALFORMED_REQUEST",
+            f"The data of an event must be one JSON object in canonical form, at most {MAX_DATA_BYTES} bytes",
         )

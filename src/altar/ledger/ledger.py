@@ -10,37 +10,43 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
-from altar.adm.errors import AltarError, ConfigurationError, ExecutionError
+from altar.adm.canonical import canonical
+from altar.adm.errors import AltarError, ExecutionError
 from altar.ledger.claims import RecordedClaim, recorded_claims
 from altar.ledger.commits import Batch, Commit, EntriesRefusedError, Then
-from altar.ledger.entry import Entry, Intent, Outcome, Start, Stop, entry_members
-from altar.ledger.log import (
-    Checkpoint,
-    Frontier,
-    NoteSignature,
-    checkpoint_text,
-    leaf_hash,
-    parse_note,
-    signed_note,
-)
+from altar.ledger.entry import Entry, Event, Intent, Outcome, Start, Stop, entry_members
+from altar.ledger.format1 import Sealed, seal_format1, sealed_before
+from altar.ledger.log import leaf_hash
+from altar.ledger.logs import Log, Logs
 from altar.ledger.result_store import ResultStore, results_path
 from altar.ledger.session_store import SessionStore
-from altar.ledger.signer import Signer, is_signed_by
-from altar.ledger.sqlite import Connection, EntryRow, SqliteStore, StoredCheckpoint, connect_sqlite, damaged
+from altar.ledger.signer import Signer, log_vkey
+from altar.ledger.sqlite import Connection, LogStore, SqliteStore, connect_sqlite, damaged
+from altar.ledger.subjects import Subjects, subjects_path
 
 __all__ = ["EntriesRefusedError", "Ledger", "Then"]
 
 _log = logging.getLogger(__name__)
 
 
+_Open = tuple[str, Log, int]
+"""An intent that waits for its outcome: its invocation, its log, and its position there."""
+
+
 class Ledger:
-    """The log of one host: `open` it, `commit` entries, `close` it."""
+    """The logs of one host: `open` them, `commit` entries, `close` them.
+
+    ``size`` and what `commit` tells are places in the order of all commits, whichever log an entry is of.
+    """
 
     @classmethod
     def open(
@@ -56,19 +62,26 @@ class Ledger:
         deliver: Callable[[Callable[[], None]], None] | None = None,
         connect: Callable[[str], Connection] = connect_sqlite,
         checkpoint_every: timedelta = timedelta(seconds=1),
+        per_tenant: bool = False,
+        pseudonyms: bool = False,
     ) -> Ledger:
-        """Open the log at `path`, or begin a new one, and record that this host started.
+        """Open the logs at `path`, or begin new ones, and record that this host started.
 
-        `origin` names the log; `host` and `software` stand in its start entry.
+        `origin` names the host's own log; `host` and `software` stand in its start entry.
         `wall_ms` gives the time in milliseconds since 1970.
         `on_failure` is called once, when nothing can be written any more.
         `deliver` runs a function where answers are wanted, such as `loop.call_soon_threadsafe`;
         without it they come in the writer's thread.
+        `per_tenant` keeps a log for each tenant; else all entries are in the host's own.
+        `pseudonyms` says that principals are not to be named in them: `subjects` is there then.
         Every intent that a crash left without outcome gets OUTCOME_UNKNOWN first.
+        A log of format 1 is ended and kept as ``<path>.v1``, and goes on in a new file.
         Raises `ConfigurationError`: LOG_DAMAGED when the log is not what its newest checkpoint states,
         ENVIRONMENT_ERROR when it is in use, INVALID_CONFIG when it has another origin or key.
         """
+        seal_format1(path, signer=signer, origin=origin, wall_ms=wall_ms)
         store = SqliteStore(path, connect=connect)
+        ledger = None
         try:
             ledger = cls(
                 store,
@@ -78,16 +91,21 @@ class Ledger:
                 on_failure=on_failure,
                 deliver=deliver or _run,
                 checkpoint_every=checkpoint_every,
+                per_tenant=per_tenant,
             )
+            if pseudonyms:
+                ledger.subjects = Subjects(subjects_path(store.path), on_failure=on_failure)
             ledger._begin(host=host, software=software)
         except BaseException:
+            if ledger is not None and ledger.subjects is not None:
+                ledger.subjects.close()
             store.close()
             raise
         return ledger
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: LogStore,
         *,
         signer: Signer,
         origin: str,
@@ -95,6 +113,7 @@ class Ledger:
         on_failure: Callable[[AltarError], None],
         deliver: Callable[[Callable[[], None]], None],
         checkpoint_every: timedelta,
+        per_tenant: bool = False,
     ) -> None:
         """Take the collaborators; use `open`, which also recovers and starts the log."""
         self.origin = origin
@@ -107,14 +126,18 @@ class Ledger:
         self._store = store
         self._sessions: SessionStore | None = None
         self._results: ResultStore | None = None
+        self.subjects: Subjects | None = None
         self._signer = signer
+        self._logs = Logs(store, signer=signer, origin=origin)
+        self._per_tenant = per_tenant
+        self._about = ("", "", 0)  # host, software and SQLite's version, for the start of a tenant's log
         self._on_failure = on_failure
         self._deliver = deliver
         self._checkpoint_seconds = checkpoint_every.total_seconds()
-        self._frontier = Frontier()
-        self._signed_size = 0
+        self._grown: dict[Log, None] = {}  # not signed as they are now, the first to grow first
+        self._unsigned = 0
         self._signed_at = 0.0
-        self._open_intents: dict[int, str] = {}
+        self._open_intents: dict[int, _Open] = {}
         self._failure: AltarError | None = None
         self._closed = False
         self._gate = threading.Lock()
@@ -128,8 +151,12 @@ class Ledger:
 
     @property
     def vkey(self) -> str:
-        """Give the key with which anyone can verify this log's checkpoints."""
+        """Give the key with which anyone can verify the checkpoints of the host's own log."""
         return self._signer.vkey
+
+    def vkey_of(self, tenant: str) -> str:
+        """Give the key with which anyone can verify the checkpoints of this tenant's log."""
+        return log_vkey(self._signer.vkey, tenant if self._per_tenant else "")
 
     @property
     def failed(self) -> bool:
@@ -163,7 +190,7 @@ class Ledger:
         return self._results is not None or results_path(self._store.path).exists()
 
     def claims(self, *, floor: int) -> Iterator[RecordedClaim]:
-        """Give the calls under idempotency keys from position `floor` on, in order, before any call is taken."""
+        """Give the calls under idempotency keys from place `floor` on, in order, before any call is taken."""
         return recorded_claims(self._store.path, floor=floor)
 
     def commit(self, entries: Sequence[Entry], then: Then) -> None:
@@ -192,76 +219,43 @@ class Ledger:
             self._closed = True
             self._waiting.put(None)
         self._writer.join()
-        for beside in (self._sessions, self._results):
+        for beside in (self._sessions, self._results, self.subjects):
             if beside is not None:
                 beside.close()
         if self._failure is None:
             try:
-                self._write_bodies([*self._unknown_outcomes(), Stop(epoch=self.epoch)], sign=True)
+                batch = self._closing_batch()
+                for log in self._logs:
+                    if log.epoch == self.epoch:
+                        batch.put(Stop(epoch=self.epoch).encode(batch.time_ms), log)
+                self._store_batch(batch, sign=_ALL)
             except Exception as error:  # noqa: BLE001 - whatever it is, the log ends without a stop entry
                 self._fail(error)
         self._store.close()
 
     def _begin(self, *, host: str, software: str) -> None:
         """Load and check what is there, recover, record the start, and let the writer begin."""
-        self._load()
+        self._logs.load()
+        self.size = self._store.next_seq()
         self._recover()
+        before = sealed_before(self._store.path) if not self.size else None
+        if before is not None:
+            self.size, self.epoch = before.size, before.epoch
         self.epoch += 1
-        start = Start(
-            epoch=self.epoch,
-            host=host,
-            log=self.origin,
-            software=software,
-            sqlite=self._store.sqlite_version(),
-        )
+        for log in self._logs:
+            if log.size > log.signed:
+                self._grown[log] = None
+                self._unsigned += log.size - log.signed
+        self._about = (host, software, self._store.sqlite_version())
         try:
-            self._write_bodies([*self._unknown_outcomes(), start], sign=True)
+            batch = self._closing_batch()
+            self._start(self._logs.of(""), batch)
+            if before is not None:
+                batch.put(_continued(before).encode(batch.time_ms), self._logs.of(""))
+            self._store_batch(batch, sign=_ALL)
         except Exception as error:
             raise _unavailable("its start could not be written", detail=repr(error)) from error
         self._writer.start()
-
-    def _load(self) -> None:
-        """Bring the tree up to the last entry, from the newest checkpoint once that is proved genuine."""
-        stored = self._store.newest_checkpoint()
-        if stored is None:
-            if self._store.size():
-                raise damaged(self._store.path, "it has entries but no checkpoint")
-            return
-        self._frontier = self._proved_frontier(stored)
-        self._signed_size = stored.size
-        for row in self._store.entries_from(stored.size):
-            if row.seq != self._frontier.size:
-                raise damaged(self._store.path, f"entry {self._frontier.size} is missing")
-            self._check_leaf(row)
-            self._frontier.append(row.leaf)
-        self.size = self._frontier.size
-        if self._store.size() != self.size:
-            raise damaged(
-                self._store.path,
-                f"its checkpoint covers {stored.size} entries, {self._store.size()} are there",
-            )
-
-    def _proved_frontier(self, stored: StoredCheckpoint) -> Frontier:
-        """Give the tree's right edge of a checkpoint after checking origin, signature and root."""
-        path = self._store.path
-        try:
-            text, checkpoint, signatures = parse_note(stored.note)
-            frontier = Frontier.from_bytes(stored.size, stored.frontier)
-        except ValueError as error:
-            raise damaged(path, f"checkpoint {stored.size} is malformed", detail=str(error)) from error
-        own = [signature for signature in signatures if signature.key_id.hex() == _key_id(self.vkey)]
-        if checkpoint.origin != self.origin or not own:
-            raise ConfigurationError(
-                "INVALID_CONFIG",
-                f"The ledger {path!r} is the log {checkpoint.origin!r} signed by {signatures[0].name!r}, "
-                f"not {self.origin!r} signed by {self._signer.name!r} with this key",
-                hint="open it with the origin and the key it was begun with, or begin a new ledger",
-            )
-        if not is_signed_by(self.vkey, text, own[0].signature):
-            raise damaged(path, f"the signature of checkpoint {stored.size} is wrong")
-        if checkpoint.size != stored.size or checkpoint.root != frontier.root():
-            raise damaged(path, f"checkpoint {stored.size} states another tree than the one stored with it")
-        return frontier
 
     def _recover(self) -> None:
         """Find the last epoch, and the intents since its start that have no outcome."""
@@ -271,33 +265,32 @@ class Ledger:
         for row in self._store.entries_backwards():
             if not any(kind in row.body for kind in _KINDS_TO_READ):
                 continue
-            self._check_leaf(row)
+            if leaf_hash(row.body) != row.hashes[:32]:
+                raise damaged(self._store.path, f"entry {row.seq} is not what its leaf hash says")
+            log = self._logs.at(row.place)
             try:
                 members = entry_members(row.body)
                 if members["kind"] == "outcome":
-                    answered.add(int(members["intent"]))
-                elif members["kind"] == "intent" and row.seq not in answered:
-                    self._open_intents[row.seq] = str(members["invocation"])
-                elif members["kind"] in {"start", "stop"}:
+                    answered.add(log.base + int(members["intent"]))
+                elif members["kind"] == "intent" and row.place not in answered:
+                    self._open_intents[row.seq] = (str(members["invocation"]), log, row.place - log.base)
+                elif members["kind"] in {"start", "stop"} and not log.number:
                     self.epoch = int(members["epoch"])
                     break
             except (ValueError, KeyError) as error:
                 raise damaged(self._store.path, f"entry {row.seq} is malformed", detail=str(error)) from error
-            answered.discard(row.seq)
+            answered.discard(row.place)
         if not self.epoch:
             raise damaged(self._store.path, "it has no start entry")
         for seq in self._open_intents:
             if self._store.has_outcome(seq):
                 raise damaged(self._store.path, f"the outcome of entry {seq} is missing")
 
-    def _check_leaf(self, row: EntryRow) -> None:
-        if leaf_hash(row.body) != row.leaf:
-            raise damaged(self._store.path, f"entry {row.seq} is not what its leaf hash says")
-
-    def _unknown_outcomes(self) -> list[Outcome]:
-        """Give an outcome for every intent that nobody will answer any more."""
-        return [
-            Outcome(
+    def _closing_batch(self) -> Batch:
+        """Begin a batch with an outcome for every intent that nobody will answer any more."""
+        batch = Batch(first=self.size, time_ms=self.wall_ms())
+        for seq, (invocation, log, position) in sorted(self._open_intents.items(), key=lambda each: each[0]):
+            unknown = Outcome(
                 intent=seq,
                 invocation=invocation,
                 status="ERROR",
@@ -307,8 +300,17 @@ class Ledger:
                 runtime="",
                 attempts=0,
             )
-            for seq, invocation in sorted(self._open_intents.items())
-        ]
+            batch.outcomes.append((seq, batch.next_seq))
+            batch.put(unknown.encode(batch.time_ms, intent=position), log)
+        self._open_intents.clear()
+        return batch
+
+    def _start(self, log: Log, batch: Batch) -> None:
+        """Begin a log in this epoch."""
+        host, software, sqlite = self._about
+        start = Start(epoch=self.epoch, host=host, log=log.origin, software=software, sqlite=sqlite)
+        batch.put(start.encode(batch.time_ms), log)
+        log.epoch = self.epoch
 
     def _write_until_closed(self) -> None:
         """Run in the writer's thread: write what waits, and sign in time when nothing more comes."""
@@ -323,7 +325,7 @@ class Ledger:
     def _next_commits(self) -> tuple[list[Commit], bool]:
         """Wait for work and take all there is; an empty list means that a signature is due."""
         patience = None
-        if self._failure is None and self.size > self._signed_size:
+        if self._failure is None and self._grown:
             patience = max(0.0, self._signed_at + self._checkpoint_seconds - time.monotonic())
         commits: list[Commit] = []
         try:
@@ -340,76 +342,90 @@ class Ledger:
             batch = Batch(first=self.size, time_ms=self.wall_ms())
             for commit in commits:
                 self._encode(commit, batch)
-            unsigned = batch.next_seq - self._signed_size
             due = not commits or time.monotonic() - self._signed_at >= self._checkpoint_seconds
-            self._store_batch(batch, sign=unsigned >= _CHECKPOINT_ENTRIES or (unsigned > 0 and due))
+            many = self._unsigned + len(batch.bodies) >= max(_CHECKPOINT_ENTRIES, 64 * len(self._grown))
+            self._store_batch(batch, sign=_MOST_SIGNED if due or many else 0)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing of this transaction may count as written
             self._fail(error)
             self._answer(commits, failed=True)
         else:
             self._answer(commits, failed=False)
 
-    def _write_bodies(self, entries: Iterable[Outcome | Start | Stop], *, sign: bool) -> None:
-        """Write entries of the ledger's own in one transaction."""
-        batch = Batch(first=self.size, time_ms=self.wall_ms())
-        for entry in entries:
-            if isinstance(entry, Outcome):
-                batch.outcomes.append((entry.intent, batch.next_seq))
-                del self._open_intents[entry.intent]
-            batch.bodies.append(entry.encode(batch.time_ms))
-        self._store_batch(batch, sign=sign)
-
     def _encode(self, commit: Commit, batch: Batch) -> None:
         """Put a commit's entries into the batch, leaving out those that contradict the log."""
-        bodies, time_ms, open_intents = batch.bodies, batch.time_ms, self._open_intents
-        commit.first = batch.next_seq
+        time_ms, open_intents, own = batch.time_ms, self._open_intents, self._logs.of("")
+        if self._per_tenant:
+            self._start_logs(commit.entries, batch)
+        bodies, logs, of = batch.bodies, batch.logs, self._logs.of
+        seq = commit.first = batch.next_seq
         seqs = commit.seqs
-        for position, entry in enumerate(commit.entries):
-            seq = batch.first + len(bodies)
+        for entry in commit.entries:
             if isinstance(entry, Outcome):
                 intent = entry.intent
-                if -position <= intent < 0:
-                    intent = seqs[position + intent]
-                if open_intents.get(intent) != entry.invocation:
+                if -len(seqs) <= intent < 0:
+                    intent = seqs[intent]
+                waiting = open_intents.get(intent)
+                if waiting is None or waiting[0] != entry.invocation:
                     seqs.append(-1)
                     commit.refused += 1
                     continue
-                bodies.append(entry.encode(time_ms, intent=intent))
+                _, log, position = waiting
                 batch.outcomes.append((intent, seq))
+                bodies.append(entry.encode(time_ms, intent=position))
                 del open_intents[intent]
             else:
-                bodies.append(entry.encode(time_ms))
+                log = of(entry.tenant) if self._per_tenant else own
                 if isinstance(entry, Intent):
-                    open_intents[seq] = entry.invocation
+                    open_intents[seq] = (entry.invocation, log, log.size)
+                bodies.append(entry.encode(time_ms))
+            logs.append(log)
+            log.size += 1
             seqs.append(seq)
+            seq += 1
 
-    def _store_batch(self, batch: Batch, *, sign: bool) -> None:
-        """Hash, sign when asked, and write one transaction; then the new size holds."""
-        leaves = [leaf_hash(body) for body in batch.bodies]
-        self._frontier.extend(leaves)
-        checkpoint = self._signed_checkpoint() if sign else None
-        if not leaves and checkpoint is None:
+    def _start_logs(self, entries: Sequence[Entry], batch: Batch) -> None:
+        """Begin the logs that get their first entries of this epoch, before the commit they are in."""
+        for entry in entries:
+            if not isinstance(entry, Outcome):
+                log = self._logs.of(entry.tenant)
+                if log.epoch != self.epoch:
+                    self._start(log, batch)
+
+    def _store_batch(self, batch: Batch, *, sign: int) -> None:
+        """Hash, sign as many logs as are asked for, and write one transaction; then the new size holds."""
+        rows = []
+        seq = batch.first
+        for body, log in zip(batch.bodies, batch.logs, strict=True):
+            frontier = log.frontier
+            place = log.base | frontier.size
+            rows.append((seq, place, body, frontier.push(sha256(b"\x00" + body).digest())))
+            seq += 1
+        self._grown.update(dict.fromkeys(batch.logs))
+        new = [log for log in dict.fromkeys(batch.logs) if not log.stored]
+        signed = list(dict.fromkeys([*new, *islice(self._grown, sign)]))  # no log is ever there without a signature
+        if not rows and not signed:
             return
-        rows = [
-            EntryRow(seq, body, leaf)
-            for seq, (body, leaf) in enumerate(zip(batch.bodies, leaves, strict=True), batch.first)
-        ]
+        checkpoints = [self._logs.signed_checkpoint(log) for log in signed]
         began = time.monotonic()
-        self._store.append(rows, outcomes=batch.outcomes, checkpoint=checkpoint)
+        self._store.append(rows, outcomes=batch.outcomes, checkpoints=checkpoints, logs=self._logs.new_rows(new))
         if self.on_stored is not None:
             self.on_stored(time.monotonic() - began)
-        self.size = self._frontier.size
+        for log in new:
+            log.stored = True
+        self.size = batch.next_seq
         self.entries_written += len(rows)
         self.commits += 1
-        if checkpoint is not None:
-            self._signed_size = checkpoint.size
-            self._signed_at = time.monotonic()
+        self._unsigned += len(rows)
+        self._note_signed(signed, in_time=sign > 0)
 
-    def _signed_checkpoint(self) -> StoredCheckpoint:
-        text = checkpoint_text(Checkpoint(self.origin, self._frontier.size, self._frontier.root()))
-        key_id, signature = self._signer.sign(text)
-        note = signed_note(text, NoteSignature(self._signer.name, key_id, signature))
-        return StoredCheckpoint(self._frontier.size, note, self._frontier.to_bytes())
+    def _note_signed(self, signed: Sequence[Log], *, in_time: bool) -> None:
+        """Note what is signed now; new logs alone, signed as they begin, put off the next signature of no other."""
+        for log in signed:
+            self._unsigned -= log.frontier.size - log.signed
+            log.signed = log.frontier.size
+            del self._grown[log]
+        if signed and in_time:
+            self._signed_at = time.monotonic()
 
     def _fail(self, error: Exception) -> None:
         """Refuse everything from now on, and say so once."""
@@ -440,6 +456,9 @@ class Ledger:
 
 
 _CHECKPOINT_ENTRIES = 4096
+_MOST_SIGNED = 1024
+"""Logs that are signed at one time; the others wait for the next time, the first to grow first."""
+_ALL = sys.maxsize
 # Inside a JSON string every quote is escaped, so these bytes can only be the member itself.
 _KINDS_TO_READ = (b'"kind":"intent"', b'"kind":"outcome"', b'"kind":"start"', b'"kind":"stop"')
 
@@ -448,8 +467,10 @@ def _run(function: Callable[[], None]) -> None:
     function()
 
 
-def _key_id(vkey: str) -> str:
-    return vkey.split("+", 2)[1]
+def _continued(before: Sealed) -> Event:
+    """The event with which a log goes on from a file of format 1: what that file came to, as it was signed."""
+    said = canonical({"entries": before.size, "file": before.file, "format": 1, "root": before.root})
+    return Event(event="log.continued", subject=before.origin, data=said.decode())
 
 
 def _unavailable(what: str, *, detail: str | None = None) -> ExecutionError:

@@ -66,16 +66,26 @@ class Frontier:
 
     def extend(self, leaves: Iterable[bytes]) -> None:
         """Add leaf hashes in order."""
-        roots, size = self._roots, self.size
         for leaf in leaves:
-            node = leaf
-            carry = size
-            while carry & 1:
-                node = sha256(b"\x01" + roots.pop() + node).digest()
-                carry >>= 1
-            roots.append(node)
-            size += 1
-        self.size = size
+            self.push(leaf)
+
+    def push(self, leaf: bytes) -> bytes:
+        """Add one leaf hash; gives the leaf hash and the nodes that it completes, lowest first, 32 bytes each.
+
+        Kept beside each entry, these are all nodes of the tree, each once: see `stored_at`.
+        """
+        roots, carry = self._roots, self.size
+        self.size += 1
+        if not carry & 1:
+            roots.append(leaf)
+            return leaf
+        node = hashes = leaf
+        while carry & 1:
+            node = sha256(b"\x01" + roots.pop() + node).digest()
+            hashes += node
+            carry >>= 1
+        roots.append(node)
+        return hashes
 
     def root(self) -> bytes:
         """Give the 32-byte root of the tree as it is now."""

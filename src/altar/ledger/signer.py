@@ -11,13 +11,14 @@ import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
 
 from altar.adm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-__all__ = ["FileSigner", "Signer", "is_signed_by", "key_id_of", "verifier_key"]
+__all__ = ["FileSigner", "Signer", "is_signed_by", "key_id_of", "log_vkey", "public_key_of", "verifier_key"]
 
 
 class Signer(Protocol):
@@ -114,6 +115,18 @@ def verifier_key(name: str, public_key: bytes) -> str:
     return f"{name}+{key_id_of(name, public_key).hex()}+{encoded}"
 
 
+def public_key_of(vkey: str) -> bytes:
+    """Give the 32 bytes of the public key in a verifier key."""
+    return base64.b64decode(vkey.split("+", 2)[2])[1:]
+
+
+def log_vkey(vkey: str, tenant: str) -> str:
+    """Give the verifier key of a tenant's log from that of the host: the same key under the name of that log."""
+    if not tenant:
+        return vkey
+    return verifier_key(f"{vkey.split('+', 1)[0]}/{quote(tenant, safe='@:')}", public_key_of(vkey))
+
+
 def is_signed_by(vkey: str, message: bytes, signature: bytes) -> bool:
     """Tell whether `signature` over `message` was made by the key of `vkey`."""
     from cryptography.exceptions import InvalidSignature
@@ -121,9 +134,8 @@ def is_signed_by(vkey: str, message: bytes, signature: bytes) -> bool:
         Ed25519PublicKey,
     )
 
-    public = base64.b64decode(vkey.split("+", 2)[2])[1:]
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        Ed25519PublicKey.from_public_bytes(public_key_of(vkey)).verify(signature, message)
     except InvalidSignature:
         return False
     return True

@@ -1,6 +1,9 @@
-"""The log's rows in an SQLite database, written by one process at a time.
+"""The rows of a host's logs in one SQLite database, written by one process at a time (format 2).
 
 Rows are only ever added: there is no update and no delete.
+Entries stand in the order in which they were committed, whichever log they are of; that place is their ``seq``.
+A ``place`` is where an entry stands in its own log: the number of the log times 2^40, and the position in it.
+Beside each entry are its leaf hash and the nodes of the tree that it completes, so that every node is kept once.
 One `append` is one transaction, synced to the disk before it returns.
 The layout of the file is a public format: an auditor's program reads it without SQLite.
 """
@@ -12,6 +15,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,23 +24,31 @@ from altar.adm.errors import AltarError, ConfigurationError, ExecutionError
 __all__ = [
     "APPLICATION_ID",
     "DDL",
+    "LOG_BITS",
     "USER_VERSION",
     "Connection",
     "EntryRow",
+    "FileLock",
+    "LogStore",
     "SqliteStore",
     "StoredCheckpoint",
+    "StoredLog",
     "connect_sqlite",
     "damaged",
     "translated",
 ]
 
 APPLICATION_ID = 0x414C5452  # "ALTR"
-USER_VERSION = 1
+USER_VERSION = 2
 DDL = (
-    "CREATE TABLE entries (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, leaf BLOB NOT NULL)",
+    "CREATE TABLE logs (log INTEGER PRIMARY KEY, tenant BLOB NOT NULL)",
+    "CREATE TABLE entries (seq INTEGER PRIMARY KEY, place INTEGER NOT NULL, body BLOB NOT NULL, hashes BLOB NOT NULL)",
+    "CREATE TABLE places (place INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
     "CREATE TABLE outcomes (intent INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
-    "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note BLOB NOT NULL, frontier BLOB NOT NULL)",
+    "CREATE TABLE checkpoints (place INTEGER PRIMARY KEY, note BLOB NOT NULL)",
 )
+LOG_BITS = 40
+"""How many bits of a place are the position in its log; those above are the number of the log."""
 
 
 class Connection(Protocol):
@@ -50,20 +62,86 @@ class Connection(Protocol):
 
 
 class EntryRow(NamedTuple):
-    """One row of `entries`: the position, the entry's bytes and its 32-byte leaf hash."""
+    """One row of `entries`: the place in the order of commits and in its log, the bytes, and the stored hashes.
+
+    ``hashes`` are the 32-byte leaf hash and the nodes that it completes, lowest first.
+    """
 
     seq: int
+    place: int
     body: bytes
-    leaf: bytes
+    hashes: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """One row of `logs`: its number, and the tenant it is kept for; "" in the host's own, which is number 0."""
+
+    log: int
+    tenant: str
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCheckpoint:
-    """One row of `checkpoints`: the signed note and the right edge of the tree at that size."""
+    """One row of `checkpoints`: the log, how many of its entries are covered, and the signed note."""
 
+    log: int
     size: int
     note: bytes
-    frontier: bytes
+
+
+class LogStore(Protocol):
+    """What the writer of the logs asks of a database.
+
+    One `append` is one transaction: all of it is durable on return, or nothing of it is recorded and the database's own
+    error is raised.
+    Not for several threads at once.
+    """
+
+    path: str
+
+    def append(
+        self,
+        rows: Sequence[tuple[int, int, bytes, bytes]],
+        *,
+        outcomes: Sequence[tuple[int, int]] = (),
+        checkpoints: Sequence[StoredCheckpoint] = (),
+        logs: Sequence[StoredLog] = (),
+    ) -> None:
+        """Add entries (as the rows of `EntryRow`), (intent, seq) pairs, checkpoints and logs, durable on return."""
+
+    def sqlite_version(self) -> int:
+        """Give the number of SQLite's version, 3040001 for 3.40.1."""
+
+    def next_seq(self) -> int:
+        """Give the place in the order of commits that the next entry gets; 0 before the first."""
+
+    def first_seq(self) -> int:
+        """Give the place in the order of commits of the first entry, 0 when there is none."""
+
+    def logs(self) -> list[StoredLog]:
+        """Give the logs, by number."""
+
+    def size_of(self, log: int) -> int:
+        """Give the number of entries of a log: one more than its last position."""
+
+    def newest_checkpoint(self, log: int) -> StoredCheckpoint | None:
+        """Give the checkpoint of the largest size of a log, None if it has none."""
+
+    def hashes_at(self, log: int, positions: Sequence[int]) -> dict[int, bytes]:
+        """Give what is stored beside the entries at these positions, as far as they are there."""
+
+    def entries_of(self, log: int, first: int) -> Iterator[EntryRow]:
+        """Read the entries of a log from a position on, in order."""
+
+    def entries_backwards(self) -> Iterator[EntryRow]:
+        """Read all entries from the last to the first."""
+
+    def has_outcome(self, intent: int) -> bool:
+        """Tell whether the outcome of the intent with this ``seq`` is recorded."""
+
+    def close(self) -> None:
+        """Let go of the database; never raises."""
 
 
 def connect_sqlite(path: str) -> Connection:
@@ -78,7 +156,7 @@ def connect_sqlite(path: str) -> Connection:
 
 
 class SqliteStore:
-    """The three tables of one log, held by this process alone until `close`.
+    """The tables of a host's logs in one file, held by this process alone until `close`; a `LogStore`.
 
     Not safe for several threads at once; the ledger's writer thread is the only one to use it.
     """
@@ -92,7 +170,7 @@ class SqliteStore:
         """
         self.path = os.path.realpath(path)
         self._new = False
-        self._lock = _FileLock(self.path)
+        self._lock = FileLock(self.path)
         try:
             _make_private(self.path)
             with translated(self.path):
@@ -109,19 +187,18 @@ class SqliteStore:
 
     def append(
         self,
-        rows: Sequence[EntryRow],
+        rows: Sequence[tuple[int, int, bytes, bytes]],
         *,
         outcomes: Sequence[tuple[int, int]] = (),
-        checkpoint: StoredCheckpoint | None = None,
+        checkpoints: Sequence[StoredCheckpoint] = (),
+        logs: Sequence[StoredLog] = (),
     ) -> None:
-        """Add entries, (intent, seq) pairs and a checkpoint in one transaction, durable on return.
+        """Add entries, (intent, seq) pairs, checkpoints and logs in one transaction, durable on return.
 
         On any failure nothing of it is recorded, and the database's own error is raised.
         """
         execute = self._connection.execute
-        if len(rows) <= _ROWS_A_STATEMENT and not (self._new or outcomes or checkpoint):
-            _insert(execute, "entries", 3, [value for row in rows for value in row])  # its own transaction
-            return
+        places = sorted([(place, seq) for seq, place, _, _ in rows])
         execute("BEGIN IMMEDIATE")
         try:
             if self._new:
@@ -129,10 +206,12 @@ class SqliteStore:
                     execute(statement)
                 execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 execute(f"PRAGMA user_version = {USER_VERSION}")
-            _insert(execute, "entries", 3, [value for row in rows for value in row])
-            _insert(execute, "outcomes", 2, [value for pair in outcomes for value in pair])
-            if checkpoint is not None:
-                _insert(execute, "checkpoints", 3, [checkpoint.size, checkpoint.note, checkpoint.frontier])
+            _insert(execute, "logs", 2, [value for each in logs for value in (each.log, each.tenant.encode())])
+            _insert(execute, "entries", 4, list(chain.from_iterable(rows)))
+            _insert(execute, "places", 2, list(chain.from_iterable(places)))
+            _insert(execute, "outcomes", 2, list(chain.from_iterable(outcomes)))
+            signed = [value for each in checkpoints for value in (each.log << LOG_BITS | each.size, each.note)]
+            _insert(execute, "checkpoints", 2, signed)
             execute("COMMIT")
         except BaseException:
             # The first error is the one to tell; a broken disk may refuse the rollback as well.
@@ -147,41 +226,87 @@ class SqliteStore:
         major, minor, patch = (int(part) for part in version.split(".")[:3])
         return major * 1_000_000 + minor * 1_000 + patch
 
-    def size(self) -> int:
-        """Give the number of entries: one more than the last position."""
+    def next_seq(self) -> int:
+        """Give the place in the order of commits that the next entry gets; 0 before the first."""
         if self._new:
             return 0
         ((last,),) = self._select("SELECT max(seq) FROM entries")
         return 0 if last is None else int(last) + 1
 
-    def newest_checkpoint(self) -> StoredCheckpoint | None:
-        """Give the checkpoint of the largest size, None in a new log."""
+    def first_seq(self) -> int:
+        """Give the place in the order of commits of the first entry, 0 when there is none."""
+        if self._new:
+            return 0
+        ((first,),) = self._select("SELECT min(seq) FROM entries")
+        return 0 if first is None else int(first)
+
+    def logs(self) -> list[StoredLog]:
+        """Give the logs, by number."""
+        if self._new:
+            return []
+        found = self._select("SELECT log, tenant FROM logs ORDER BY log")
+        return [StoredLog(log, bytes(tenant).decode("utf-8", "replace")) for log, tenant in found]
+
+    def size_of(self, log: int) -> int:
+        """Give the number of entries of a log: one more than its last position."""
+        if self._new:
+            return 0
+        first, after = _range_of(log)
+        ((last,),) = self._select("SELECT max(place) FROM places WHERE place >= ? AND place < ?", first, after)
+        return 0 if last is None else int(last) - first + 1
+
+    def newest_checkpoint(self, log: int) -> StoredCheckpoint | None:
+        """Give the checkpoint of the largest size of a log, None if it has none."""
         if self._new:
             return None
-        found = self._select("SELECT size, note, frontier FROM checkpoints ORDER BY size DESC LIMIT 1")
-        return StoredCheckpoint(*found[0]) if found else None
+        first, after = _range_of(log)
+        found = self._select(
+            "SELECT place, note FROM checkpoints WHERE place >= ? AND place < ? ORDER BY place DESC LIMIT 1",
+            first,
+            after,
+        )
+        return StoredCheckpoint(log, found[0][0] - first, found[0][1]) if found else None
 
-    def entries_from(self, first: int) -> Iterator[EntryRow]:
-        """Read entries from position `first` on, in order."""
+    def hashes_at(self, log: int, positions: Sequence[int]) -> dict[int, bytes]:
+        """Give what is stored beside the entries at these positions, as far as they are there."""
+        if self._new:
+            return {}
+        first, _ = _range_of(log)
+        found = self._select(
+            "SELECT p.place, e.hashes FROM places p CROSS JOIN entries e ON e.seq = p.seq"  # noqa: S608 - marks only
+            f" WHERE p.place IN ({','.join('?' * len(positions))})",
+            *(first + position for position in positions),
+        )
+        return {place - first: hashes for place, hashes in found}
+
+    def entries_of(self, log: int, first: int) -> Iterator[EntryRow]:
+        """Read the entries of a log from a position on, in order."""
+        at, after = _range_of(log)
+        at += first
         while not self._new:
-            found = self._select("SELECT seq, body, leaf FROM entries WHERE seq >= ? ORDER BY seq LIMIT 512", first)
+            found = self._select(
+                "SELECT e.seq, p.place, e.body, e.hashes FROM places p CROSS JOIN entries e ON e.seq = p.seq"
+                " WHERE p.place >= ? AND p.place < ? ORDER BY p.place LIMIT 512",
+                at,
+                after,
+            )
             yield from (EntryRow(*row) for row in found)
             if not found:
                 return
-            first = found[-1][0] + 1
+            at = found[-1][1] + 1
 
     def entries_backwards(self) -> Iterator[EntryRow]:
-        """Read entries from the last to the first."""
-        before = self.size()
+        """Read all entries from the last to the first."""
+        before = self.next_seq()
         while before > 0:
             found = self._select(
-                "SELECT seq, body, leaf FROM entries WHERE seq < ? ORDER BY seq DESC LIMIT 512", before
+                "SELECT seq, place, body, hashes FROM entries WHERE seq < ? ORDER BY seq DESC LIMIT 512", before
             )
             yield from (EntryRow(*row) for row in found)
             before = found[-1][0] if found else 0
 
     def has_outcome(self, intent: int) -> bool:
-        """Tell whether the outcome of the intent at this position is recorded."""
+        """Tell whether the outcome of the intent with this ``seq`` is recorded."""
         return bool(self._select("SELECT 1 FROM outcomes WHERE intent = ?", intent))
 
     def close(self) -> None:
@@ -269,7 +394,7 @@ def translated(path: str) -> Iterator[None]:
         ) from error
 
 
-class _FileLock:
+class FileLock:
     """Keeps a second writer out, in this process or another, until released or the process ends."""
 
     def __init__(self, path: str) -> None:
@@ -296,6 +421,7 @@ class _FileLock:
             os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
+        """Let others open the file; calling it again does nothing."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -318,10 +444,15 @@ def _out_of_reach(path: str, error: OSError) -> ConfigurationError:
 
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-_ROWS_A_STATEMENT = 128
+_ROWS_A_STATEMENT = 256
 
 
-def _insert(execute: Callable[..., object], table: str, width: int, values: list[object]) -> None:
+def _range_of(log: int) -> tuple[int, int]:
+    """Give the first place of a log, and the first behind it."""
+    return log << LOG_BITS, (log + 1) << LOG_BITS
+
+
+def _insert(execute: Callable[..., object], table: str, width: int, values: Sequence[object]) -> None:
     """Insert rows, many in one statement.
 
     Each statement lets other threads run once, so that few statements mean few waits for the interpreter.

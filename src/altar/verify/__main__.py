@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from altar.verify import Location, Report, locate, verify
+from . import Location, Report, locate, verify
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _show_location(locate(options.path, options.locate), as_json=options.json)
             return 0
         since = Path(options.since).read_text(encoding="utf-8") if options.since else None
-        report = verify(options.path, vkey=_vkey(options), since=since)
+        report = verify(options.path, vkey=_vkey(options), since=since, witnesses=options.witness)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -43,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--vkey", help="the verifier key: name+id+key")
     parser.add_argument("--vkey-file", help="a file that holds the verifier key")
     parser.add_argument("--since", metavar="FILE", help="a signed checkpoint obtained elsewhere")
+    parser.add_argument(
+        "--witness",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="a witness that must have cosigned that checkpoint",
+    )
     parser.add_argument("--json", action="store_true", help="answer in JSON")
     parser.add_argument("--locate", type=int, metavar="OFFSET", help="say what this byte of the file is for, and stop")
     return parser
@@ -68,7 +75,7 @@ def _show_report(report: Report, *, as_json: bool) -> None:
         return
     counts = f"{report.entries} entries, {report.intents} intents, {report.outcomes} outcomes"
     lines = [
-        f"{'ok' if report.ok else 'DAMAGED'}: {report.kind} of {report.origin or 'an unknown log'}",
+        f"{report.verdict}: {report.kind} of {report.origin or 'an unknown log'}",
         f"{counts}, {report.open_intents} open",
     ]
     for finding in report.findings:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 LONGEST_ENTRY = 2048
 """The most bytes that an entry may have."""
 
-EVENTS = (
+EVENTS = (  # of format 1
     "runtime.attached",
     "runtime.detached",
     "session.opened",
@@ -33,14 +33,15 @@ EVENTS = (
 )
 
 Members: TypeAlias = Mapping[str, str | int]
+Plain: TypeAlias = tuple[int, str, int]
 
 
 class EntryError(ValueError):
     """The bytes are not an entry; the message says why."""
 
 
-def read_entry(body: bytes) -> Members:
-    """Return the members of an entry.
+def read_entry(body: bytes, version: int = 1) -> Members:
+    """Return the members of an entry of this version of the format.
 
     The bytes must be one canonical JSON object (RFC 8785) with exactly the members of its kind, and of the optional
     ones of that kind those that say something.
@@ -52,10 +53,11 @@ def read_entry(body: bytes) -> Members:
     if not isinstance(members, dict):
         raise EntryError(_said("is not a JSON object"))
     kind = members.get("kind")
-    rules = _KINDS.get(kind) if isinstance(kind, str) else None
+    required, optionals = _RULES[version]
+    rules = required.get(kind) if isinstance(kind, str) else None
     if rules is None:
         raise EntryError(_said(f"is of unknown kind {kind!r}"))
-    optional = _OPTIONAL.get(str(kind), {})
+    optional = optionals.get(str(kind), {})
     if odd := (members.keys() - optional.keys()) ^ rules.keys():
         raise EntryError(_said(f"of kind {kind!r} lacks, or has too much: {', '.join(sorted(odd))}"))
     for name, value in members.items():
@@ -63,7 +65,28 @@ def read_entry(body: bytes) -> Members:
             raise EntryError(_said(f"has an impossible {name!r}: {value!r}"))
     if kind == "outcome":
         _check_outcome(members)
+    if "data" in members and not isinstance(read_canonical(str(members["data"]).encode()), dict):
+        raise EntryError(_said("has data that are no JSON object"))
     return members
+
+
+def read_plain(body: bytes, version: int) -> Plain | None:
+    """Return (intent it answers, or -1 for an intent; invocation; time) of a plain intent or outcome; None for others.
+
+    Plain is what nearly all entries are: no optional members, printable ASCII without quotes and backslashes.
+    Such bytes are canonical if they match, so that nothing needs to be written again to see it.
+    """
+    if version != 2 or len(body) > LONGEST_ENTRY:
+        return None
+    found = _PLAIN_OUTCOME.fullmatch(body)
+    if found is not None:
+        intent, invocation, time = found.groups()
+        return int(intent), invocation.decode(), int(time)
+    found = _PLAIN_INTENT.fullmatch(body)
+    if found is not None:
+        invocation, time = found.groups()
+        return -1, invocation.decode(), int(time)
+    return None
 
 
 def _check_outcome(members: Members) -> None:
@@ -110,14 +133,20 @@ class Tree:
         self.size = 0
         self._roots: list[bytes] = []
 
-    def append(self, leaf: bytes) -> None:
-        """Add one leaf hash at the right."""
+    def append(self, leaf: bytes) -> bytes:
+        """Add one leaf hash at the right; return it and the roots of the subtrees that it completes, lowest first."""
         rest = self.size
+        self.size += 1
+        if not rest & 1:
+            self._roots.append(leaf)
+            return leaf
+        hashes = leaf
         while rest & 1:
             leaf = hashlib.sha256(b"\x01" + self._roots.pop() + leaf).digest()
+            hashes += leaf
             rest >>= 1
         self._roots.append(leaf)
-        self.size += 1
+        return hashes
 
     def root(self) -> bytes:
         """Return the root of all leaves so far."""
@@ -143,7 +172,22 @@ class Tree:
 _DECODER = json.JSONDecoder()
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_COMMITMENT = re.compile(r"(?:hmac-)?sha256:[0-9a-f]{64}")
+_EVENT = re.compile(r"[a-z]+(?:\.[a-z_]+)+")
 _REPORTED = re.compile(r"[\x21-\x7e]+:[1-9][0-9]{0,18}")
+_T, _N = rb"[ !#-\[\]-~]", rb"(?:0|[1-9][0-9]{0,17})"
+_C, _S = rb"(?:hmac-)?sha256:[0-9a-f]{64}", rb"sha256:[0-9a-f]{64}"
+_PLAIN_OUTCOME = re.compile(
+    rb'\{"attempts":%(n)b,"code":"(?:","intent":(?=[^{}]*"status":"SUCCESS")|%(t)b+","intent":(?=[^{}]*"status":"ERROR"))'
+    rb'(%(n)b),"invocation":"(%(t)b+)","kind":"outcome",'
+    rb'"ran":"(?:yes|no|unknown)","result":"(?:%(c)b)?","runtime":"%(t)b*","status":"(?:SUCCESS|ERROR)",'
+    rb'"time":(%(n)b),"v":2\}' % {b"n": _N, b"t": _T, b"c": _C}
+)
+_PLAIN_INTENT = re.compile(
+    rb'\{"arguments":"%(c)b","call":"%(t)b*","contract":"%(s)b","correlation":"%(t)b*",'
+    rb'"invocation":"(%(t)b+)","kind":"intent","principal":"%(t)b*","session":"%(t)b*","tenant":"%(t)b*",'
+    rb'"time":(%(n)b),"tool":"%(t)b*","v":2,"version":"%(t)b*"\}' % {b"n": _N, b"t": _T, b"c": _C, b"s": _S}
+)
 _INT64 = 2**63
 
 
@@ -180,8 +224,28 @@ def _reported(value: object) -> bool:
     return isinstance(value, str) and _REPORTED.fullmatch(value) is not None
 
 
+def _commitment(value: object) -> bool:
+    return isinstance(value, str) and _COMMITMENT.fullmatch(value) is not None
+
+
+def _commitment_or_empty(value: object) -> bool:
+    return value == "" or _commitment(value)
+
+
+def _event_name(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 64 and _EVENT.fullmatch(value) is not None
+
+
+def _data(value: object) -> bool:
+    return isinstance(value, str) and len(value.encode("utf-8", "surrogatepass")) <= 1024
+
+
 def _format_one(value: object) -> bool:
     return type(value) is int and value == 1
+
+
+def _format_two(value: object) -> bool:
+    return type(value) is int and value == 2
 
 
 _EVERY: dict[str, Callable[[object], bool]] = {"kind": _name, "time": _count, "v": _format_one}
@@ -223,6 +287,26 @@ _OPTIONAL: dict[str, dict[str, Callable[[object], bool]]] = {
     },
     "outcome": {"bytes": _count, "chunks": _count, "reported": _reported},
 }
+
+
+_KINDS_2 = {kind: rules | {"v": _format_two} for kind, rules in _KINDS.items()}
+_KINDS_2["intent"] |= {"arguments": _commitment}
+_KINDS_2["outcome"] |= {"result": _commitment_or_empty}
+_KINDS_2["event"] |= {"event": _event_name}
+_OPTIONAL_2 = _OPTIONAL | {
+    "event": {
+        "action": _name,
+        "code": _name,
+        "correlation": _name,
+        "count": _from_one,
+        "data": _data,
+        "outcome": _one_of("SUCCESS", "DENIED", "FAILURE"),
+        "principal": _name,
+        "resource": _name,
+        "session": _name,
+    }
+}
+_RULES = {1: (_KINDS, _OPTIONAL), 2: (_KINDS_2, _OPTIONAL_2)}
 
 
 def _said(what: str) -> str:

@@ -12,17 +12,19 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
-from altar.verify.entries import EntryError, read_canonical
-from altar.verify.log import CheckpointRow, EntryRow, LogCheck
-from altar.verify.notes import Checkpoint, Key
-from altar.verify.report import Findings, Location
+from .entries import EntryError, read_canonical
+from .log import CheckpointRow, EntryRow, LogCheck
+from .notes import Checkpoint, Key, parse_vkey, vkey_under
+from .report import Findings, Location
 
-MAGIC = b'{"altar_audit_export":1,'
+MAGIC = b'{"altar_audit_export":'
 
+_HEAD_1 = b'{"altar_audit_export":1,'
 _LONGEST_LINE = 64 * 1024
 _SMALLEST_ENTRY = 60  # bytes of the shortest line of an entry
 
@@ -64,10 +66,13 @@ def check_export(
             most=frame.size // _SMALLEST_ENTRY,
             since=since,
             progress=progress,
+            version=2 if frame.header.get("altar_audit_export") == 2 else 1,
         )
         for row in _entries(file, findings):
             log.add(row)
         log.finish()
+        if since is not None and log.version > 1:
+            log.check_since(since)
     _check_header(frame.header, log, vkey, findings)
     return log
 
@@ -129,12 +134,15 @@ def _read_frame(file: BinaryIO, findings: Findings) -> _Frame:
 
 def _read_header(line: _Line, findings: Findings) -> dict[str, object]:
     """Return the members of the first line, empty if they are not what they should be."""
-    members = _members(line, {"altar_audit_export": int, "origin": str, "size": int, "vkey": str})
+    types = {"altar_audit_export": int, "origin": str, "size": int, "vkey": str}
+    if not line.data.startswith(_HEAD_1):
+        types["tenant"] = str
+    members = _members(line, types)
     if isinstance(members, str):
         findings.add("line 1", members, offset=0)
         return {}
-    if members["altar_audit_export"] != 1:
-        findings.add("line 1", f"is of format {members['altar_audit_export']}, and only 1 is known", offset=0)
+    if members["altar_audit_export"] not in {1, 2}:
+        findings.add("line 1", f"is of format {members['altar_audit_export']}, and 1 and 2 are known", offset=0)
     return members
 
 
@@ -142,7 +150,14 @@ def _check_header(header: dict[str, object], log: LogCheck, vkey: str, findings:
     """The first line states what the rest of the file shows."""
     if not header:
         return
-    shown = {"origin": log.origin, "size": len(log.outcome_of), "vkey": vkey.strip()}
+    tenant = quote(str(header.get("tenant", "")), safe="@:")
+    behind = f"/{tenant}" if tenant else ""
+    given = vkey.strip()
+    shown = {"origin": log.origin, "size": len(log.outcome_of)}
+    if not log.has_foreign_key:
+        shown["vkey"] = given if given.split("+", 1)[0].endswith(behind) else vkey_under(parse_vkey(given), behind)
+    if behind and not str(log.origin).endswith(behind):
+        findings.add("line 1", f"states tenant {header['tenant']!r}, and the log is {log.origin!r}", offset=0)
     for name, due in shown.items():
         if header[name] != due:
             findings.add("line 1", f"states {name} {header[name]!r}, and the rest shows {due!r}", offset=0)
@@ -189,7 +204,7 @@ def _settle(row: EntryRow, due: int, before_next: int, findings: Findings) -> En
     if row.seq in {due, before_next} or before_next != due:
         return row
     findings.add(row.where, f"is numbered {row.seq}, and {due} was due", seq=due, offset=row.offset)
-    return replace(row, seq=due)
+    return row._replace(seq=due, number=due)
 
 
 def _rows(file: BinaryIO, findings: Findings) -> Iterator[EntryRow]:
@@ -207,7 +222,7 @@ def _rows(file: BinaryIO, findings: Findings) -> Iterator[EntryRow]:
         if leaf is None:
             findings.add(where, "its leaf hash is not 32 bytes in base64", seq=seq, offset=line.offset)
             leaf = b""
-        yield EntryRow(seq, str(members["entry"]).encode(), leaf, where, None, line.offset)
+        yield EntryRow(seq, str(members["entry"]).encode(), leaf, where, None, line.offset, seq)
 
 
 def _leaf(text: str) -> bytes | None:

@@ -12,10 +12,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from altar.verify.entries import EntryError, Members, Tree, leaf_hash, read_entry
-from altar.verify.notes import Checkpoint, Key, NoteError, open_note
-from altar.verify.report import Findings
+from .entries import EntryError, Members, Plain, Tree, leaf_hash, read_entry, read_plain
+from .notes import Checkpoint, ForeignKeyError, Key, NoteError, open_note
+from .report import Findings
 
 NO_INTENT = -1
 OPEN = -2
@@ -24,9 +25,13 @@ UNKNOWN = -3
 _TELL_EVERY = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRow:
-    """One stored entry: its number, its bytes, the leaf hash stored beside it, and where it stands."""
+class EntryRow(NamedTuple):
+    """One stored entry: its position in the log, its bytes, the leaf hash stored beside it, and where it stands.
+
+    `where` is empty for what is called by its number alone.
+    `number` is what the entry is called in findings; in a file of several logs it differs from the position.
+    `hashes` are the leaf hash and the nodes of the tree stored beside it, None where the format has no such.
+    """
 
     seq: int
     body: bytes
@@ -34,6 +39,8 @@ class EntryRow:
     where: str
     page: int | None
     offset: int | None
+    number: int
+    hashes: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,14 @@ class LogCheck:
         most: int,
         since: Checkpoint | None,
         progress: Callable[[int], None] | None,
+        version: int = 1,
+        name: str = "log",
     ) -> None:
-        """Start before the first entry."""
+        """Start before the first entry; `version` is that of the format, `name` what the log is called in findings."""
+        self.version = version
+        self.name = name
+        self.foreign: list[tuple[CheckpointRow, str]] = []
+        self.signed = 0
         self.origin: str | None = None
         self.entries = 0
         self.intents = 0
@@ -83,7 +96,7 @@ class LogCheck:
         self._most = most
         self._since = since
         self._progress = progress
-        self._life = _Life(findings)
+        self._life = _Life(skipping=version > 1)
         self._unreadable = 0
         self._astray = False
         self._time: int | None = None
@@ -104,7 +117,7 @@ class LogCheck:
         if not expected <= row.seq <= self._most:
             if not self._astray:  # told once: those behind it have no other chance
                 what = f"its number does not follow: {expected} was expected"
-                self._findings.add(row.where, what, page=row.page, offset=row.offset)
+                self._findings.add(self.called(row), what, page=row.page, offset=row.offset)
             self._astray = True
             return
         self._astray = False
@@ -130,37 +143,51 @@ class LogCheck:
             self._advance()
         self._tell_contradicted()
         self._check_open()
-        if self.verified_size == 0:
-            self._findings.add("log", "no signed checkpoint covers any entry: nothing is proved")
-        elif self._life.stopped and self.verified_size < size and not self._unreadable:
+        self._tell_foreign()
+        if self.verified_size == 0 and not self.has_foreign_key:
+            self._findings.add(self.name, "no signed checkpoint covers any entry: nothing is proved")
+        elif self._life.stopped and self.verified_size < size and not (self._unreadable or self.has_foreign_key):
             self._findings.add(
-                "log",
+                self.name,
                 f"was stopped in order, but its last {size - self.verified_size} entries are not signed",
             )
-        if self._since is not None:
-            self._check_since(self._since, size)
+        if self._since is not None and self.version == 1:
+            self.check_since(self._since)
+
+    @property
+    def has_foreign_key(self) -> bool:
+        """Whether the log is signed, and by another key only."""
+        return bool(self.foreign) and not self.signed
+
+    def _tell_foreign(self) -> None:
+        """Checkpoints of another key: all of them mean that the key is not this log's, some of them are damage."""
+        if self.has_foreign_key:
+            row, _ = self.foreign[0]
+            what = f"{self._key.name!r} with key id {self._key.key_id.hex()} is not the key that signs {self.name}"
+            self._findings.add("key", what, page=row.page, offset=row.offset)
+            return
+        for row, wrong in self.foreign:
+            self._findings.add(row.where, wrong, page=row.page, offset=row.offset)
 
     def _check_entry(self, row: EntryRow) -> None:
         """Check one entry by itself and against those before it."""
         leaf = leaf_hash(row.body)
         if leaf != row.leaf:
-            self._findings.add(
-                row.where,
-                "its bytes do not give the leaf hash stored beside them",
-                seq=row.seq,
-                page=row.page,
-                offset=row.offset,
-            )
+            self._tell(row, "its bytes do not give the leaf hash stored beside them")
             if self._stored is None:
                 self._stored = self._tree.copy()
-        self._tree.append(leaf)
+        hashes = self._tree.append(leaf)
         if self._stored is not None:
-            self._stored.append(row.leaf)
+            hashes = self._stored.append(row.leaf)
+        if row.hashes is not None and row.hashes != hashes and self._whole:
+            self._tell(row, "the nodes of the tree stored beside it do not belong to the entries")
+        if (plain := self._life.running and read_plain(row.body, self.version)) and self._follow_plain(plain, row.seq):
+            return
         self.outcome_of.append(NO_INTENT)
         try:
-            entry = read_entry(row.body)
+            entry = read_entry(row.body, self.version)
         except EntryError as error:
-            self._findings.add(row.where, str(error), seq=row.seq, page=row.page, offset=row.offset)
+            self._tell(row, str(error))
             self._unreadable += 1
             self.outcome_of[-1] = UNKNOWN
             self._life.forget()
@@ -170,7 +197,34 @@ class LogCheck:
         contradiction = self._follow(entry, row.seq, sound=leaf == row.leaf)
         for wrong in (misplaced, contradiction):
             if wrong is not None:
-                self._findings.add(row.where, wrong, seq=row.seq, page=row.page, offset=row.offset)
+                self._tell(row, wrong)
+
+    def _follow_plain(self, plain: Plain, seq: int) -> bool:
+        """Take a plain entry into account as `_follow` does; False, with nothing done, if anything is odd about it."""
+        intent, invocation, self._time = plain
+        if intent < 0:
+            self.intents += 1
+            self.outcome_of.append(OPEN)
+            self.open[seq] = invocation
+            return True
+        if self.open.get(intent) != invocation:
+            return False
+        del self.open[intent]
+        self.outcome_of[intent] = seq
+        self.outcome_of.append(NO_INTENT)
+        self.outcomes += 1
+        return True
+
+    def called(self, row: EntryRow) -> str:
+        """Name an entry in words."""
+        if row.where:
+            return row.where
+        if row.seq == row.number and self.name == "log":
+            return f"entry {row.number}"
+        return f"entry {row.number} ({row.seq} of {self.name})"
+
+    def _tell(self, row: EntryRow, what: str) -> None:
+        self._findings.add(self.called(row), what, seq=row.number, page=row.page, offset=row.offset)
 
     def _follow(self, entry: Members, seq: int, *, sound: bool) -> str | None:
         """Take an entry into account; return what contradicts the entries before it, or None."""
@@ -209,8 +263,10 @@ class LogCheck:
         """Note that the entries from `first` up to before `row` are not there."""
         count = row.seq - first
         name = f"entry {first}" if count == 1 else f"entries {first}–{row.seq - 1}"
-        seq = first if count == 1 else None
-        self._findings.add(name, f"missing before {row.where}", seq=seq, page=row.page, offset=row.offset)
+        seq = row.number - 1 if count == 1 and row.number == row.seq else None
+        if self.name != "log":
+            name += f" of {self.name}"
+        self._findings.add(name, f"missing before {self.called(row)}", seq=seq, page=row.page, offset=row.offset)
         self._unreadable += count
         self.outcome_of.extend([UNKNOWN] * count)
         self._whole = False
@@ -235,9 +291,14 @@ class LogCheck:
         """Return what the checkpoint states if its signature and words are right; else None."""
         try:
             signed = open_note(row.note, self._key)
+        except ForeignKeyError as error:
+            self.foreign.append((row, str(error)))
+            return None
         except NoteError as error:
+            self.signed += 1
             self._findings.add(row.where, str(error), page=row.page, offset=row.offset)
             return None
+        self.signed += 1
         if self.origin is None:
             self.origin = signed.origin
         if signed.size != row.size:
@@ -292,15 +353,19 @@ class LogCheck:
         for seq in self.open:
             if self._life.stopped:
                 self._findings.add(
-                    f"entry {seq}",
+                    self._named(seq),
                     "an intent without outcome, although the log was stopped in order",
                     seq=seq,
                 )
             elif seq < self._life.newest_start:
-                self._findings.add(f"entry {seq}", "an intent without outcome from before the newest start", seq=seq)
+                self._findings.add(self._named(seq), "an intent without outcome from before the newest start", seq=seq)
 
-    def _check_since(self, since: Checkpoint, size: int) -> None:
+    def _named(self, seq: int) -> str:
+        return f"entry {seq}" if self.name == "log" else f"entry {seq} of {self.name}"
+
+    def check_since(self, since: Checkpoint) -> None:
         """The log must go on from the checkpoint obtained elsewhere."""
+        size = len(self.outcome_of)
         if since.origin != self.origin:
             self._findings.add(
                 "since", f"the checkpoint obtained elsewhere is for log {since.origin!r}, not {self.origin!r}"
@@ -335,31 +400,37 @@ class LogCheck:
 
 
 class _Life:
-    """The starts and stops of a log: epochs go up by one, and nothing comes between a stop and a start."""
+    """The starts and stops of a log: epochs go up by one, and nothing comes between a stop and a start.
 
-    def __init__(self, findings: Findings) -> None:
+    With `skipping`, epochs need only go up: a log is begun in those in which it has entries.
+    """
+
+    def __init__(self, *, skipping: bool) -> None:
+        self._skipping = skipping
         self.stopped = False
         self.newest_start = -1
-        self._running: bool | None = False
+        self.running: bool | None = False
         self._epoch: int | None = 0
 
     def follow(self, entry: Members, seq: int) -> str | None:
         """Take an entry into account; return what is wrong with its place, or None."""
         kind, wrong = entry["kind"], None
         if kind == "start":
-            if self._epoch is not None and entry["epoch"] != self._epoch + 1:
+            if self._skipping and self._epoch is not None and int(entry["epoch"]) <= self._epoch:
+                wrong = f"the start opens epoch {entry['epoch']}, and {self._epoch} was before it"
+            elif not self._skipping and self._epoch is not None and entry["epoch"] != self._epoch + 1:
                 wrong = f"the start opens epoch {entry['epoch']}, and {self._epoch + 1} was due"
-            self._epoch, self._running, self.newest_start = int(entry["epoch"]), True, seq
-        elif self._running is False:
+            self._epoch, self.running, self.newest_start = int(entry["epoch"]), True, seq
+        elif self.running is False:
             wrong = "nothing but a start may come first or follow a stop"
         elif kind == "stop":
             if self._epoch is not None and entry["epoch"] != self._epoch:
                 wrong = f"the stop ends epoch {entry['epoch']}, and epoch {self._epoch} is running"
-            self._running = False
+            self.running = False
         self.stopped = kind == "stop"
         return wrong
 
     def forget(self) -> None:
         """Entries could not be read: the next one may be anything."""
-        self._running = self._epoch = None
+        self.running = self._epoch = None
         self.stopped = False

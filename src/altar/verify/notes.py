@@ -22,6 +22,10 @@ class NoteError(ValueError):
     """The note is malformed, or the key did not sign it; the message says which."""
 
 
+class ForeignKeyError(NoteError):
+    """The note is signed, and not by the key that was given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """The public half of a log's signing key: its name, its 4-byte id and the 32 bytes of Ed25519."""
@@ -45,17 +49,48 @@ def parse_vkey(text: str) -> Key:
 
     Raises ValueError if it is not one, or if the id does not belong to the name and the key.
     """
+    name, public = vkey_parts(text, kind=_ED25519)
+    return Key(name=name, key_id=hashlib.sha256(name.encode() + b"\n" + _ED25519 + public).digest()[:4], public=public)
+
+
+def vkey_parts(text: str, *, kind: bytes) -> tuple[str, bytes]:
+    """Return name and public key of a verifier key of this kind (one byte); ValueError as `parse_vkey`."""
     parts = text.strip().split("+", 2)
     if len(parts) != 3:
         raise ValueError(f"not a verifier key: {text!r} is not of the form name+id+key")
     name, written_id, encoded = parts
     raw = _base64(encoded)
-    if raw is None or len(raw) != 1 + _HASH_BYTES or raw[:1] != _ED25519 or not name or " " in name:
+    if raw is None or len(raw) != 1 + _HASH_BYTES or raw[:1] != kind or not name or " " in name:
         raise ValueError(f"not a verifier key: {text!r} does not hold an Ed25519 public key")
     key_id = hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4]
     if written_id != key_id.hex():
         raise ValueError(f"not a verifier key: the key id {written_id!r} does not belong to {name!r} and its key")
-    return Key(name=name, key_id=key_id, public=raw[1:])
+    return name, raw[1:]
+
+
+def signature_lines(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """Return the text of a note, and name and bytes of each of its signatures; NoteError if it is malformed."""
+    text, blank, lines = note.rpartition(b"\n\n")
+    found: list[tuple[str, bytes]] = []
+    try:
+        for line in lines.decode().removesuffix("\n").split("\n"):
+            name, _, encoded = line.removeprefix(_PREFIX).partition(" ")
+            raw = _base64(encoded)
+            if not line.startswith(_PREFIX) or raw is None:
+                raise NoteError(_said(f"has a malformed signature line {line!r}"))
+            found.append((name, raw))
+    except UnicodeDecodeError as error:
+        raise NoteError(_said("is not UTF-8")) from error
+    if not blank:
+        raise NoteError(_said("does not end in a signature line"))
+    return text + b"\n", found
+
+
+def vkey_under(key: Key, behind: str) -> str:
+    """Write the verifier key of the same key under its name with more behind it."""
+    name, raw = key.name + behind, _ED25519 + key.public
+    key_id = hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4]
+    return f"{name}+{key_id.hex()}+{base64.b64encode(raw).decode()}"
 
 
 def open_note(note: bytes, key: Key, *, strict: bool = True) -> Checkpoint:
@@ -63,7 +98,8 @@ def open_note(note: bytes, key: Key, *, strict: bool = True) -> Checkpoint:
 
     A strict note holds three lines of text and one signature, as the log itself writes them.
     A note from elsewhere may also hold extension lines and signatures of others, which are passed over.
-    Raises NoteError otherwise.
+    A log of a tenant is signed by the key of its host, under the name of the host's key, a slash, and the tenant.
+    Raises NoteError otherwise, ForeignKeyError when it is signed by others only.
     """
     if len(note) > _LONGEST_NOTE:
         raise NoteError(_said("is too long"))
@@ -106,14 +142,23 @@ def _check_signature(lines: list[str], signed: bytes, key: Key) -> None:
         raw = _base64(encoded)
         if not line.startswith(_PREFIX) or not blank or raw is None:
             raise NoteError(_said(f"has a malformed signature line {line!r}"))
-        if name != key.name or raw[:4] != key.key_id:
+        if raw[:4] != _id_under(name, key):
             continue
         try:
             Ed25519PublicKey.from_public_bytes(key.public).verify(raw[4:], signed)
         except InvalidSignature as error:
             raise NoteError(_said(f"carries a signature that {key.name!r} did not make")) from error
         return
-    raise NoteError(_said(f"is not signed by {key.name!r} with key id {key.key_id.hex()}"))
+    raise ForeignKeyError(_said(f"is not signed by {key.name!r} with key id {key.key_id.hex()}"))
+
+
+def _id_under(name: str, key: Key) -> bytes | None:
+    """Return the key id under which `key` signs as `name`; None if it does not."""
+    if name == key.name:
+        return key.key_id
+    if not name.startswith(f"{key.name}/"):
+        return None
+    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + key.public).digest()[:4]
 
 
 def _base64(text: str) -> bytes | None:

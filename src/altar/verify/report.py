@@ -39,8 +39,26 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class LogReport:
+    """What was found out about one of the logs in a file; the members are as in `Report`.
+
+    `since_proved` is true when it was shown that this log goes on from the checkpoint obtained elsewhere.
+    """
+
+    origin: str
+    entries: int
+    intents: int
+    outcomes: int
+    open_intents: int
+    verified_size: int
+    verified_time: int | None
+    unsigned_tail: int
+    since_proved: bool = False
+
+
+@dataclass(frozen=True)
 class Report:
-    """What was found out about one log.
+    """What was found out about the log, or the logs, in one file.
 
     `ok` is true only if there is no finding at all.
     `entries`, `intents`, `outcomes` and `open_intents` count what could be read.
@@ -48,6 +66,8 @@ class Report:
     `verified_time` is the time of the last of them, in milliseconds since 1970 UTC, or None.
     `unsigned_tail` is how many entries come after it.
     `statement` says in a few sentences what was proved and what was not.
+    `logs` says the same of each log in the file; the numbers above are their sums, and the time is the latest.
+    `foreign_key` is true when nothing was proved because the log is signed by another key than the one given.
     """
 
     ok: bool
@@ -62,6 +82,15 @@ class Report:
     unsigned_tail: int
     findings: tuple[Finding, ...]
     statement: str
+    logs: tuple[LogReport, ...] = ()
+    foreign_key: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """Say it in a word or two: ok, DAMAGED, or NOT THE KEY OF THIS LOG."""
+        if self.ok:
+            return "ok"
+        return "NOT THE KEY OF THIS LOG" if self.foreign_key else "DAMAGED"
 
 
 @dataclass(frozen=True)

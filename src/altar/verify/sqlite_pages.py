@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
-from altar.verify.report import Findings
-from altar.verify.wal import read_wal
+from .report import Findings
+from .wal import read_wal
 
 PAGE = 4096
 LARGEST_PAYLOAD = PAGE - 35
@@ -35,8 +35,7 @@ class RecordError(ValueError):
     """The bytes are not a row in SQLite's one spelling of it; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """One cell: it spans `start`–`end` in its page, and has a key, and a payload or a child page."""
 
     start: int
@@ -157,15 +156,22 @@ def read_record(data: bytes, start: int, end: int) -> list[tuple[int, int, int]]
 
     The row must fill these bytes exactly, in the shortest varints; RecordError otherwise.
     """
-    size, at = read_varint(data, start)
+    size, at = (data[start], start + 1) if data[start] < 0x80 else read_varint(data, start)
     body = start + size
     if body > end:
         raise RecordError(_said("has a header longer than itself"))
     columns: list[tuple[int, int, int]] = []
     value = body
     while at < body:
-        serial, at = read_varint(data, at)
-        length = _length(serial)
+        serial = data[at]
+        if serial < 0x80:
+            at += 1
+        elif serial > 0x80 and data[at + 1] < 0x80:
+            serial = (serial & 0x7F) << 7 | data[at + 1]
+            at += 2
+        else:
+            serial, at = read_varint(data, at)
+        length = (serial - 12) // 2 if serial >= 12 else _LENGTHS[serial] if serial < 10 else _length(serial)
         columns.append((serial, value, value + length))
         value += length
     if at != body or value != end:
@@ -176,8 +182,11 @@ def read_record(data: bytes, start: int, end: int) -> list[tuple[int, int, int]]
 def read_integer(data: bytes, column: tuple[int, int, int]) -> int:
     """Return the integer of a column; RecordError if it is none, or not in its shortest form."""
     serial, start, end = column
-    value = {8: 0, 9: 1}.get(serial, int.from_bytes(data[start:end], "big", signed=True))
-    if serial not in {1, 2, 3, 4, 5, 6, 8, 9} or serial != _shortest(value):
+    if serial in {8, 9}:
+        return serial - 8
+    value = int.from_bytes(data[start:end], "big", signed=True)
+    bound = _LARGER_THAN.get(serial)
+    if bound is None or -bound <= value < bound or value in {0, 1}:
         raise RecordError(_said("has no integer, or not its shortest form, where one is due"))
     return value
 
@@ -210,6 +219,21 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _leaf_cell(data: bytes, at: int) -> Cell | None:
+    if at < PAGE - 8:  # the lengths and keys of nearly all rows, without calls
+        size, key_at = data[at], at + 1
+        if size > 0x80 and data[key_at] < 0x80:
+            size, key_at = (size & 0x7F) << 7 | data[key_at], key_at + 1
+        key, payload = data[key_at], key_at + 1
+        if key > 0x80:
+            key &= 0x7F
+            while data[payload] >= 0x80 and payload < key_at + 3:
+                key = key << 7 | data[payload] & 0x7F
+                payload += 1
+            key = key << 7 | data[payload]
+            payload += 1
+        if size < 0x80 << 7 and data[key_at] != 0x80 and data[payload - 1] < 0x80 and data[at] != 0x80:
+            end = payload + size
+            return None if size > LARGEST_PAYLOAD or end > PAGE else Cell(at, end, key, payload, 0)
     try:
         size, key_at = read_varint(data, at)
         key, payload = read_varint(data, key_at)
@@ -265,23 +289,20 @@ def _account(page: Page, fragments: int, start: int) -> None:
         )
 
 
+_LENGTHS = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
+"""Bytes of a column by its serial type, up to the two reserved ones."""
+
+
 def _length(serial: int) -> int:
     if serial >= 12:
         return (serial - 12) // 2
-    lengths = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
-    if serial >= len(lengths):
+    if serial >= len(_LENGTHS):
         raise RecordError(_said(f"has a column of the reserved type {serial}"))
-    return lengths[serial]
+    return _LENGTHS[serial]
 
 
-def _shortest(value: int) -> int:
-    """Return the serial type that SQLite stores an integer under in schema format 4."""
-    if value in {0, 1}:
-        return 8 + value
-    for serial, bits in ((1, 8), (2, 16), (3, 24), (4, 32), (5, 48)):
-        if -(1 << bits - 1) <= value < 1 << bits - 1:
-            return serial
-    return 6
+_LARGER_THAN = {1: 0, 2: 1 << 7, 3: 1 << 15, 4: 1 << 23, 5: 1 << 31, 6: 1 << 47}
+"""By serial type: an integer below this would have been stored in a shorter form."""
 
 
 def _said(what: str) -> str:

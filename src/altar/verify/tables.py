@@ -1,4 +1,4 @@
-"""The b-trees of the three tables: every page visited once, every key in its order.
+"""The b-trees of the tables: every page visited once, every key in its order.
 
 `walk` yields the pages of one table in the order of their keys, and notes whatever does not fit together.
 `Visit` is one page with what it holds, and `describe` says that in words.
@@ -8,14 +8,18 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
-from altar.verify.report import Findings
-from altar.verify.sqlite_pages import LOCK_PAGE, PAGE, Page, Pages, parse_page
+from .report import Findings
+from .sqlite_pages import LOCK_PAGE, PAGE, Cell, Page, Pages, RecordError, parse_page, read_record
 
 KEY_WORDS = {
     "sqlite_schema": "rows",
+    "logs": "logs",
+    "places": "places",
     "entries": "entries",
     "outcomes": "intents",
     "checkpoints": "checkpoints",
@@ -166,6 +170,32 @@ def describe(visit: Visit) -> str:
         last = page.cells[-1].key
     keys = f"{first} and later" if last is None or last < first else f"{first}–{last}"
     return f"page {number}: {visit.table} {kind}, {KEY_WORDS[visit.table]} {keys}"
+
+
+def numbers_of(visit: Visit) -> list[int]:
+    """Return the number of each entry on a leaf.
+
+    That is its key, as long as the keys go up within the bounds of the leaf.
+    If they do not, one of them is damaged: then the others vote, because entries on a leaf are consecutive.
+    """
+    cells = visit.page.cells
+    keys = [cell.key for cell in cells if cell is not None]
+    low = -1 if visit.low is None else visit.low
+    upward = all(a < b for a, b in pairwise([low, *keys]))
+    if len(keys) == len(cells) and upward and (visit.high is None or not keys or keys[-1] <= visit.high):
+        return keys
+    votes = Counter(cell.key - index for index, cell in enumerate(cells) if cell is not None)
+    votes[low + 1] += 1
+    first = votes.most_common(1)[0][0]
+    return list(range(first, first + len(cells)))
+
+
+def columns_of(visit: Visit, cell: Cell, count: int) -> list[tuple[int, int, int]]:
+    """Return the columns of a row, the first of which is the key and therefore stored as nothing."""
+    columns = read_record(visit.data, cell.payload, cell.end)
+    if len(columns) != count or columns[0][0] != 0:
+        raise RecordError(f"the row has not the {count} columns of its table")
+    return columns
 
 
 def _visit(pages: Pages, table: str, step: _Descend, claims: Claims, findings: Findings) -> Visit | None:

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from altar.verify.report import Findings, Location
+from .report import Findings, Location
 
 HEADER = 32
 FRAME_HEADER = 24

@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from altar.adm.errors import AltarError
 from altar.ledger import Event, FileSigner, Intent, Ledger, Outcome
-from altar.ledger.sqlite import Connection, connect_sqlite
+from altar.ledger.sqlite import Connection, SqliteStore, connect_sqlite
 
 ORIGIN = "altar.local/host-1"
 DIGEST = "sha256:" + "5a" * 32
@@ -63,6 +63,8 @@ def open_ledger(
     connect: Callable[[str], Connection] = connect_sqlite,
     origin: str = ORIGIN,
     checkpoint_every: timedelta = timedelta(hours=1),
+    per_tenant: bool = False,
+    pseudonyms: bool = False,
 ) -> Ledger:
     return Ledger.open(
         path,
@@ -75,6 +77,8 @@ def open_ledger(
         deliver=deliver,
         connect=connect,
         checkpoint_every=checkpoint_every,
+        per_tenant=per_tenant,
+        pseudonyms=pseudonyms,
     )
 
 
@@ -90,6 +94,13 @@ def commit(ledger: Ledger, *entries: Intent | Outcome | Event) -> tuple[int, Alt
     ledger.commit(entries, then)
     assert answered.wait(30)
     return answers[0]
+
+
+def crash(ledger: Ledger) -> None:
+    """Let go of the files as a killed process does: nothing more is recorded."""
+    store = cast("SqliteStore", ledger._store)
+    store._connection.close()
+    store._lock.release()
 
 
 def entries_in(path: Path) -> list[dict[str, Any]]:

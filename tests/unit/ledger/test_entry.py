@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -32,7 +32,7 @@ def test_an_intent_is_canonical_json(values: list[str], time_ms: int) -> None:
         "contract": DIGEST,
         "kind": "intent",
         "time": time_ms,
-        "v": 1,
+        "v": 2,
     }
     assert canonical(expected) == body
 
@@ -63,7 +63,7 @@ def test_an_outcome_is_canonical_json(
         "runtime": runtime,
         "status": "ERROR",
         "time": time_ms,
-        "v": 1,
+        "v": 2,
     }
     assert canonical(expected) == body
 
@@ -74,7 +74,7 @@ def test_events_starts_and_stops_are_canonical_json(subject: str, note: str, tim
     start = Start(epoch=3, host=subject, log=note, software="altar 0.1.0", sqlite=3_040_001).encode(time_ms)
     stop = Stop(epoch=3).encode(time_ms)
 
-    common: dict[str, JsonValue] = {"time": time_ms, "v": 1}
+    common: dict[str, JsonValue] = {"time": time_ms, "v": 2}
     opened: dict[str, JsonValue] = {
         "kind": "event",
         "event": "session.opened",
@@ -218,3 +218,72 @@ def test_an_intent_is_a_value() -> None:
     assert intent(1) == intent(1)
     assert intent(1) != intent(1, parent="inv-0")
     assert Intent is type(intent(1))
+
+
+def test_an_event_says_more_only_where_there_is_something_to_say() -> None:
+    plain = orjson.loads(Event(event="app.order_shipped", subject="o-1", tenant="acme").encode(TIME_MS))
+    said = Event(
+        event="call.denied",
+        subject="tools/x",
+        principal="p-0",
+        session="s-1",
+        correlation="c-1",
+        action="execute",
+        resource="tools/x",
+        outcome="DENIED",
+        code="PERMISSION_DENIED",
+        count=4000,
+        data='{"reason":"no role"}',
+    ).encode(TIME_MS)
+
+    more = {
+        "action": "execute",
+        "code": "PERMISSION_DENIED",
+        "correlation": "c-1",
+        "count": 4000,
+        "data": '{"reason":"no role"}',
+        "event": "call.denied",
+        "outcome": "DENIED",
+        "principal": "p-0",
+        "resource": "tools/x",
+        "session": "s-1",
+        "subject": "tools/x",
+    }
+    assert {"event", "kind", "note", "subject", "time", "v"} == plain.keys()
+    assert canonical(plain | more) == said
+
+
+@pytest.mark.parametrize(
+    "name", ["", "app", "App.x", "app..x", ".x", "app.x-y", "app.1", "a" * 30 + "." + "b" * 34, "app.x\n"]
+)
+def test_a_name_that_is_none_of_an_event_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="is no name of an event"):
+        Event(event=name, subject="s")
+
+
+@pytest.mark.parametrize(
+    "data", ["[]", "1", "{", '{"b":1,"a":2}', '{"a": 1}', '{"a":"' + "x" * 1020 + '"}', '{"a":1,"a":1}', "\ud800"]
+)
+def test_data_that_are_no_canonical_object_of_a_kilobyte_are_refused(data: str) -> None:
+    with pytest.raises(ValidationError, match="must be one JSON object in canonical form"):
+        Event(event="app.x", subject="s", data=data)
+
+
+def test_an_event_that_does_not_fit_or_contradicts_itself_is_refused() -> None:
+    with pytest.raises(ValidationError, match="does not fit in the log"):
+        Event(event="app.x", subject="s", resource="r" * 1000, data='{"a":"' + "x" * 1000 + '"}')
+    with pytest.raises(ValidationError, match="cannot end as 'MAYBE'"):
+        Event(event="app.x", subject="s", outcome=cast("Any", "MAYBE"))
+    with pytest.raises(ValidationError, match="-1 times"):
+        Event(event="app.x", subject="s", count=-1)
+
+
+def test_a_commitment_may_stand_where_a_digest_stands() -> None:
+    committed = "hmac-sha256:" + "5a" * 32
+
+    body = orjson.loads(intent(1, arguments=committed, parent="inv-0").encode(TIME_MS))
+    ended = orjson.loads(replace(outcome(1, 5), result=committed).encode(TIME_MS))
+
+    assert (committed, committed) == (body["arguments"], ended["result"])
+    with pytest.raises(ValidationError, match="The contract digest"):
+        intent(1, contract=committed)

@@ -43,12 +43,12 @@ def test_an_export_holds_the_head_every_entry_every_checkpoint_and_a_digest(path
 
     head, *middle, end = lines_of(path, ledger.vkey)
 
-    assert {"altar_audit_export": 1, "origin": ORIGIN, "size": 8, "vkey": ledger.vkey} == head
-    bodies = rows(path, "SELECT seq, body, leaf FROM entries ORDER BY seq")
+    assert {"altar_audit_export": 2, "origin": ORIGIN, "size": 8, "tenant": "", "vkey": ledger.vkey} == head
+    bodies = rows(path, "SELECT seq, body, substr(hashes, 1, 32) FROM entries ORDER BY seq")
     assert [
         {"entry": body.decode(), "leaf": base64.b64encode(leaf).decode(), "seq": seq} for seq, body, leaf in bodies
     ] == middle[:8]
-    notes = rows(path, "SELECT size, note FROM checkpoints ORDER BY size")
+    notes = rows(path, "SELECT place, note FROM checkpoints ORDER BY place")
     assert [{"checkpoint": note.decode(), "size": size} for size, note in notes] == middle[8:]
     assert ["end"] == list(end)
 

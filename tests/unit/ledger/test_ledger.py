@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 
 from altar.adm.errors import AltarError, ConfigurationError
-from altar.ledger import EntriesRefusedError, Event, FileSigner, Ledger
-from altar.ledger.log import leaf_hash, parse_note, tree_root
+from altar.ledger import EntriesRefusedError, Event, FileSigner
+from altar.ledger.log import Frontier, leaf_hash, parse_note, tree_root
 from altar.ledger.signer import is_signed_by
 from altar.ledger.sqlite import Connection, connect_sqlite
 from tests.unit.ledger.samples import (
@@ -19,6 +19,7 @@ from tests.unit.ledger.samples import (
     ORIGIN,
     TIME_MS,
     commit,
+    crash,
     entries_in,
     intent,
     open_ledger,
@@ -53,9 +54,9 @@ def test_a_new_ledger_begins_with_its_start_and_ends_with_its_stop(path: Path, s
         + sqlite3.sqlite_version_info[1] * 1_000
         + sqlite3.sqlite_version_info[2],
         "time": TIME_MS,
-        "v": 1,
+        "v": 2,
     } == start
-    assert {"epoch": 1, "kind": "stop", "time": TIME_MS, "v": 1} == stop
+    assert {"epoch": 1, "kind": "stop", "time": TIME_MS, "v": 2} == stop
     assert (1, ORIGIN, signer.vkey) == (ledger.epoch, ledger.origin, ledger.vkey)
 
 
@@ -192,9 +193,9 @@ def test_checkpoints_are_signed_and_state_the_tree(path: Path, signer: FileSigne
     commit(ledger, *(intent(number) for number in range(300)))
     ledger.close()
 
-    leaves = [leaf for (leaf,) in rows(path, "SELECT leaf FROM entries ORDER BY seq")]
+    leaves = [leaf for (leaf,) in rows(path, "SELECT substr(hashes, 1, 32) FROM entries ORDER BY seq")]
     bodies = [body for (body,) in rows(path, "SELECT body FROM entries ORDER BY seq")]
-    stored = rows(path, "SELECT size, note FROM checkpoints ORDER BY size")
+    stored = rows(path, "SELECT place, note FROM checkpoints ORDER BY place")
     assert [leaf_hash(body) for body in bodies] == leaves
     assert [1, 602] == [size for size, _ in stored]
     for size, note in stored:
@@ -214,7 +215,7 @@ def test_a_checkpoint_comes_at_the_latest_after_4096_entries(path: Path, signer:
     for start in range(0, 4200, 700):
         commit(ledger, *(intent(number) for number in range(start, start + 700)))
 
-    assert [1, 4201] == [size for (size,) in rows(path, "SELECT size FROM checkpoints ORDER BY size")]
+    assert [1, 4201] == [size for (size,) in rows(path, "SELECT place FROM checkpoints ORDER BY place")]
     ledger.close()
 
 
@@ -373,22 +374,22 @@ def small_disk(path: str) -> Connection:
     return connection
 
 
-def crash(ledger: Ledger) -> None:
-    """Let go of the files as a killed process does: nothing more is recorded."""
-    ledger._store._connection.close()
-    ledger._store._lock.release()
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ("UPDATE entries SET body = x'7b7d' WHERE seq = 5", "entry 5 is not what its leaf hash says"),
-        ("UPDATE entries SET leaf = zeroblob(32) WHERE seq = 3", "entry 3 is not what its leaf hash says"),
-        ("DELETE FROM entries WHERE seq = 4", "entry 4 is missing"),
-        ("DELETE FROM entries", "its checkpoint covers 1 entries, 0 are there"),
+        ("UPDATE entries SET hashes = zeroblob(32) WHERE seq = 3", "entry 3 is not what its leaf hash says"),
+        ("DELETE FROM entries WHERE seq = 4", "entry 4 of the host's log is missing"),
+        ("DELETE FROM entries WHERE seq = 8", "the host's log ends at entry 8, and 9 are there"),
+        ("DELETE FROM places WHERE place = 8", "its logs have 8 entries, 9 are there"),
+        ("UPDATE entries SET place = 1 << 40 WHERE seq = 8", "there is no log 1"),
+        ("UPDATE logs SET tenant = x'61'", "log 0 is not named as it was"),
+        ("DELETE FROM logs", "its logs have 0 entries, 9 are there"),
+        ("DELETE FROM entries", "the tree of the host's log is not stored whole"),
+        ("DELETE FROM places", "its checkpoint covers 1 entries, 0 are there"),
         ("DELETE FROM checkpoints", "it has entries but no checkpoint"),
-        ("UPDATE checkpoints SET frontier = zeroblob(32)", "states another tree"),
-        ("UPDATE checkpoints SET frontier = zeroblob(31)", "checkpoint 1 is malformed"),
+        ("UPDATE entries SET hashes = zeroblob(32) WHERE seq = 0", "states another tree"),
+        ("UPDATE entries SET hashes = zeroblob(31) WHERE seq = 0", "is not stored whole"),
         ("UPDATE checkpoints SET note = x'00'", "checkpoint 1 is malformed"),
         (
             "UPDATE checkpoints SET note = CAST(replace(note, substr(note, -20, 4), x'41414141') AS BLOB)",
@@ -436,7 +437,10 @@ def test_a_log_without_any_start_is_not_continued(path: Path, signer: FileSigner
 def test_a_malformed_entry_is_named(path: Path, signer: FileSigner, entry: bytes, words: str) -> None:
     crash(open_ledger(path, signer))
     connection = sqlite3.connect(path)
-    connection.execute("INSERT INTO entries VALUES (1, ?, ?)", (entry, leaf_hash(entry)))
+    hashes = Frontier()
+    hashes.extend([leaf_hash(body) for (body,) in connection.execute("SELECT body FROM entries")])
+    connection.execute("INSERT INTO entries VALUES (1, 1, ?, ?)", (entry, hashes.push(leaf_hash(entry))))
+    connection.execute("INSERT INTO places VALUES (1, 1)")
     connection.commit()
     connection.close()
 

@@ -7,13 +7,13 @@ import pytest
 
 from altar.adm.errors import ConfigurationError
 from altar.ledger.log import leaf_hash
-from altar.ledger.sqlite import DDL, EntryRow, SqliteStore, StoredCheckpoint
+from altar.ledger.sqlite import DDL, EntryRow, SqliteStore, StoredCheckpoint, StoredLog
 from tests.unit.ledger.samples import rows
 
 
 def row(seq: int) -> EntryRow:
     body = f'{{"n":{seq}}}'.encode()
-    return EntryRow(seq, body, leaf_hash(body))
+    return EntryRow(seq, seq, body, leaf_hash(body))
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_the_file_is_the_one_that_the_format_describes(path: Path) -> None:
     store = SqliteStore(path)
-    store.append([row(0)], checkpoint=StoredCheckpoint(1, b"note", b"f" * 32))
+    store.append([row(0)], checkpoints=[StoredCheckpoint(0, 1, b"note")], logs=[StoredLog(0, "")])
     store.close()
 
     header = path.read_bytes()[:100]
@@ -31,7 +31,7 @@ def test_the_file_is_the_one_that_the_format_describes(path: Path) -> None:
     assert (4096).to_bytes(2, "big") == header[16:18]
     assert b"\x02\x02" == header[18:20]
     assert (0).to_bytes(4, "big") == header[52:56]
-    assert (1).to_bytes(4, "big") == header[60:64]
+    assert (2).to_bytes(4, "big") == header[60:64]
     assert b"ALTR" == header[68:72]
     assert [("table", sql.split()[2], sql) for sql in DDL] == rows(path, "SELECT type, name, sql FROM sqlite_schema")
     assert 0o600 == path.stat().st_mode & 0o777
@@ -43,9 +43,9 @@ def test_rows_come_back_in_order_from_either_end(path: Path) -> None:
     for first in (0, 700):
         store.append([row(seq) for seq in range(first, first + 700)], outcomes=[(first, first + 1)])
 
-    assert [row(seq) for seq in range(1390, 1400)] == list(store.entries_from(1390))
+    assert [row(seq) for seq in range(1390, 1400)] == list(store.entries_of(0, 1390))
     assert [row(seq) for seq in reversed(range(1400))] == list(store.entries_backwards())
-    assert (1400, True, False) == (store.size(), store.has_outcome(700), store.has_outcome(701))
+    assert (1400, True, False) == (store.next_seq(), store.has_outcome(700), store.has_outcome(701))
     store.close()
 
 
@@ -67,7 +67,12 @@ def test_a_transaction_is_whole_or_not_at_all(path: Path) -> None:
 def test_a_new_file_stays_empty_until_the_first_entry(path: Path) -> None:
     store = SqliteStore(path)
 
-    assert (0, None, []) == (store.size(), store.newest_checkpoint(), list(store.entries_from(0)))
+    assert (0, None, [], []) == (
+        store.next_seq(),
+        store.newest_checkpoint(0),
+        list(store.entries_of(0, 0)),
+        store.logs(),
+    )
     store.close()
     again = SqliteStore(path)
     again.append([row(0)])
@@ -96,7 +101,7 @@ def test_a_page_that_cannot_be_read_is_called_damaged(path: Path) -> None:
 
     damaged = SqliteStore(path)
     with pytest.raises(ConfigurationError, match="is damaged"):
-        list(damaged.entries_from(0))
+        list(damaged.entries_of(0, 0))
     damaged.close()
 
 
@@ -107,7 +112,7 @@ def test_a_page_that_cannot_be_read_is_called_damaged(path: Path) -> None:
         ("CREATE INDEX i ON outcomes (seq)", "its tables are not those of a log"),
         ("PRAGMA application_id = 7", "it is another program's database"),
         ("PRAGMA user_version = 0", "its format number is 0"),
-        ("PRAGMA user_version = 2", "has format 2, this ALTAR knows 1"),
+        ("PRAGMA user_version = 3", "has format 3, this ALTAR knows 2"),
     ],
 )
 def test_another_layout_is_refused(path: Path, statement: str, words: str) -> None:
@@ -123,7 +128,7 @@ def test_another_layout_is_refused(path: Path, statement: str, words: str) -> No
 def test_another_page_size_is_refused(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA page_size = 8192")
-    for statement in (*DDL, "PRAGMA application_id = 1095521362", "PRAGMA user_version = 1"):
+    for statement in (*DDL, "PRAGMA application_id = 1095521362", "PRAGMA user_version = 2"):
         connection.execute(statement)
     connection.commit()
     connection.close()

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -21,6 +22,15 @@ DDL = (
     "CREATE TABLE entries (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, leaf BLOB NOT NULL)",
     "CREATE TABLE outcomes (intent INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
     "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note BLOB NOT NULL, frontier BLOB NOT NULL)",
+)
+
+
+DDL_2 = (
+    "CREATE TABLE logs (log INTEGER PRIMARY KEY, tenant BLOB NOT NULL)",
+    "CREATE TABLE entries (seq INTEGER PRIMARY KEY, place INTEGER NOT NULL, body BLOB NOT NULL, hashes BLOB NOT NULL)",
+    "CREATE TABLE places (place INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
+    "CREATE TABLE outcomes (intent INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
+    "CREATE TABLE checkpoints (place INTEGER PRIMARY KEY, note BLOB NOT NULL)",
 )
 
 
@@ -52,10 +62,16 @@ class Log:
     invocations: dict[int, str] = field(default_factory=dict)
     epoch: int = 0
     clock: int = START_TIME
+    version: int = 1
+    tenant: str = ""
+
+    @property
+    def origin(self) -> str:
+        return f"{ORIGIN}/{quote(self.tenant, safe='@:')}" if self.tenant else ORIGIN
 
     def put(self, kind: str, **members: str | int) -> int:
         self.clock += 7
-        entry: dict[str, str | int] = {"kind": kind, "time": self.clock, "v": 1, **members}
+        entry: dict[str, str | int] = {"kind": kind, "time": self.clock, "v": self.version, **members}
         self.bodies.append(canonical(entry))
         return len(self.bodies) - 1
 
@@ -65,7 +81,7 @@ class Log:
             "start",
             epoch=self.epoch,
             host="host-1",
-            log=ORIGIN,
+            log=self.origin,
             software="altar 0.1.0",
             sqlite=sqlite3.sqlite_version_info[0] * 1_000_000
             + sqlite3.sqlite_version_info[1] * 1000
@@ -116,7 +132,7 @@ class Log:
 
     def sign(self) -> bytes:
         size = len(self.bodies)
-        self.signed[size] = self.signer.note(ORIGIN, size, root(self.leaves()))
+        self.signed[size] = self.signer.note(self.origin, size, root(self.leaves()))
         self.commit()
         return self.signed[size]
 
@@ -124,10 +140,21 @@ class Log:
         return [leaf_hash(body) for body in self.bodies]
 
 
-def sample(calls: int, *, seed: int = 1, sign_every: int = 10, stop: bool = True, pad: int = 0) -> Log:
+def sample(
+    calls: int,
+    *,
+    seed: int = 1,
+    sign_every: int = 10,
+    stop: bool = True,
+    pad: int = 0,
+    version: int = 1,
+    tenant: str = "",
+) -> Log:
     """Return a log of `calls` calls whose outcomes come in another order, in two runs."""
     rng = random.Random(seed)
-    log = Log()
+    log = Log(
+        version=version, tenant=tenant, signer=Signer(name=f"{ORIGIN}/{quote(tenant, safe='@:')}" if tenant else ORIGIN)
+    )
     waiting: list[int] = []
     log.start()
     log.sign()
@@ -167,19 +194,7 @@ def write_database(
     `meddle` may change rows before the file is closed.
     """
     working = path.with_name("working-" + path.name) if keep_wal else path
-    connection = sqlite3.connect(working, isolation_level=None)
-    for pragma in (
-        "page_size=4096",
-        "auto_vacuum=NONE",
-        "journal_mode=WAL",
-        "synchronous=OFF",
-        "secure_delete=OFF",
-        f"application_id={0x414C5452}",
-        "user_version=1",
-    ):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
-    for ddl in DDL:
-        connection.execute(ddl)
+    connection = _new_database(working, DDL, version=1)
     by_outcome = {seq: intent for intent, seq in log.outcomes.items()}
     leaves, first = log.leaves(), 0
     for end in sorted({*log.batches, len(log.bodies)}):
@@ -202,6 +217,83 @@ def write_database(
     return path
 
 
+def many(calls: int, *, stop: bool = True, pad: int = 0) -> list[Log]:
+    """Return the logs of a host with two tenants, one of which has a name that has to be quoted."""
+    names = ("", "acme", "zo\u00eb+co")
+    return [
+        sample(calls if name else calls // 4, seed=number, stop=stop, pad=pad, version=2, tenant=name)
+        for number, name in enumerate(names)
+    ]
+
+
+def write_logs(
+    logs: list[Log],
+    path: Path,
+    *,
+    first: int = 0,
+    seed: int = 1,
+    meddle: Callable[[sqlite3.Connection], object] | None = None,
+) -> Path:
+    """Write logs of format 2 as their writer would, mixed in an order of commits that begins with number `first`."""
+    rng = random.Random(seed)
+    connection = _new_database(path, DDL_2, version=2)
+    connection.executemany("INSERT INTO logs VALUES (?, ?)", [(at, log.tenant.encode()) for at, log in enumerate(logs)])
+    done, seqs, seq = [0] * len(logs), [dict[int, int]() for _ in logs], first
+    while any(done[at] < len(log.bodies) for at, log in enumerate(logs)):
+        connection.execute("BEGIN IMMEDIATE")
+        for _ in range(rng.randint(1, 30)):
+            ready = [at for at, log in enumerate(logs) if done[at] < len(log.bodies)]
+            if not ready:
+                break
+            at = rng.choice(ready)
+            log, position = logs[at], done[at]
+            seqs[at][position] = seq
+            leaves = log.leaves()[: position + 1]
+            place = at << 40 | position
+            connection.execute(
+                "INSERT INTO entries VALUES (?, ?, ?, ?)", (seq, place, log.bodies[position], stored(leaves))
+            )
+            connection.execute("INSERT INTO places VALUES (?, ?)", (place, seq))
+            for intent, outcome in log.outcomes.items():
+                if outcome == position:
+                    connection.execute("INSERT INTO outcomes VALUES (?, ?)", (seqs[at][intent], seq))
+            done[at], seq = position + 1, seq + 1
+            if done[at] in log.signed:
+                connection.execute("INSERT INTO checkpoints VALUES (?, ?)", (at << 40 | done[at], log.signed[done[at]]))
+        connection.execute("COMMIT")
+    if meddle is not None:
+        meddle(connection)
+    connection.close()
+    return path
+
+
+def stored(leaves: list[bytes]) -> bytes:
+    """What stands beside the last of these leaves: itself, and the roots of the full subtrees that it completes."""
+    found, size = b"", len(leaves)
+    for level in range(size.bit_length()):
+        if size % (1 << level):
+            break
+        found += root(leaves[size - (1 << level) :])
+    return found
+
+
+def _new_database(path: Path, ddl: tuple[str, ...], *, version: int) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in (
+        "page_size=4096",
+        "auto_vacuum=NONE",
+        "journal_mode=WAL",
+        "synchronous=OFF",
+        "secure_delete=OFF",
+        f"application_id={0x414C5452}",
+        f"user_version={version}",
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    for each in ddl:
+        connection.execute(each)
+    return connection
+
+
 def free_some_pages(connection: sqlite3.Connection) -> None:
     """Fill a small table of outcomes and empty it again, so that its pages go to the freelist."""
     rows = [(intent, 1_000_000 + intent) for intent in range(100_000, 103_000)]
@@ -211,7 +303,13 @@ def free_some_pages(connection: sqlite3.Connection) -> None:
 
 def write_export(log: Log, path: Path) -> Path:
     """Write the log as one export."""
-    lines = [canonical({"altar_audit_export": 1, "origin": ORIGIN, "size": len(log.bodies), "vkey": log.signer.vkey})]
+    head: dict[str, str | int] = {
+        "altar_audit_export": log.version,
+        "origin": log.origin,
+        "size": len(log.bodies),
+        "vkey": log.signer.vkey,
+    }
+    lines = [canonical(head | ({"tenant": log.tenant} if log.version > 1 else {}))]
     for seq, body in enumerate(log.bodies):
         leaf = base64.b64encode(leaf_hash(body)).decode()
         lines.append(canonical({"entry": body.decode(), "leaf": leaf, "seq": seq}))

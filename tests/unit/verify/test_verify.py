@@ -182,8 +182,11 @@ def test_a_checkpoint_of_another_key_proves_nothing(tmp_path: Path) -> None:
 
     report = verify(path, vkey=Signer(seed=b"x" * 32).vkey)
 
-    assert 0 == report.verified_size
-    assert "no signed checkpoint covers any entry: nothing is proved" == found(report, "log").what
+    assert (0, True, False) == (report.verified_size, report.foreign_key, report.ok)
+    assert "is not the key that signs log" in found(report, "key").what
+    assert "NOT THE KEY OF THIS LOG" == report.verdict
+    assert "Nothing was judged" in report.statement
+    assert "Damaged" not in report.statement
 
 
 @pytest.mark.parametrize("since", ["", "x", "a\n1\nb\n\n", "\ud800"])
