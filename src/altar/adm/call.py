@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
+from altar.adm.blobs import LargeBytes, bytes_in
 from altar.adm.canonical import JsonValue, canonical
 from altar.adm.codes import ALIASES, CODES, Ran
 from altar.adm.defect import Defect, defects_from_json, told
@@ -166,6 +167,8 @@ class ToolResult(Structure):
     """The answer to one call: `content` on SUCCESS, `error` on ERROR, never both.
 
     `usage` says what the call took (tokens, cost, compute milliseconds, bytes), where that is known.
+    `blobs` are the large bytes that `content` has as base64 text, by the JSON Pointer of their place, when they came
+    beside it; they are no part of the document.
     """
 
     call_id: str
@@ -176,6 +179,7 @@ class ToolResult(Structure):
     usage: Mapping[str, JsonValue] | None = None
     metadata: Mapping[str, JsonValue] | None = None
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    blobs: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def success(cls, call: FunctionCall, content: JsonValue, **parts: Any) -> Self:
@@ -235,6 +239,15 @@ class ToolResult(Structure):
             return self.content
         raise self._failure().to_error()
 
+    def bytes_at(self, path: str = "") -> bytes:
+        """Return the bytes that the content of a SUCCESS has as base64 text at a JSON Pointer, by default as a whole.
+
+        Large ones that came beside the JSON are given as they came.
+        Raises the error of anything else than a SUCCESS, and MALFORMED_REQUEST where no base64 text stands.
+        """
+        found = self.blobs.get(path)
+        return found if found is not None else bytes_in(self.unwrap(), path)
+
     def answers(self, call: FunctionCall) -> list[Defect]:
         """Return what keeps this from being the answer to `call`: another call_id or another name."""
         found: list[Defect] = []
@@ -245,6 +258,16 @@ class ToolResult(Structure):
             message = f"The result is of the function {self.name!r}, not of {call.name!r}"
             found.append(Defect("/name", "MISMATCH", message))
         return found
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Make the content of a result with blobs, when it is asked for first; there is nothing else to make."""
+            if name != "content":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            content = self.blobs.content
+            object.__setattr__(self, name, content)
+            return content
 
     def _failure(self) -> ErrorObject:
         """What there is to say when the call gave no content; a status of a newer peer counts as no answer."""
@@ -274,14 +297,31 @@ def succeeded(call_id: str, name: str, content: JsonValue) -> ToolResult:
     made.content = content
     made.error = made.usage = made.metadata = None
     made.extensions = {}
+    made.blobs = {}
     made.__class__ = ToolResult  # type: ignore[assignment]  # of the same layout, or CPython refuses it
+    return cast("ToolResult", made)
+
+
+def succeeded_beside(
+    call_id: str, name: str, blobs: LargeBytes, metadata: Mapping[str, JsonValue] | None = None
+) -> ToolResult:
+    """Return the SUCCESS of a call whose content has large bytes; their text is made when it is asked for."""
+    made = _Draft()
+    made.call_id = call_id
+    made.name = name
+    made.status = _SUCCESS
+    made.error = made.usage = None
+    made.metadata = metadata
+    made.extensions = {}
+    made.blobs = blobs
+    made.__class__ = ToolResult  # type: ignore[assignment]  # as above
     return cast("ToolResult", made)
 
 
 class _Draft(Structure):
     """A ToolResult that is not frozen yet."""
 
-    __slots__ = ("call_id", "content", "error", "extensions", "metadata", "name", "status", "usage")
+    __slots__ = ("blobs", "call_id", "content", "error", "extensions", "metadata", "name", "status", "usage")
 
     call_id: str
     name: str
@@ -291,6 +331,7 @@ class _Draft(Structure):
     usage: Mapping[str, JsonValue] | None
     metadata: Mapping[str, JsonValue] | None
     extensions: Mapping[str, Any]
+    blobs: Mapping[str, bytes]
 
     read = ToolResult.read  # type: ignore[assignment]  # a Structure can be read; nobody reads a draft
     to_adm = ToolResult.to_adm

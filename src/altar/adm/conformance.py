@@ -18,6 +18,7 @@ from altar.adm.canonical import canonical, parse
 from altar.adm.context import SecurityContext, ToolConfig
 from altar.adm.declaration import MAX_DOCUMENT_DEPTH, FunctionDeclaration, Tool, ToolContract, ToolManifest
 from altar.adm.defect import Defect
+from altar.adm.enterprise import EnterpriseSecurityContext, EnterpriseToolContract, Governance, governed
 from altar.adm.errors import AltarError
 from altar.adm.reader import Mode, Version
 from altar.adm.schema import read_schema
@@ -128,6 +129,18 @@ def _result_for_call(held: Any, way: _Way) -> Sequence[Defect]:
     return _under("/result", found if result is None else result.answers(call))
 
 
+def _governed(document: Any, way: _Way) -> Sequence[Defect]:
+    """A contract group with the governance of its functions beside them."""
+    contract, found = ToolContract.read(document, version=way.version, mode=way.mode)
+    if contract is None:
+        return found
+    try:
+        governed(contract)
+    except AltarError as error:
+        return error.defects or [Defect(error.path, "REFERENCE", error.message)]
+    return []
+
+
 def _json_text(held: Any, way: _Way) -> Sequence[Defect]:
     """A place inside a text has no pointer, so the path of every defect is left open."""
     read = _READERS[held["as"]]
@@ -174,6 +187,10 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "ErrorObject": _document(ErrorObject),
     "ToolConfig": _document(ToolConfig, versioned=False),
     "SecurityContext": _document(SecurityContext, versioned=False),
+    "EnterpriseSecurityContext": _document(EnterpriseSecurityContext),
+    "Governance": _document(Governance),
+    "EnterpriseToolContract": _document(EnterpriseToolContract),
+    "GovernedContract": _governed,
     "JsonText": _json_text,
     "Canonical": _canonical,
     "Negotiation": _negotiation,

@@ -16,6 +16,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Final, Self
 
+from altar.adm.blobs import Places
 from altar.adm.canonical import canonical
 from altar.adm.canonical import digest as digest_of
 from altar.adm.defect import Defect, pointer
@@ -161,6 +162,16 @@ class FunctionDeclaration(_Declared):
     def arguments(self) -> Schema:
         """What the arguments of a call must look like: the parameters, undeclared arguments refused at the root."""
         return self.parameters.closed()
+
+    @cached_property
+    def takes(self) -> Places | None:
+        """Where the arguments are bytes, which may then travel beside the JSON; None where they never are."""
+        return Places.of(self.parameters)
+
+    @cached_property
+    def gives(self) -> Places | None:
+        """Where the result is bytes, as `takes` has it for the arguments."""
+        return Places.of(self.returns)
 
     def check_arguments(self, value: object) -> None:
         """Return if `value` fits the parameters, undeclared arguments refused at the root.

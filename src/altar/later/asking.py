@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from altar.adm.call import ErrorObject, FunctionCall, ResultStatus, ToolResult, succeeded
+from altar.adm.blobs import LargeBytes, result_beside
+from altar.adm.call import ErrorObject, FunctionCall, ResultStatus, ToolResult, succeeded, succeeded_beside
 from altar.adm.canonical import written_plainly
 from altar.adm.errors import AltarError, ValidationError
 from altar.later.context import Listener, LogLine, Progress, ToolContext
@@ -169,7 +170,9 @@ class Asker:
             if given is not None:
                 require_call_id(call_id)
                 require_no_key(self.key)
-            encoded = written_plainly(arguments) or ARGUMENTS.write(arguments)
+            encoded, blobs = written_plainly(arguments), None
+            if encoded is None:
+                encoded, blobs = ARGUMENTS.write_beside(arguments)
         except AltarError as unfit:
             return result_of(Invocation(plan.name, b"", call_id), Outcome(error=unfit))
         invocation = Invocation(
@@ -181,6 +184,8 @@ class Asker:
             principal=self.options.principal,
             correlation_id=self.live.names.correlation,
         )
+        if blobs:
+            invocation.blobs = blobs
         if self.tell is not None:
             invocation.tell = self.tell
         if self.key:
@@ -252,7 +257,7 @@ class Waiter:
 
 def answer_here(invocation: Invocation, outcome: Outcome) -> None:
     """Hold a local result to the limit that a host has unless it says otherwise, then answer."""
-    size = len(outcome.content)
+    size = outcome.size
     if size > MAX_MESSAGE_BYTES:
         outcome = Outcome(error=too_large("contents of the result", size, MAX_MESSAGE_BYTES, ran="yes"))
     waiter: Waiter = invocation.reply_to
@@ -281,6 +286,8 @@ def result_of(invocation: Invocation, outcome: Outcome | None) -> ToolResult:
         raise RuntimeError("an invocation was not answered")
     fell_back = invocation.where == "fallback"
     if outcome.error is None and outcome.streamed is None and not (outcome.replayed or fell_back):
+        if outcome.blobs is not None:
+            return _beside(invocation, outcome)
         content = orjson.loads(outcome.content) if outcome.value is None else outcome.value
         return succeeded(invocation.call_id, invocation.name, content)
     metadata = None if outcome.streamed is None else asdict(outcome.streamed)
@@ -293,5 +300,16 @@ def result_of(invocation: Invocation, outcome: Outcome | None) -> ToolResult:
         if told.field_path == "":
             told = replace(told, field_path=None)  # the whole value; a wire cannot tell this from no path
         return ToolResult(invocation.call_id, invocation.name, ResultStatus.ERROR, error=told, metadata=metadata)
+    if outcome.blobs is not None:
+        return _beside(invocation, outcome, metadata)
     content = orjson.loads(outcome.content) if outcome.replayed or fell_back else None
     return ToolResult(invocation.call_id, invocation.name, ResultStatus.SUCCESS, content, metadata=metadata)
+
+
+def _beside(invocation: Invocation, outcome: Outcome, metadata: Mapping[str, Any] | None = None) -> ToolResult:
+    """The result for an outcome with blobs: its bytes, and base64 text for who wants the content."""
+    try:
+        beside = result_beside(orjson.loads(outcome.content), outcome.blobs or ())
+    except AltarError as broken:
+        return result_of(invocation, Outcome(error=broken))
+    return succeeded_beside(invocation.call_id, invocation.name, LargeBytes(beside), metadata)

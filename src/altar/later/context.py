@@ -10,6 +10,7 @@ import logging
 import math
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, ValidationError
+from altar.later.app_records import RecordEvent, record_event
 from altar.later.invocation import Invocation, call_facts, late
 
 if TYPE_CHECKING:
@@ -269,6 +271,26 @@ class ToolContext:
         self._require_variables()
         return self._variables(self).sync if self._variables is not None else self._others().sync.variables
 
+    async def record(self, event: str, data: Mapping[str, Any] | None = None, /) -> None:
+        """Put an event into the record of the host that this call came from; for coroutines.
+
+        It stands there as ``app.<event>`` with the session and the correlation id of the call when this returns.
+        Raises as :meth:`Session.record` does.
+        """
+        self._require_variables()
+        if self._variables is None:
+            await self.session.record(event, data)
+        else:
+            await self._variables(self).variables.record(self._event(event, data))
+
+    def sync_record(self, event: str, data: Mapping[str, Any] | None = None, /) -> None:
+        """Put an event into the record, as :meth:`record` does, for plain functions, which run in a thread."""
+        self._require_variables()
+        if self._variables is None:
+            self.sync.record(event, data)
+        else:
+            self._variables(self).sync.record(self._event(event, data))
+
     def require_running(self) -> None:
         """Raise INVALID_SESSION when the function of this context has ended."""
         if self._ended:
@@ -287,6 +309,9 @@ class ToolContext:
     def invocation(self) -> Invocation:
         """The call on its way, as the executor knows it; for sources and sessions."""
         return self._invocation
+
+    def _event(self, event: str, data: Mapping[str, Any] | None) -> RecordEvent:
+        return record_event(event, data, id=uuid.uuid4().hex, correlation=self.correlation_id)
 
     def _require_variables(self) -> None:
         self.require_running()

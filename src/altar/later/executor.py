@@ -71,7 +71,10 @@ class Executor:
         try:
             contract = self._catalog.find(invocation)  # 1 what is meant, and may they see it?
             invocation.contract = contract
-            invocation.values = contract.check(invocation.arguments)  # 2 do the arguments fit?
+            if invocation.blobs is None:
+                invocation.values = contract.check(invocation.arguments)  # 2 do the arguments fit?
+            else:
+                invocation.values = contract.check_beside(invocation)
             if invocation.parent is not None:
                 require_nestable(invocation)
             self._gate.authorize(invocation)  # 3 may it run?
@@ -94,7 +97,10 @@ class Executor:
             outcome = invocation.chunks.close(outcome)
         if outcome.error is None and outcome.streamed is None:
             try:
-                outcome.value = invocation.contract.check_result(outcome.content)  # 6 is it what the contract promised?
+                if outcome.blobs is None:
+                    outcome.value = invocation.contract.check_result(outcome.content)  # 6 is it what was promised?
+                else:
+                    invocation.contract.check_result_beside(outcome)
             except Exception as broken:  # noqa: BLE001 - a result nobody could check is not passed on
                 outcome = Outcome.failed(broken)
         self._gate.record(invocation, outcome, self._answer)  # 7 the outcome is durable, then 8 the answer

@@ -17,7 +17,7 @@ from altar.later.invocation import Invocation
 from altar.later.live import not_open
 from altar.later.portal import Errands, portal, wait_in
 from altar.later.pulling import PulledHere, PulledThere, SyncStream
-from altar.later.session_variables import sync_variables_of
+from altar.later.session_variables import record, sync_variables_of
 from altar.later.source import LocalSource
 from altar.later.variables import at_once
 from altar.later.workplace import CallerThread
@@ -136,6 +136,14 @@ class SyncSession:
     def variables(self) -> SyncVariables:
         """The variables of this session; see :attr:`Session.variables`."""
         return sync_variables_of(self._asker)
+
+    def record(self, event: str, data: Mapping[str, Any] | None = None, /) -> None:
+        """Put an event of the application into the record of the host, as :meth:`Session.record` does."""
+        self._require_open()
+        if self._asker.tools is not None:
+            at_once(record(self._asker, event, data))
+        else:
+            self._wait(lambda session: session.record(event, data))
 
     def describe(self) -> SessionInfo:
         """What this session is, as :meth:`Session.describe` says."""

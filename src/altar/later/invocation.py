@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from altar.adm.blobs import Blob, size_beside, with_text
 from altar.adm.errors import AltarError, ExecutionError, Ran, TransportError, ValidationError
 
 __all__ = [
@@ -65,6 +66,21 @@ class Contract(Protocol):
         """
         ...
 
+    def check_beside(self, invocation: Invocation) -> dict[str, Any] | None:
+        """Do what :meth:`check` does for a call with blobs, after verifying them.
+
+        A blob in a place that is not for bytes becomes base64 text: ``arguments`` and ``blobs`` are changed then.
+        Raises MALFORMED_REQUEST, with the path, for one that is not what its place refers to.
+        """
+        ...
+
+    def check_result_beside(self, outcome: Outcome) -> None:
+        """Do what :meth:`check_result` does for a result with blobs, after verifying them; no value is returned.
+
+        Raises PROTOCOL_VIOLATION, ``ran`` yes, for one that is not what its place refers to.
+        """
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class Invocation:
@@ -85,8 +101,11 @@ class Invocation:
     ``once`` says that ``call_id`` is an idempotency key.
     ``needs`` are the capabilities that a runtime must have for this call, ``prefers`` the labels it had better have,
     ``pinned`` the only one that may run it, where it matters; ``sent`` is about when it got it (monotonic seconds).
+    ``who`` is what a control plane decides by, behind the words ``principal`` and ``tenant``; None without one.
     ``began`` is when a host that keeps figures took the call (monotonic seconds), and ``trace`` the place in a
     distributed trace (a ``Trace``) that it travels with; None when nobody traces it.
+    ``blobs`` are the large bytes that the arguments refer to; None without any.
+    ``salt`` is what a host commits to arguments and result under, where its record has no digests of them.
     ``handle`` is what the source finds the running call by:
 
     - ``LocalSource``: None until the function has a place to run, and for ever when it runs where it was called;
@@ -130,6 +149,19 @@ class Invocation:
     depth: int = 0
     began: float = 0.0
     trace: Any = None
+    who: Any = None
+    blobs: tuple[Blob, ...] | None = None
+    salt: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the arguments, with those beside them."""
+        return len(self.arguments) if self.blobs is None else len(self.arguments) + size_beside(self.blobs)
+
+    @property
+    def text(self) -> bytes:
+        """The arguments alone: canonical JSON with base64 text in the place of each blob."""
+        return self.arguments if self.blobs is None else with_text(self.arguments, self.blobs)
 
     @property
     def is_left(self) -> bool:
@@ -161,6 +193,7 @@ class Outcome:
     has read it yet.
     ``streamed`` is there when the values were passed on one by one, however that ended; ``content`` is empty then.
     ``replayed`` says that this is the outcome of an earlier call under the same idempotency key.
+    ``blobs`` are the large bytes that ``content`` refers to; None without any.
     """
 
     content: bytes = b""
@@ -168,6 +201,17 @@ class Outcome:
     value: Any = field(default=None, compare=False, repr=False)
     streamed: Streamed | None = None
     replayed: bool = False
+    blobs: tuple[Blob, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the content, with those beside it."""
+        return len(self.content) if self.blobs is None else len(self.content) + size_beside(self.blobs)
+
+    @property
+    def text(self) -> bytes:
+        """The content alone: canonical JSON with base64 text in the place of each blob."""
+        return self.content if self.blobs is None else with_text(self.content, self.blobs)
 
     @classmethod
     def failed(cls, error: BaseException) -> Outcome:

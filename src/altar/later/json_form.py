@@ -7,7 +7,6 @@ itself is never quoted.
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,6 +15,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
+from altar.adm.blobs import BLOB_BYTES, MAX_BLOBS, Blob, base64_text
 from altar.adm.canonical import INT64_MAX, INT64_MIN, MAX_DEPTH, canonical, written_plainly
 from altar.adm.errors import AltarError, Ran, error_of
 
@@ -52,6 +52,18 @@ class JsonForm:
         except RecursionError as deep:
             raise self.unfit("", value, "is nested too deeply") from deep
 
+    def write_beside(self, value: object) -> tuple[bytes, tuple[Blob, ...]]:
+        """The canonical JSON of a value, and its large bytes, which stand beside it; else as :meth:`write`."""
+        found: list[Blob] = []
+        try:
+            return canonical(value), ()  # type: ignore[arg-type]  # what is no JSON value is refused there
+        except AltarError:
+            pass
+        try:
+            return canonical(self._plain(value, "", (), found)), tuple(found)
+        except RecursionError as deep:
+            raise self.unfit("", value, "is nested too deeply") from deep
+
     def unfit(self, path: str, value: object, why: str, cause: Exception | None = None) -> AltarError:
         """The error for a value that JSON cannot hold: its place and its Python type, never the value itself."""
         place = f"{self.part} at {path!r}" if path else self.whole
@@ -64,8 +76,10 @@ class JsonForm:
             ran=self.ran,
         )
 
-    def _plain(self, value: Any, path: str, inside: tuple[int, ...]) -> Any:  # noqa: C901 - one branch a kind of value
-        """The JSON value of a Python value; ``inside`` holds the containers around it."""
+    def _plain(  # noqa: C901, PLR0911 - one branch a kind of value
+        self, value: Any, path: str, inside: tuple[int, ...], beside: list[Blob] | None = None
+    ) -> Any:
+        """The JSON value of a Python value; ``inside`` holds the containers around it, ``beside`` takes large bytes."""
         if isinstance(value, Enum):
             return self._plain(value.value, path, inside)
         if value is None or isinstance(value, bool):
@@ -86,13 +100,16 @@ class JsonForm:
             raise self.unfit(path, value, f"is nested deeper than {MAX_DEPTH}")
         inside = (*inside, id(value))
         if isinstance(value, Mapping):
-            return self._members(value, path, inside)
+            return self._members(value, path, inside, beside)
         if isinstance(value, AbstractSet):
             return sorted((self._plain(part, f"{path}/-", inside) for part in value), key=canonical)
         if isinstance(value, (list, tuple)):
-            return [self._plain(part, f"{path}/{index}", inside) for index, part in enumerate(value)]
+            return [self._plain(part, f"{path}/{index}", inside, beside) for index, part in enumerate(value)]
         if _is_plain_dataclass(value):
-            return self._members({each.name: getattr(value, each.name) for each in fields(value)}, path, inside)
+            members = {each.name: getattr(value, each.name) for each in fields(value)}
+            return self._members(members, path, inside, beside)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return _bytes(bytes(value), path, beside)
         return self._leaf(value, path, inside)
 
     def _text(self, value: str, path: str) -> str:
@@ -101,7 +118,9 @@ class JsonForm:
             raise self.unfit(path, value, "holds half of a surrogate pair")
         return text
 
-    def _members(self, value: Mapping[Any, Any], path: str, inside: tuple[int, ...]) -> dict[str, Any]:
+    def _members(
+        self, value: Mapping[Any, Any], path: str, inside: tuple[int, ...], beside: list[Blob] | None
+    ) -> dict[str, Any]:
         """An object, with keys as text: numbers, dates, ids and members of an Enum by their JSON form."""
         members: dict[str, Any] = {}
         for key, part in value.items():
@@ -112,13 +131,11 @@ class JsonForm:
                 raise self.unfit(path, key, "is used as a key, and a key is text")
             if name in members:
                 raise self.unfit(path, value, "has two keys that are the same as text")
-            members[name] = self._plain(part, path + pointer([name]), inside)
+            members[name] = self._plain(part, path + pointer([name]), inside, beside)
         return members
 
     def _leaf(self, value: Any, path: str, inside: tuple[int, ...]) -> Any:
-        """The JSON value of bytes, a date, an id, a path, a pydantic model and the like."""
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return base64.b64encode(value).decode("ascii")
+        """The JSON value of a date, an id, a path, a pydantic model and the like."""
         if isinstance(value, PurePath):
             return self._text(str(value), path)
         from pydantic_core import to_jsonable_python
@@ -144,6 +161,15 @@ RESULT = JsonForm("The result", "The result", "return", "yes")
 def pointer(steps: Sequence[str]) -> str:
     """A JSON Pointer (RFC 6901 §4)."""
     return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def _bytes(data: bytes, path: str, beside: list[Blob] | None) -> Any:
+    """Bytes as base64 text, or as a reference to those that are put beside the JSON."""
+    if beside is None or len(data) < BLOB_BYTES or len(beside) == MAX_BLOBS:
+        return base64_text(data)
+    blob = Blob(path, data)
+    beside.append(blob)
+    return blob.reference
 
 
 def _is_plain_dataclass(value: Any) -> bool:

@@ -74,7 +74,8 @@ def tools_of(tools: object) -> tuple[str, ...]:
     """
     if isinstance(tools, str):
         shown = repr(tools[:_LONGEST])
-        raise _misnamed(f"The tools are the one text {shown}, and must be a list", hint=f"write tools=[{shown}]")
+        hint = f"write source={shown}" if "://" in tools else f"write tools=[{shown}]"
+        raise _misnamed(f"The tools are the one text {shown}, and must be a list", hint=hint)
     if isinstance(tools, ToolFunction):
         raise _misnamed(f"The tools are {tools!r} alone, and must be a list", hint=f"write tools=[{tools.name}]")
     if not isinstance(tools, Iterable):

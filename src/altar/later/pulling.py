@@ -208,7 +208,7 @@ class PulledHere:
             self._begin()
             outcome = self._waiter.outcome
             if outcome is not None and outcome.content:
-                return outcome.content
+                return outcome.text
         steps = None if self._invocation is None else self._invocation.handle
         return steps.step() if isinstance(steps, StepsHere) and self._waiter.outcome is None else None
 

@@ -135,8 +135,8 @@ class SessionTools:
             self.touch()  # which refuses
         self._expires = now + self._ttl
         tool = self._tools.find(invocation.name, invocation.version)
-        if len(invocation.arguments) > MAX_MESSAGE_BYTES:
-            raise too_large("arguments", len(invocation.arguments), MAX_MESSAGE_BYTES, ran="no")
+        if invocation.size > MAX_MESSAGE_BYTES:
+            raise too_large("arguments", invocation.size, MAX_MESSAGE_BYTES, ran="no")
         if self._deprecated and tool in self._deprecated:
             self._deprecated.discard(tool)
             note_deprecated(tool)

@@ -76,7 +76,8 @@ class Run(Limited):
 def called(run: Run) -> Outcome:
     """Call a plain function."""
     try:
-        outcome = Outcome(run.tool.dump(run.tool.function(*run.args, **run.kwargs)))
+        value, tool = run.tool.function(*run.args, **run.kwargs), run.tool
+        outcome = Outcome(tool.dump(value)) if tool.gives is None else tool.dump_beside(value)
     except BaseException as raised:  # noqa: BLE001 - whatever a tool raises is its outcome
         outcome = _raised_here(raised, run.invocation)
     finally:
@@ -150,7 +151,8 @@ async def awaited(
     deadlines.watch(run, invocation.deadline)
     try:
         if made is None:
-            outcome = Outcome(run.tool.dump(await run.tool.function(*run.args, **run.kwargs)))
+            value, tool = await run.tool.function(*run.args, **run.kwargs), run.tool
+            outcome = Outcome(tool.dump(value)) if tool.gives is None else tool.dump_beside(value)
         else:
             outcome = await made(run)
     except asyncio.CancelledError:

@@ -24,7 +24,7 @@ from altar.later.live import not_open
 from altar.later.options import Options, time_of, tools_of
 from altar.later.portal import portal
 from altar.later.session_info import SessionInfo, describe, extend
-from altar.later.session_variables import end_variables, variable_source, variables_of
+from altar.later.session_variables import end_variables, record, variable_source, variables_of
 from altar.later.source import GatedSource, LocalSource, Request, open_source
 from altar.later.stream import Stream
 from altar.later.workplace import LoopThreads
@@ -191,6 +191,17 @@ class Session:
         live = self._live
         guard = live.require_process if self.asker.tools is not None else live.require_here
         return variables_of(self.asker, guard=guard)
+
+    async def record(self, event: str, data: Mapping[str, Any] | None = None, /) -> None:
+        """Put an event of the application into the record of the host, as ``app.<event>``; there when this returns.
+
+        ``event`` is small letters with ``_`` and ``.`` between them, such as ``order.paid``; ``data`` is flat, at most
+        1 KiB, and text under a key that looks like a secret is withheld.
+        Raises FEATURE_UNAVAILABLE where there is no host, PERMISSION_DENIED without ``audit:record``,
+        MALFORMED_REQUEST and MESSAGE_TOO_LARGE for what cannot be recorded.
+        """
+        self._live.require_here()
+        await record(self.asker, event, data)
 
     async def describe(self) -> SessionInfo:
         """What this session is: since when, for how long, with which tools. To ask is not to use it.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from altar.adm.errors import ConfigurationError
+from altar.later.app_records import no_record, record_event
 from altar.later.live import not_open
 from altar.later.portal import portal
 from altar.later.variables import LocalVariables, SyncVariables, Variables, VariableSource, at_once
@@ -13,7 +15,7 @@ from altar.later.variables import LocalVariables, SyncVariables, Variables, Vari
 if TYPE_CHECKING:
     from altar.later.asking import Asker
 
-__all__ = ["end_variables", "sync_variables_of", "variable_source", "variables_of"]
+__all__ = ["end_variables", "record", "sync_variables_of", "variable_source", "variables_of"]
 
 
 def variable_source(asker: Asker) -> VariableSource:
@@ -61,7 +63,24 @@ def sync_variables_of(asker: Asker) -> SyncVariables:
     return SyncVariables(variables, run=run, wait=lambda waiting: portal().run(waiting))
 
 
+async def record(asker: Asker, event: str, data: Mapping[str, Any] | None) -> None:
+    """Put an event of the application into the record of the session's host.
+
+    Raises INVALID_SESSION when the session is not open, FEATURE_UNAVAILABLE where nothing is recorded.
+    """
+    parent = asker.parent
+    correlation = parent.correlation_id if parent is not None else ""
+    asked = record_event(event, data, id=uuid.uuid4().hex, correlation=correlation)
+    if asker.tools is not None:
+        raise no_record()
+    await variables_of(asker, guard=_anywhere).record(asked)
+
+
 def end_variables(asker: Asker) -> None:
     """The session is over, and the watches of its variables with it."""
     if asker.live.variables is not None:
         asker.live.variables.close()
+
+
+def _anywhere() -> None:
+    """Where it is used has been looked at already."""

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from altar.adm.errors import ConfigurationError
+from altar.later.beside import text_beside
 from altar.later.context import ToolContext
 from altar.later.deadline import Deadlines
 from altar.later.executor import Catalog
@@ -115,7 +116,10 @@ class LocalSource:
             self._run_isolated(tool, invocation, settle)
             return
         values, invocation.values = invocation.values, None  # the function's own from here on
-        args, kwargs = tool.bind(invocation.arguments, values)
+        if invocation.blobs is None:
+            args, kwargs = tool.bind(invocation.arguments, values)
+        else:
+            args, kwargs = tool.bind_beside(invocation, values)
         context = None
         if tool.context is not None:
             context = self._context(invocation)
@@ -147,7 +151,7 @@ class LocalSource:
         context = None if tool.context is None else self._context(invocation)
         place, pool = self._workplace, processes()
         if not tool.streams:
-            place.run_bounded(invocation, lambda: pool.run(tool, invocation, context=context), settle)
+            place.run_bounded(invocation, lambda: _beside(tool, pool.run(tool, invocation, context=context)), settle)
         elif invocation.chunks is None:
             place.run_bounded(
                 invocation, lambda: collected(pool.steps(tool, invocation, context=context), self.limit), settle
@@ -167,6 +171,11 @@ class LocalSource:
             place.run_stream(invocation, lambda answer: awaited(run, answer, deadlines, made=streamed_async), settle)
         else:
             place.run_steps(invocation, steps(run), settle)
+
+
+def _beside(tool: ToolFunction[..., Any], outcome: Outcome) -> Outcome:
+    """What a child process gave as text, with large bytes beside it, as every other tool gives them."""
+    return text_beside(outcome.content, tool.gives) if tool.gives is not None and outcome.error is None else outcome
 
 
 def _ending(kill: Callable[[Invocation], None], settle: Answer) -> Answer:

@@ -203,7 +203,7 @@ class _Call:
         if outcome is None or not outcome.content or not self._one_value:
             return []
         self._one_value = False
-        return [outcome.content]
+        return [outcome.text]
 
     def leave(self) -> None:
         """Read no more: the generator is closed, and the call is recorded as cancelled."""
@@ -236,7 +236,7 @@ def stream_invocation(asker: Asker, name: Named, arguments: Mapping[str, Any]) -
 def stream_result(invocation: Invocation, outcome: Outcome) -> ToolResult:
     """The result of a stream; the value of a tool that does not stream counts as its one chunk."""
     if outcome.content:
-        outcome = Outcome(streamed=account_of([outcome.content]))
+        outcome = Outcome(streamed=account_of([outcome.text]))
     return result_of(invocation, outcome)
 
 

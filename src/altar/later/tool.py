@@ -15,13 +15,17 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 import orjson
 
+from altar.adm.blobs import BLOB_BYTES, Places
 from altar.adm.canonical import canonical, written_plainly
 from altar.adm.declaration import Annotations, FunctionDeclaration
 from altar.adm.errors import AltarError, DeclarationError
+from altar.later.beside import bytes_beside, checked_arguments, checked_result, text_beside
+from altar.later.governance import governance_of
 from altar.later.introspection.binder import Binder, Writer
 from altar.later.introspection.docstring import underlying
 from altar.later.introspection.introspect import declare
 from altar.later.introspection.refusal import refused_arguments
+from altar.later.invocation import Invocation, Outcome
 from altar.later.json_form import RESULT
 from altar.later.labels import requires_of
 from altar.later.local_dispatch import dispatch_metadata
@@ -120,6 +124,20 @@ class ToolFunction(Generic[P, R]):
         except Exception as refused:
             raise refused_arguments(self.declaration, refused, arguments) from refused
 
+    def check_beside(self, invocation: Invocation) -> dict[str, Any]:
+        """Do what `check` does for a call with blobs; Python bytes stand in their places."""
+        values: dict[str, Any] = checked_arguments(self.declaration, invocation).as_bytes()
+        return values
+
+    def bind_beside(
+        self, invocation: Invocation, values: dict[str, Any] | None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Do what `bind` does for a call with blobs; `values` are what `check_beside` gave, and are used up."""
+        bound = None if values is None else self._binder.bind_beside(values)
+        if bound is not None:
+            return bound
+        return self.bind(invocation.text)
+
     @property
     def binds_directly(self) -> bool:
         """Whether checked JSON values are the arguments already, so that a call needs no pydantic."""
@@ -133,9 +151,28 @@ class ToolFunction(Generic[P, R]):
         data = written_plainly(value) if self._binder.result.native else None
         return _written(self._binder.result, value) if data is None else data
 
+    def dump_beside(self, value: object) -> Outcome:
+        """The outcome of a call whose function returned this, with large bytes beside its JSON.
+
+        Raises as `dump` does.
+        """
+        if type(value) is bytes and self._binder.result.is_bytes and len(value) >= BLOB_BYTES:
+            return bytes_beside(value)
+        data = self.dump(value)
+        return Outcome(data) if self.gives is None else text_beside(data, self.gives)
+
     def dump_item(self, value: object) -> bytes:
         """The canonical JSON of one value that a streaming function yields, as :meth:`dump` writes a result."""
         return _written(self._binder.item, value)
+
+    def check_result_beside(self, outcome: Outcome) -> None:
+        """Do what `check_result` does for a result with blobs."""
+        checked_result(self.declaration, outcome)
+
+    @functools.cached_property
+    def gives(self) -> Places | None:
+        """Where the result is bytes; None where it never is. A tool that streams gives its values as text."""
+        return None if self.streams else self.declaration.gives
 
     @functools.cached_property
     def _fits(self) -> Callable[[object], bool]:
@@ -176,6 +213,10 @@ def tool(
     requires: Mapping[str, str] | None = None,
     local_dispatch: bool = False,
     fallback: bool = False,
+    required_roles: Iterable[str] = (),
+    required_permissions: Iterable[str] = (),
+    classification: str = "",
+    governance: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     register: bool = True,
 ) -> ToolFunction[P, R]: ...
@@ -197,6 +238,10 @@ def tool(
     requires: Mapping[str, str] | None = None,
     local_dispatch: bool = False,
     fallback: bool = False,
+    required_roles: Iterable[str] = (),
+    required_permissions: Iterable[str] = (),
+    classification: str = "",
+    governance: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     register: bool = True,
 ) -> Callable[[Callable[P, R]], ToolFunction[P, R]]: ...
@@ -219,6 +264,10 @@ def tool(
     requires: Mapping[str, str] | None = None,
     local_dispatch: bool = False,
     fallback: bool = False,
+    required_roles: Iterable[str] = (),
+    required_permissions: Iterable[str] = (),
+    classification: str = "",
+    governance: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     register: bool = True,
 ) -> Any:
@@ -232,6 +281,8 @@ def tool(
     `requires` are labels that a runtime must have to be sent its calls on a grid, such as `{"hardware": "gpu"}`.
     `local_dispatch=True` lets a caller that has the function run it itself, when the host permits that call;
     `fallback=True` lets it do so when no host can be reached. What is destructive may have neither.
+    `required_roles` and `required_permissions` are what its author proposes that a caller must have on a host with
+    identities, `classification` how sensitive it is, `governance` further members of that kind; an operator decides.
     `register=False` declares without entering the registry of this process.
     Raises DeclarationError, with a hint, for what cannot be a tool.
     """
@@ -263,6 +314,13 @@ def tool(
                 **calls_of(calls, called),
                 **requires_of(requires, called),
                 **elsewhere,
+                **governance_of(
+                    called,
+                    governance,
+                    required_roles=required_roles,
+                    required_permissions=required_permissions,
+                    classification=classification,
+                ),
             },
             namespace=_locals_of_caller(),
         )

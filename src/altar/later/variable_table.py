@@ -24,6 +24,7 @@ from altar.adm.canonical import parse, parse_canonical
 from altar.adm.errors import AltarError, ExecutionError, TransportError, ValidationError
 from altar.adm.near import nearest
 from altar.adm.schema import Schema
+from altar.later.app_records import RecordEvent, no_record
 
 __all__ = [
     "MAX_SESSION_BYTES",
@@ -128,7 +129,7 @@ class Read:
     names: tuple[str, ...] = ()
 
 
-Request = Declare | Update | Delete | Read
+Request = Declare | Update | Delete | Read | RecordEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,8 @@ class VariableTable:
                 return self._update(request)
             case Delete():
                 return self._delete(request)
+            case RecordEvent():
+                raise no_record()
 
     def read(self, names: Iterable[str] = ()) -> tuple[Record, ...]:
         """These variables, each of which must be there; without names all of them, sorted by name."""

@@ -21,6 +21,7 @@ import orjson
 from altar.adm.canonical import canonical
 from altar.adm.errors import AltarError, DeclarationError, ExecutionError
 from altar.adm.schema import Schema
+from altar.later.app_records import RecordEvent
 from altar.later.json_form import JsonForm
 from altar.later.variable_table import (
     Declare,
@@ -239,6 +240,10 @@ class Variables:
         self._guard()
         return Watch(self._source, names)
 
+    async def record(self, asked: RecordEvent) -> None:
+        """Put an event into the record of the session; it is there when this returns."""
+        await self._ask(asked)
+
     async def _ask(self, request: Request) -> tuple[Record, ...]:
         self._guard()
         require_sendable(request)  # beyond these limits it would not even reach a host
@@ -369,6 +374,10 @@ class SyncVariables:
     def snapshot(self) -> dict[str, Variable]:
         """All variables as they are at one moment, by name."""
         return self._run(self._variables.snapshot())
+
+    def record(self, asked: RecordEvent) -> None:
+        """Put an event into the record of the session."""
+        self._run(self._variables.record(asked))
 
     def watch(self, *names: str) -> SyncWatch:
         """Every change of these variables, of all if none is named: ``for variable in variables.watch("x")``."""

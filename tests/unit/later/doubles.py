@@ -27,6 +27,12 @@ class Contract:
         if self.broken is not None:
             raise self.broken
 
+    def check_beside(self, invocation: Invocation) -> None:
+        self.check(invocation.arguments)
+
+    def check_result_beside(self, outcome: Outcome) -> None:
+        self.check_result(outcome.content)
+
 
 @dataclass
 class Catalog:

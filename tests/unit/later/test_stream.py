@@ -8,7 +8,7 @@ import pytest
 
 import altar
 from altar.later.chunks import Chunks
-from altar.later.invocation import MAX_MESSAGE_BYTES
+from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome
 from altar.later.session import Options, Session
 from tests.unit.later.streaming import Noted, metadata, noted, read, read_here
 
@@ -136,6 +136,12 @@ async def test_each_value_is_held_against_the_contract_and_named_by_its_place(no
             if content == b'["one"]':
                 message = "The result's member `[0]/deep` is no number"
                 raise altar.ValidationError("SCHEMA_VIOLATION", message, path="/0/deep", ran="yes")
+
+        def check_beside(self, invocation: Invocation) -> None:
+            """Anything."""
+
+        def check_result_beside(self, outcome: Outcome) -> None:
+            """Anything."""
 
     chunks = Chunks()
     chunks.open(Promised())

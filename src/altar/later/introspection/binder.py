@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from altar.adm.canonical import canonical
-from altar.later.introspection.direct import direct
+from altar.later.introspection.direct import Arguments, NotBesideError, direct
 from altar.later.introspection.strictness import reader as strict_reader
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Binder", "LateReader", "Positional", "Writer", "in_order"]
 
+_LIST_OF_BYTES = {"type": "list", "items_schema": {"type": "bytes"}}
 _KINDS: dict[type, str] = {str: "string", list: "array", dict: "object"}
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
 
@@ -40,9 +41,10 @@ class Writer:
     """Turns a value into the JSON value that its annotation gives it; sets are in a fixed order.
 
     `native` says that the annotation is made of JSON's own types only, and its values need no turning.
+    `is_bytes` says that the values are bytes, written as they are.
     """
 
-    __slots__ = ("_returned", "_write", "native")
+    __slots__ = ("_returned", "_write", "is_bytes", "native")
 
     def __init__(
         self, adapter: pydantic.TypeAdapter[Any] | None = None, schema: Mapping[str, Any] | None = None
@@ -51,6 +53,7 @@ class Writer:
         self._write = None if adapter is None else adapter.serializer.to_python
         self._returned = schema if schema is not None and _needs_order(schema) else None
         self.native = adapter is None
+        self.is_bytes = adapter is not None and adapter.core_schema == _LIST_OF_BYTES
 
     def plain(self, value: Any) -> Any:
         """The JSON value of a Python value.
@@ -88,7 +91,18 @@ class Binder:
     `streams` says that the function yields its values, `is_async` that it is awaited, or iterated, in an event loop.
     """
 
-    __slots__ = ("_positional", "_read", "_reader", "context", "direct", "is_async", "item", "result", "streams")
+    __slots__ = (
+        "_beside",
+        "_positional",
+        "_read",
+        "_reader",
+        "context",
+        "direct",
+        "is_async",
+        "item",
+        "result",
+        "streams",
+    )
 
     def __init__(
         self,
@@ -105,6 +119,7 @@ class Binder:
         self.direct = reader.direct if isinstance(reader, LateReader) else direct(reader.core_schema)
         self._reader = reader
         self._read: Callable[[bytes], Any] | None = None
+        self._beside: Callable[[Arguments], Arguments] | None = _not_made
         self._positional = positional
         self.result = result or Writer()
         self.item = item or self.result
@@ -135,6 +150,26 @@ class Binder:
         if self._positional is None:
             return (), named
         return _placed(self._positional, named), named
+
+    def bind_beside(self, values: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """The same for accepted values in which Python bytes stand where blobs came; None if it takes the text.
+
+        `values` are used up in any case.
+        """
+        if self._beside is _not_made:
+            self._beside = direct(self._reader.core_schema, beside=True)
+        if self._beside is None:
+            return None
+        try:
+            named = self._beside(values)
+        except NotBesideError:
+            return None
+        return (() if self._positional is None else _placed(self._positional, named)), named
+
+
+def _not_made(values: Arguments) -> Arguments:
+    """Stands where nothing has been made yet."""
+    return values
 
 
 def _placed(positional: Positional, named: dict[str, Any]) -> tuple[Any, ...]:

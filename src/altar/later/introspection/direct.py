@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Arguments", "Turn", "direct", "direct_by", "turn_of"]
+__all__ = ["Arguments", "NotBesideError", "Turn", "direct", "direct_by", "turn_of"]
 
 Arguments = dict[str, Any]
 """The members of a JSON object, by name."""
@@ -22,14 +22,19 @@ Turn = Callable[[Any], Any]
 """From a JSON value that a contract accepted to the Python value of the same meaning."""
 
 
-def direct(schema: Mapping[str, Any]) -> Callable[[Arguments], Arguments] | None:
+class NotBesideError(Exception):
+    """Bytes came as text after all, which only pydantic reads."""
+
+
+def direct(schema: Mapping[str, Any], *, beside: bool = False) -> Callable[[Arguments], Arguments] | None:
     """Return what makes the arguments of a function from JSON values that its contract has accepted.
 
     The values must be canonical JSON as `orjson` reads it, and nobody else's: they are changed in place.
     None means that the parameters are not all of JSON's own types, and pydantic must read the text.
+    With ``beside`` they may be bytes as well, as long as Python bytes stand there; else NotBesideError is raised.
     """
     try:
-        turns = _members(schema)
+        turns = _members(schema, beside=beside)
     except _UnknownError:
         return None
     return direct_by(turns)
@@ -66,39 +71,42 @@ def _as_they_are(values: Arguments) -> Arguments:
     return values
 
 
-def _members(schema: Mapping[str, Any]) -> dict[str, Turn]:
+def _members(schema: Mapping[str, Any], *, beside: bool) -> dict[str, Turn]:
     """The members that are turned, and how."""
     _require(schema, "typed-dict", {"fields", "cls", "computed_fields", "extra_behavior", "config", "ref"})
     if schema.get("computed_fields") or not _CONFIG.issuperset(schema.get("config", ())):
         raise _UnknownError
-    turns = {name: _member(field) for name, field in schema["fields"].items()}
+    turns = {name: _member(field, beside=beside) for name, field in schema["fields"].items()}
     return {name: turn for name, turn in turns.items() if turn is not None}
 
 
-def _member(field: Mapping[str, Any]) -> Turn | None:
+def _member(field: Mapping[str, Any], *, beside: bool = False) -> Turn | None:
     _require(field, "typed-dict-field", {"schema", "required"})  # an alias would be another name
-    return _turn(field["schema"])
+    return _turn(field["schema"], beside=beside)
 
 
-def _turn(schema: Mapping[str, Any]) -> Turn | None:
+def _turn(schema: Mapping[str, Any], *, beside: bool) -> Turn | None:
     """How a value of this schema is turned into Python's; None when it stays as it is."""
     kind = schema["type"]
     if kind == "nullable":
         _require(schema, kind, {"schema"})
-        return _or_none(_turn(schema["schema"]))
+        return _or_none(_turn(schema["schema"], beside=beside))
     if kind == "list":
         _require(schema, kind, {"items_schema", *_LENGTHS})
-        return _each(_turn(schema["items_schema"])) if "items_schema" in schema else _unknown()
+        return _each(_turn(schema["items_schema"], beside=beside)) if "items_schema" in schema else _unknown()
     if kind == "dict":
         _require(schema, kind, {"keys_schema", "values_schema", *_LENGTHS})
         if "values_schema" not in schema or schema.get("keys_schema") != {"type": "str"}:
             raise _UnknownError
-        return _each_member(_turn(schema["values_schema"]))
+        return _each_member(_turn(schema["values_schema"], beside=beside))
     if kind == "union":
         _require(schema, kind, {"choices"})
         if not all(choice in _APART for choice in schema["choices"]):
             raise _UnknownError
         return None
+    if kind == "bytes" and beside:
+        _require(schema, kind, set())
+        return _beside
     return _scalar(kind, schema)
 
 
@@ -114,6 +122,12 @@ def _scalar(kind: str, schema: Mapping[str, Any]) -> Turn | None:
     if not all(abs(schema[word]) < _EXACT for word in _BOUNDS & schema.keys()):
         raise _UnknownError  # an integer that is rounded to a float may cross such a bound
     return float
+
+
+def _beside(value: Any) -> bytes:
+    if type(value) is not bytes:
+        raise NotBesideError
+    return value
 
 
 def _require(schema: Mapping[str, Any], kind: str, words: set[str]) -> None:

@@ -268,7 +268,7 @@ def _call(tool: int, invocation: Invocation, context: ToolContext | None) -> byt
         "tenant": invocation.tenant,
         "deadline": None if math.isinf(invocation.deadline) else invocation.deadline,  # one clock for all processes
     }
-    return orjson.dumps(line) + b"\n" + invocation.arguments
+    return orjson.dumps(line) + b"\n" + invocation.text
 
 
 def _error(body: bytes) -> AltarError:

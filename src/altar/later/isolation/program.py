@@ -135,7 +135,7 @@ class _Program:
             with suppress(OSError, ValueError):  # a tool may have closed them
                 stream.flush()
         if outcome.error is None:
-            self._pipe.send(Kind.RESULT, outcome.content)
+            self._pipe.send(Kind.RESULT, outcome.text)
         else:
             self._pipe.send(Kind.ERROR, _error(outcome.error))
 
