@@ -110,6 +110,8 @@ class _Client(_Peer):
         self._all = asyncio.Event()
         self._arguments = canonical(ARGUMENTS)
         self.sent = 0
+        self._once_every: int = orders.once_every
+        self._run = f"{time.time_ns():x}"
 
     async def open(self, count: int) -> None:
         hello = host_pb2.ClientHello(protocol_versions=["1.0"], language="python", sdk_version="bench")
@@ -138,6 +140,8 @@ class _Client(_Peer):
                     tag=self.sent, session_id=self.sessions[self.sent % len(self.sessions)], remaining_ms=20_000
                 )
                 call.call.call_id, call.call.name, call.call.args = f"c{self.sent}", "probe", self._arguments
+                if self._once_every and self.sent % self._once_every == 0:
+                    call.once, call.call.call_id = True, f"{self._run}-{self.sent}"
             if frame.calls:
                 await self.stream.write(frame)
             await asyncio.sleep(TICK)
@@ -226,6 +230,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=0)
     parser.add_argument("--rate", type=float, default=0)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--once-every", type=int, default=0, help="of so many calls one has an idempotency key")
     orders = parser.parse_args()
     asyncio.run(_runtimes(orders) if orders.what == "runtimes" else _clients(orders))
 

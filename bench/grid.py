@@ -49,6 +49,7 @@ SCENES = (
     Scene("1 in flight, read_only", 1, 1, "probe_read"),
     Scene("256 in flight, read_only", 1, 256, "probe_read"),
     Scene("64 in flight, 64 KiB both ways", 1, 64, "echo"),
+    Scene("64 in flight, 64 KiB of bytes both ways", 1, 64, "mirror"),
     Scene("64 processes, 1 each", 64, 1),
     Scene("64 streams, by chunk", 1, 64, "ticks", streams=True),
     Scene("1 stream of 1 chunk, by chunk", 1, 1, "tick", streams=True),

@@ -58,6 +58,9 @@ class _Load:
         self._session = session
         self._tool: str = orders.tool
         self._arguments = GIVEN.get(orders.tool, ARGUMENTS)
+        self._take: Callable[[altar.ToolResult], object] = (
+            altar.ToolResult.bytes_at if orders.tool == "mirror" else altar.ToolResult.unwrap
+        )
         self.begin = self.end = 0.0
         self.measured = self.all = 0
         self.latencies: list[float] = []
@@ -68,7 +71,8 @@ class _Load:
 
     async def call_once(self) -> None:
         began = time.perf_counter()
-        (await self._session.call(self._tool, **self._arguments)).unwrap()
+        result = await self._session.call(self._tool, **self._arguments)
+        self._take(result)
         self._count(began, 1)
 
     async def stream_once(self) -> None:

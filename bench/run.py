@@ -1,6 +1,6 @@
 """Run the benches and write a JSON and a readable table.
 
-``python -m bench.run [--json OUT] [--only local|declare|peers|grid|beside] [--rounds N] [--seconds S] [--quick]``
+``python -m bench.run [--json OUT] [--only PART] [--rounds N] [--seconds S] [--quick]``
 ``peers`` and ``beside`` need the environment `.venv-peers`, which ``make bench`` makes.
 """
 
@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import beside, declare, grid, local
+from bench import authorize, beside, declare, governed, grid, ledger, local
 
 __all__ = ["main"]
 
 KINDS = {"calls/s": "throughput", "p50 ms": "latency", "p99 ms": "latency", "fsyncs per call": "cpu"}
-PARTS = ("local", "declare", "peers", "grid", "beside")
+PARTS = ("local", "declare", "peers", "grid", "beside", "aesp", "governed")
 
 Bench = dict[str, object]
 
@@ -48,7 +48,12 @@ def main() -> int:
             elif part == "beside":
                 benches.extend(_beside(rounds, seconds))
             else:
-                measure = local.measure if part == "local" else declare.measure
+                measure = {
+                    "local": local.measure,
+                    "declare": declare.measure,
+                    "aesp": _aesp,
+                    "governed": governed.measure,
+                }[part]
                 benches.extend(_bench(name, unit, kind, figures) for name, unit, kind, figures in measure(rounds))
             progress.remove_task(task)
     _show(benches)
@@ -98,6 +103,12 @@ def _beside(rounds: int, seconds: float) -> Iterator[Bench]:
             for what, value in figure.items():
                 figures[name].setdefault(what, []).append(value)
     yield from _benches("64 in flight", figures)
+
+
+def _aesp(rounds: int) -> Iterator[tuple[str, str, str, list[float]]]:
+    """What a host of AESP adds to a call: decisions, and the record."""
+    yield from authorize.measure(rounds)
+    yield from ledger.measure(rounds)
 
 
 def _benches(title: str, figures: dict[str, dict[str, list[float]]]) -> Iterator[Bench]:

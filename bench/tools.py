@@ -46,6 +46,11 @@ async def plain_echo(text: str) -> str:
     return text
 
 
+async def plain_mirror(data: bytes) -> bytes:
+    """Give the bytes back."""
+    return data
+
+
 async def plain_ticks(count: int) -> AsyncIterator[int]:
     """Count, one number after the other."""
     for number in range(count):
@@ -55,9 +60,15 @@ async def plain_ticks(count: int) -> AsyncIterator[int]:
 probe = altar.tool(plain_probe, name="probe", idempotent=True)
 probe_read = altar.tool(plain_probe, name="probe_read", read_only=True)
 echo = altar.tool(plain_echo, name="echo", idempotent=True)
+mirror = altar.tool(plain_mirror, name="mirror", idempotent=True)
 ticks = altar.tool(plain_ticks, name="ticks", idempotent=True)
 tick = altar.tool(plain_ticks, name="tick", idempotent=True)
 probe_sync = altar.tool(plain_probe_sync, name="probe_sync", idempotent=True)
 
-GIVEN: dict[str, Given] = {"echo": {"text": "x" * 65_536}, "ticks": {"count": 1_000_000_000}, "tick": {"count": 1}}
+GIVEN: dict[str, Given] = {
+    "echo": {"text": "x" * 65_536},
+    "mirror": {"data": bytes(65_536)},
+    "ticks": {"count": 1_000_000_000},
+    "tick": {"count": 1},
+}
 """The arguments of the tools that take others than the probe."""

@@ -9,7 +9,7 @@ import pytest
 
 from altar._proto.altar.adm.v1 import adm_pb2
 from altar._proto.altar.grid.v1 import call_pb2, host_pb2, runtime_pb2
-from altar.grid import wire
+from altar.grid import frames
 from altar.testing import LocalGrid
 from tests.integration import raw, streaming_tools
 from tests.integration.auditing import stop_and_audit
@@ -79,6 +79,6 @@ def test_many_sessions_that_are_opened_at_once_are_told_in_frames_that_can_be_se
         while len(told) < 1000:
             frame = client.receive(host_pb2.ConnectResponse)
             told.extend(created.tag for created in frame.sessions_created)
-            assert frame.ByteSize() < wire.FRAME_BYTES + 2 * max(each.ByteSize() for each in frame.sessions_created)
+            assert frame.ByteSize() < frames.FRAME_BYTES + 2 * max(each.ByteSize() for each in frame.sessions_created)
 
     assert told == list(range(2, 1002))

@@ -19,6 +19,9 @@ notices         sends, passes on or hears progress and log lines         runtime
 contracts       tells, or hears, that contracts have changed             host, client, runtime
 sessions        lists, describes and extends sessions                    host
 local_dispatch  decides for calls that run where they are made           host
+credentials     takes tokens and keys beside certificates                host
+blobs           takes and sends large bytes beside their JSON            runtime, client, host
+records         puts events of applications into its record              host
 ==============  =======================================================  ==================================
 """
 
@@ -45,9 +48,18 @@ class Capability(StrEnum):
     CONTRACTS = "contracts"
     SESSIONS = "sessions"
     LOCAL_DISPATCH = "local_dispatch"
+    CREDENTIALS = "credentials"
+    BLOBS = "blobs"
+    RECORDS = "records"
 
 
-CLIENT: tuple[str, ...] = (Capability.VARIABLES, Capability.CONTRACTS, Capability.STREAMING, Capability.NOTICES)
+CLIENT: tuple[str, ...] = (
+    Capability.VARIABLES,
+    Capability.CONTRACTS,
+    Capability.STREAMING,
+    Capability.NOTICES,
+    Capability.BLOBS,
+)
 """What the client of this release announces."""
 HOST: tuple[str, ...] = (
     Capability.VARIABLES,
@@ -56,6 +68,8 @@ HOST: tuple[str, ...] = (
     Capability.STREAMING,
     Capability.NOTICES,
     Capability.SESSIONS,
+    Capability.BLOBS,
+    Capability.RECORDS,
 )
 """What the host of this release announces, to clients and to runtimes."""
 RUNTIME: tuple[str, ...] = (
@@ -67,6 +81,7 @@ RUNTIME: tuple[str, ...] = (
     Capability.NESTED,
     Capability.STREAMING,
     Capability.NOTICES,
+    Capability.BLOBS,
 )
 """What the runtime of this release announces."""
 

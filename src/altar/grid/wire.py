@@ -6,12 +6,9 @@ Only this module and the three edges that hold a stream (`client`, `runtime`, `s
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from altar._proto.altar.adm.v1 import adm_pb2
 from altar._proto.altar.grid.v1 import call_pb2, variable_pb2
@@ -19,7 +16,10 @@ from altar.adm.codes import CODES
 from altar.adm.defect import MAX_TOLD, Defect, Kind
 from altar.adm.defect import told as defects_told
 from altar.adm.errors import AltarError, Ran, TransportError, error_of
+from altar.grid.beside import blobs_of, result_with
+from altar.grid.frames import FRAME_BYTES
 from altar.grid.telemetry import trace_of
+from altar.later.app_records import RecordEvent
 from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, Streamed, too_large
 from altar.later.running import told
 from altar.later.variable_table import (
@@ -40,7 +40,6 @@ __all__ = [
     "CHANNEL_OPTIONS",
     "MAX_MESSAGE_BYTES",
     "PROTOCOL_VERSION",
-    "FrameWriter",
     "VariableAnswer",
     "VariableRequest",
     "add_call",
@@ -61,20 +60,8 @@ __all__ = [
 ]
 
 PROTOCOL_VERSION = "1.0"
-FRAME_BYTES = 256 * 1024
-"""A frame is closed when it holds this much; one larger item travels alone."""
-FRAME_ITEMS = 64
-"""A frame is closed when it holds so many items.
-
-With longer ones client, host and runtime take turns: each waits while another works through one frame of everything.
-"""
 MAX_ITEMS = 16_384
 """Most calls, results or the like in one frame that is received; the frames of this library hold far fewer."""
-MAX_WAITING = 8_192
-"""Items that may wait to be written before the other side is read on; whoever does not listen is not listened to."""
-MAX_WAITING_BYTES = 16 * 1024 * 1024
-"""The same in bytes, for items whose size was given."""
-
 _HEADROOM = 64 * 1024
 _MAX_MS = 2**32 - 1
 
@@ -143,11 +130,16 @@ def invocation_of(call: call_pb2.ToolCall, *, now: float) -> Invocation:
     )
     if call.traceparent:
         invocation.trace = trace_of(call.traceparent, call.tracestate)
+    if call.blobs:
+        invocation.blobs = blobs_of(call.blobs)
     return invocation
 
 
-def add_call(call: call_pb2.ToolCall, invocation: Invocation, *, tag: int, now: float) -> int:
-    """Write an invocation into a frame's new ToolCall; returns its approximate size in bytes."""
+def add_call(call: call_pb2.ToolCall, invocation: Invocation, *, tag: int, now: float, takes_blobs: bool = True) -> int:
+    """Write an invocation into a frame's new ToolCall; returns its approximate size in bytes.
+
+    Blobs become base64 text for a peer that does not take them.
+    """
     call.tag = tag
     call.invocation_id = invocation.invocation_id
     call.correlation_id = invocation.correlation_id
@@ -168,8 +160,13 @@ def add_call(call: call_pb2.ToolCall, invocation: Invocation, *, tag: int, now: 
     function = call.call
     function.call_id = invocation.call_id
     function.name = invocation.name
-    function.args = invocation.arguments
-    return len(invocation.arguments) + 200
+    if invocation.blobs is None:
+        function.args = invocation.arguments
+        return len(invocation.arguments) + 200
+    function.args = invocation.arguments if takes_blobs else invocation.text
+    for blob in invocation.blobs if takes_blobs else ():
+        call.blobs.add(path=blob.path, data=blob.data)
+    return invocation.size + 200
 
 
 def add_result(result: call_pb2.ToolResult, invocation: Invocation, outcome: Outcome) -> int:
@@ -192,7 +189,11 @@ def add_result(result: call_pb2.ToolResult, invocation: Invocation, outcome: Out
         totals = outcome.streamed
         result.streamed.chunks, result.streamed.bytes = totals.chunks, totals.bytes
         result.streamed.digest = digest_to_wire(totals.digest)
-    return len(outcome.content) + 200
+    if outcome.blobs is None:
+        return len(outcome.content) + 200
+    for blob in outcome.blobs:
+        result.blobs.add(path=blob.path, data=blob.data)
+    return outcome.size + 200
 
 
 def outcome_of(result: call_pb2.ToolResult) -> Outcome:
@@ -200,7 +201,7 @@ def outcome_of(result: call_pb2.ToolResult) -> Outcome:
     inner = result.result
     streamed = _streamed(result.streamed) if result.HasField("streamed") else None
     if inner.status == adm_pb2.RESULT_STATUS_SUCCESS:
-        return Outcome(inner.content, streamed=streamed)
+        return result_with(inner.content, result.blobs) if result.blobs else Outcome(inner.content, streamed=streamed)
     if inner.status == adm_pb2.RESULT_STATUS_ERROR:
         return Outcome(error=error_from_wire(inner.error), streamed=streamed)
     return Outcome(error=TransportError("PROTOCOL_VIOLATION", "The result came without a status", ran="unknown"))
@@ -301,6 +302,9 @@ def variable_request(request: Request) -> VariableRequest:
         case Read():
             message.read.names.extend(request.names)
             message.read.SetInParent()
+        case RecordEvent():
+            message.record.event, message.record.data = request.event, request.data
+            message.record.id, message.record.correlation_id = request.id, request.correlation
     return message
 
 
@@ -311,6 +315,9 @@ def variable_request_of(message: VariableRequest) -> Request:
         return Declare(message.declare.name, message.declare.schema, message.declare.value)
     if operation == "delete":
         return Delete(message.delete.name, message.delete.expected_version or None)
+    if operation == "record":
+        asked = message.record
+        return RecordEvent(asked.event, asked.data, asked.id, asked.correlation_id)
     if operation == "read" and len(message.read.names) <= MAX_VARIABLES:
         return Read(tuple(message.read.names))
     update = message.update
@@ -379,93 +386,3 @@ def crowded(frame: Message) -> AltarError | None:
                 hint="spread them over several frames",
             )
     return None
-
-
-F = TypeVar("F", bound="Message")
-I = TypeVar("I")  # noqa: E741 - an item of a frame
-
-
-class FrameWriter(Generic[F, I]):
-    """Writes frames that hold whatever is queued, one at a time, in order.
-
-    While one frame is being written the next one fills; with an empty queue an item leaves at once.
-    Batching is what makes a gRPC stream fast: the cost is per message, not per byte.
-    """
-
-    def __init__(self, write: Callable[[F], Awaitable[None]], new: Callable[[], F], add: Callable[[F, I], int]) -> None:
-        self._write = write
-        self._new = new
-        self._add = add
-        self._queue: deque[tuple[I, int]] = deque()
-        self._waiting_bytes = 0
-        self._ready = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._stopping = False
-        self._finishing = False
-        self._room = asyncio.Event()
-        self._room.set()
-        self.last_written = time.monotonic()
-
-    def put(self, item: I, *, size: int = 0) -> None:
-        """Queue an item; it leaves with the next frame. ``size`` in bytes counts for :meth:`room` until then."""
-        if not self._queue:
-            self._ready.set()
-            self._idle.clear()
-        self._queue.append((item, size))
-        self._waiting_bytes += size
-        if self._crowded():
-            self._room.clear()
-
-    async def run(self) -> None:
-        """Write until stopped, finished or cancelled, or until the stream fails, which raises."""
-        while not self._stopping:
-            await self._ready.wait()
-            self._ready.clear()
-            while self._queue and not self._stopping:
-                await self._write(self._frame())
-                self.last_written = time.monotonic()
-            self._idle.set()
-            if self._finishing and not self._queue:
-                return
-
-    def stop(self) -> None:
-        """Let :meth:`run` end when the frame that is being written has left; what is queued stays."""
-        self._stopping = True
-        self._ready.set()
-
-    def finish(self) -> None:
-        """Let :meth:`run` end when everything that was put has been written."""
-        self._finishing = True
-        self._ready.set()
-
-    async def flushed(self) -> None:
-        """Wait until everything that was put has been written."""
-        await self._idle.wait()
-
-    async def room(self) -> None:
-        """Wait until no more than MAX_WAITING items, of no more than MAX_WAITING_BYTES, wait to be written."""
-        await self._room.wait()
-
-    def unsent(self) -> list[I]:
-        """Take back what has not been put into a frame yet."""
-        items = [item for item, _ in self._queue]
-        self._queue.clear()
-        self._waiting_bytes = 0
-        return items
-
-    def _frame(self) -> F:
-        frame = self._new()
-        size = 0
-        queue, add, left = self._queue, self._add, FRAME_ITEMS
-        while queue and left and size < FRAME_BYTES:
-            item, waiting = queue.popleft()
-            self._waiting_bytes -= waiting
-            size += add(frame, item)
-            left -= 1
-        if not self._crowded():
-            self._room.set()
-        return frame
-
-    def _crowded(self) -> bool:
-        return len(self._queue) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES

@@ -49,6 +49,7 @@ class Link:
         self.queued: list[Invocation] = []
         self.closed: AltarError | None = None
         self.finished = False
+        self.is_crowded = False
 
     def send_call(self, invocation: Invocation) -> None:
         self.sent.append(invocation)

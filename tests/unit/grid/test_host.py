@@ -12,6 +12,7 @@ import pytest
 
 from altar.adm.canonical import digest
 from altar.adm.errors import AltarError, ExecutionError, ValidationError
+from altar.grid.host.callers import Caller
 from altar.grid.host.host import Host, HostLimits
 from altar.grid.host.runtimes import AttachedRuntime
 from altar.later.invocation import Invocation, Outcome
@@ -210,7 +211,7 @@ async def test_a_host_that_leaves_takes_no_new_calls_and_waits_for_those_it_has(
 
 async def test_sessions_and_runtimes_are_recorded_as_they_come_and_go(place: Place) -> None:
     runtime = place.attach()
-    session = place.host.open_session("alice", ["send"], ttl=0)
+    session = place.host.open_session(Caller("alice"), ["send"], ttl=0)
     place.host.close_session(session.session_id, "alice", force=False)
     place.host.runtimes.detach(runtime, "left")
     await place.settled(lambda: len(place.recorded("event")) == 4)
@@ -225,7 +226,7 @@ async def test_sessions_and_runtimes_are_recorded_as_they_come_and_go(place: Pla
 
 async def test_closing_a_session_by_force_cancels_its_calls(place: Place) -> None:
     place.attach()
-    session = place.host.open_session("alice", [], ttl=0)
+    session = place.host.open_session(Caller("alice"), [], ttl=0)
     place.call(session_id=session.session_id)
     tag = await place.sent()
     with pytest.raises(AltarError, match="in flight"):

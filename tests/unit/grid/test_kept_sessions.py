@@ -12,6 +12,7 @@ import pytest
 from altar.adm.canonical import canonical
 from altar.adm.errors import AltarError, AuthorizationError, ExecutionError, ValidationError
 from altar.grid.host import variables as host_variables
+from altar.grid.host.app_records import AppRecords
 from altar.grid.host.sessions import HostCatalog, HostSession, Sessions
 from altar.grid.host.variables import HostVariables
 from altar.later.invocation import Invocation
@@ -47,10 +48,10 @@ class Place:
             clock=self.clock,
             store=self.store,
             wall_ms=lambda: 1_790_000_000_000 + int(self.clock.now * 1000),
-            note=lambda session_id, why: self.notes.append((session_id, why)),
+            note=lambda session_id, why, _tenant: self.notes.append((session_id, why)),
         )
         sessions.restore()
-        return sessions, HostVariables(sessions)
+        return sessions, HostVariables(sessions, AppRecords(lambda _entries, _then: None))
 
     def restart(self) -> None:
         self.store.close()

@@ -14,7 +14,9 @@ import pytest
 
 from altar.adm.errors import AltarError, ExecutionError
 from altar.grid.host import host as host_module
+from altar.grid.host import known_reports
 from altar.grid.host.host import Host, HostLimits
+from altar.grid.host.known_reports import RecentReports
 from altar.grid.host.permit_history import reported_in
 from altar.grid.host.permits import PermitLimits
 from altar.grid.manifests.manifest import Manifest
@@ -410,7 +412,7 @@ async def test_after_a_restart_a_report_that_was_logged_is_logged(opened: Opened
 
 
 def test_there_is_no_history_where_there_is_no_log(tmp_path: Path) -> None:
-    assert reported_in(tmp_path / "ledger.db") == {}
+    assert len(reported_in(tmp_path / "ledger.db")) == 0
 
 
 async def test_a_report_that_the_ledger_cannot_take_may_be_sent_again(place: Place) -> None:
@@ -472,6 +474,76 @@ async def test_a_call_that_asked_nobody_is_recorded_once_also_after_a_restart(op
     assert len(again.recorded("intent")) == 1
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_call_that_asked_nobody_is_recorded_once_also_when_it_is_remembered_no_more(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    monkeypatch.setattr(known_reports, "REMEMBERED", 2)
+    place = opened()
+    for position in range(2, 8):
+        await place.report("", position=position, **spare())
+    if restarted:
+        place = opened()
+
+    again = await place.report("", position=3, **spare())
+    late = await place.report("", position=1, **spare())
+    other = await place.report("", position=2, **spare() | failure())
+
+    assert (again, late) == (None, None)
+    assert other is not None
+    assert other.code == "IDEMPOTENCY_CONFLICT"
+    assert sorted(f"j:{position}" for position in range(1, 8)) == sorted(
+        outcome["reported"] for outcome in place.recorded("outcome")
+    )
+
+
+async def test_a_report_that_comes_twice_while_it_is_looked_for_is_recorded_once(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_reports, "REMEMBERED", 2)
+    place = opened()
+    for position in range(2, 8):
+        await place.report("", position=position, **spare())
+
+    for _ in range(2):
+        place.send("", position=1, **spare())
+    await place.settled(lambda: len(place.told) == 2)
+
+    assert place.told == [None, None]
+    assert ["j:1"] == [each["reported"] for each in place.recorded("outcome") if each["reported"] == "j:1"]
+
+
+async def test_only_so_many_reports_are_looked_for_at_a_time(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_reports, "REMEMBERED", 2)
+    monkeypatch.setattr(known_reports, "LOOKED_FOR", 1)
+    place = opened()
+    for position in range(3, 8):
+        await place.report("", position=position, **spare())
+
+    for position in (1, 2):
+        place.send("", position=position, **spare())
+    await place.settled(lambda: len(place.told) == 2)
+
+    refused = [error for error in place.told if error is not None]
+    assert [("RESOURCE_EXHAUSTED", True)] == [(error.code, error.retry_after is not None) for error in refused]
+
+
+def test_beyond_all_journals_that_are_kept_every_report_may_have_been_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(known_reports, "REMEMBERED", 1)
+    monkeypatch.setattr(known_reports, "JOURNALS", 1)
+    content = ("", "SUCCESS", "", "yes", DIGEST)
+    reports = RecentReports()
+    for journal in ("a", "b"):
+        reports.keep(f"{journal}:5", content)
+    assert (reports.may_have_forgotten("a:5"), reports.may_have_forgotten("a:6")) == (True, False)
+
+    reports.keep("c:1", content)
+
+    assert reports.may_have_forgotten("a:6")
+
+
 async def test_while_the_log_cannot_be_read_no_call_is_recorded_a_second_time(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,7 +551,7 @@ async def test_while_the_log_cannot_be_read_no_call_is_recorded_a_second_time(
     await first.report("", **spare())
     again = opened()
 
-    def unreadable(_ledger: Path) -> dict[str, Any]:
+    def unreadable(_ledger: Path, _place: str) -> RecentReports:
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patched:

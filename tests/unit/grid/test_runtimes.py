@@ -9,7 +9,8 @@ import pytest
 
 from altar.adm.errors import ExecutionError, ValidationError
 from altar.grid.host import runtimes, waiting
-from altar.grid.host.runtimes import GRACE, MAX_ATTEMPTS, NOBODY, AttachedRuntime, RuntimeSource
+from altar.grid.host.fitness import MAX_ATTEMPTS
+from altar.grid.host.runtimes import GRACE, NOBODY, AttachedRuntime, RuntimeSource
 from altar.later.invocation import Invocation, Outcome
 from altar.testing import FakeClock
 from tests.unit.grid.contracts import MANIFEST, Link, call
@@ -94,6 +95,32 @@ def test_a_runtime_that_grants_without_measure_has_no_more_calls_at_once_than_th
     place.source.credit(one, 1)
 
     assert (len(link(one).sent), one.credits) == (4, 0)
+
+
+def test_a_runtime_that_does_not_read_gets_no_call_before_it_does(place: Place) -> None:
+    one = place.attach("one")
+    link(one).is_crowded = True
+    place.run()
+    waiting = place.run()
+    place.source.credit(one, 2)
+    assert (len(link(one).sent), place.source.waiting.count) == (1, 1)
+
+    link(one).is_crowded = False
+    place.source.room(one)
+
+    assert link(one).sent[-1] is waiting
+    assert (place.source.waiting.count, one.credits) == (0, 4)
+
+
+def test_a_nested_call_does_not_go_to_a_runtime_that_does_not_read(place: Place) -> None:
+    one, two = place.attach("one"), place.attach("two")
+    one.concurrency = two.concurrency = 4
+    link(one).is_crowded = True
+
+    place.run(depth=1)
+    place.run(depth=1)
+
+    assert (len(link(one).sent), len(link(two).sent)) == (0, 2)
 
 
 def test_a_call_goes_only_where_its_contract_is_fulfilled(place: Place) -> None:

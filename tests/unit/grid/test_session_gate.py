@@ -35,8 +35,9 @@ BROKEN = ExecutionError("TOOL_EXECUTION_FAILED", "no", ran="yes", hint="ask")
 class Place:
     """A host over a ledger that can be closed and opened again, with one runtime by hand."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         self.folder = folder
+        self.options = options
         self.path = folder / "ledger.db"
         self.now = 1000.0
         self.limits = HostLimits()
@@ -50,7 +51,7 @@ class Place:
             loop.call_soon_threadsafe(answer)
 
         self.limits = HostLimits(**limits)
-        self.ledger = open_ledger(self.path, signer_in(self.folder), deliver=deliver)
+        self.ledger = open_ledger(self.path, signer_in(self.folder), deliver=deliver, **self.options)
         self.ledger.wall_ms = lambda: TIME_MS + int((self.now - 1000) * 1000)
         self.host = Host(
             name="host-1", manifest=MANIFEST, ledger=self.ledger, limits=self.limits, clock=lambda: self.now

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from altar._proto.altar.grid.v1 import host_pb2, runtime_pb2
-from altar.grid import wire
+from altar.grid.frames import FRAME_BYTES
 from altar.grid.host.client_link import ClientLink
 from altar.grid.host.host import Host, HostLimits
 from altar.grid.host.runtime_link import RuntimeLink
@@ -89,7 +89,7 @@ async def test_values_that_wait_and_their_result_take_as_many_frames_as_they_nee
     running.cancel()
 
     frames: list[host_pb2.ConnectResponse] = context.told
-    assert max(frame.ByteSize() for frame in frames) < wire.FRAME_BYTES + 2 * TURN_BYTES
+    assert max(frame.ByteSize() for frame in frames) < FRAME_BYTES + 2 * TURN_BYTES
     assert [len(frame.results) for frame in frames] == [0] * (len(frames) - 1) + [1]
     assert sum(len(chunk.payloads) for frame in frames for chunk in frame.stream_chunks) == 90
 
@@ -143,3 +143,33 @@ async def test_a_peer_that_is_gone_is_no_defect(
     await link.hold()
 
     assert (reasons, context.told, caplog.records) == (["connection lost (RuntimeError)"], [], [])
+
+
+async def test_a_stream_that_is_cancelled_while_it_ends_is_lost_all_the_same(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gRPC cancels the handler of a stream whose peer is gone, when that has begun to end by itself, too."""
+    ending, ended = asyncio.Event(), asyncio.Event()
+
+    async def gone() -> bytes:
+        raise RuntimeError("RPC is over")
+
+    async def write_on() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await ended.wait()
+
+    link = client(ledger, Context(gone))
+    reasons: list[str] = []
+    monkeypatch.setattr(link, "lost", reasons.append)
+    monkeypatch.setattr(link.writer, "run", write_on)
+    holding = asyncio.create_task(link.hold())
+    await ending.wait()
+    holding.cancel()
+    await asyncio.wait((holding,))
+    ended.set()
+
+    assert reasons == ["connection lost (RuntimeError)"]
+    assert holding.cancelled()

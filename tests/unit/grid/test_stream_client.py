@@ -30,6 +30,12 @@ class Anything:
     def check_result(self, content: bytes) -> None:
         """Left to the host."""
 
+    def check_beside(self, invocation: Invocation) -> None:
+        """Left to the host."""
+
+    def check_result_beside(self, outcome: Outcome) -> None:
+        """Left to the host."""
+
 
 def stream_on(source: GridSource, answers: Answers) -> Invocation:
     """Ask for a stream, as an executor does."""

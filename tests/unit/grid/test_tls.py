@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import altar
 from altar.adm.errors import AuthorizationError, ConfigurationError
+from altar.grid.trust import tls
 from altar.grid.trust.tls import (
     Authority,
     CertificateFiles,
@@ -317,6 +318,25 @@ def test_the_limit_to_tls_1_3_holds_and_leaves_the_environment_as_it_was() -> No
 
     assert run(program.format("os.environ.get('GRPC_SSL_CIPHER_SUITES')")) == "None"
     assert run(program.format("os.environ['GRPC_SSL_CIPHER_SUITES']"), suites="ECDHE+AESGCM") == "ECDHE+AESGCM"
+    assert run(program.format("os.environ.get('GRPC_EXPERIMENTS')")) == "None"
+    chosen = "import os; os.environ['GRPC_EXPERIMENTS'] = '-fuse_filters'; "
+    assert run(chosen + program.format("os.environ['GRPC_EXPERIMENTS']")) == "-fuse_filters"
+
+
+def test_grpc_still_knows_the_parts_of_its_socket_layer_that_are_left_out() -> None:
+    said = leave_out("-nobody_knows_this")
+    assert "Unknown experiment" in said
+
+    assert "Unknown experiment" not in leave_out(tls._LEANER_SOCKETS)
+    assert tls._leaner_sockets() == tls._LEANER_SOCKETS  # else see what the newer gRPC has, and what it costs
+
+
+def leave_out(experiments: str) -> str:
+    """What gRPC says on stderr when it is told to do without these."""
+    program = "import grpc; grpc.insecure_channel('127.0.0.1:1').subscribe(print, try_to_connect=True)"
+    environment = {**os.environ, "GRPC_EXPERIMENTS": experiments, "GRPC_VERBOSITY": "ERROR"}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=30).stderr
 
 
 TOO_LATE = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
@@ -16,8 +17,8 @@ from altar.adm.call import ErrorObject
 from altar.adm.codes import CODES
 from altar.adm.defect import Defect
 from altar.adm.errors import AltarError, TransportError, ValidationError, error_of
-from altar.grid import wire
-from altar.grid.wire import FRAME_BYTES, FRAME_ITEMS, FrameWriter
+from altar.grid import frames, wire
+from altar.grid.frames import FRAME_BYTES, FRAME_ITEMS, FrameWriter
 from altar.later.invocation import Invocation, Outcome
 from altar.later.variable_table import Declare, Delete, Read, Request, Update
 
@@ -138,13 +139,13 @@ def test_the_transport_lets_more_through_than_we_take_so_that_we_can_say_no() ->
 class Stream:
     """What was written, and a gate that can be held shut."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, gathers: bool = False, on_room: Callable[[], None] | None = None) -> None:
         self.frames: list[host_pb2.ConnectRequest] = []
         self.open = asyncio.Event()
         self.open.set()
         self.failure: Exception | None = None
         self.writer: FrameWriter[host_pb2.ConnectRequest, int] = FrameWriter(
-            self.write, host_pb2.ConnectRequest, self.add
+            self.write, host_pb2.ConnectRequest, self.add, gathers=gathers, on_room=on_room
         )
         self.task = asyncio.get_running_loop().create_task(self.writer.run())
 
@@ -183,6 +184,19 @@ async def test_an_item_leaves_at_once_and_those_that_come_meanwhile_leave_togeth
     await stream.close()
 
     assert stream.tags == [[1], [2, 3, 4]]
+
+
+async def test_a_writer_that_gathers_sends_what_is_put_in_the_same_turn_together() -> None:
+    stream = Stream(gathers=True)
+    await asyncio.sleep(0)
+    stream.writer.put(1)
+    asyncio.get_running_loop().call_soon(stream.writer.put, 2)
+
+    await asyncio.sleep(0)
+    await stream.writer.flushed()
+    await stream.close()
+
+    assert stream.tags == [[1, 2]]
 
 
 async def test_a_frame_is_closed_when_it_is_full() -> None:
@@ -265,7 +279,7 @@ async def test_there_is_no_room_while_too_many_bytes_wait() -> None:
     await asyncio.sleep(0)
     await stream.writer.room()
 
-    stream.writer.put(1, size=wire.MAX_WAITING_BYTES + 1)
+    stream.writer.put(1, size=frames.MAX_WAITING_BYTES + 1)
     waiting = asyncio.get_running_loop().create_task(stream.writer.room())
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -273,6 +287,24 @@ async def test_there_is_no_room_while_too_many_bytes_wait() -> None:
     stream.open.set()
     await waiting
     await stream.close()
+
+
+async def test_who_waits_for_room_in_a_crowded_stream_is_told_once_when_there_is_some() -> None:
+    told: list[bool] = []
+    stream = Stream(on_room=lambda: told.append(stream.writer.is_crowded))
+    stream.open.clear()
+    stream.writer.put(FRAME_BYTES)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for _ in range(2):
+        stream.writer.put(1, size=frames.MAX_WAITING_BYTES)
+    assert (stream.writer.is_crowded, told) == (True, [])
+
+    stream.open.set()
+    await stream.writer.flushed()
+    await stream.close()
+
+    assert told == [False]
 
 
 async def test_a_stream_that_fails_ends_the_writer() -> None:

@@ -22,7 +22,9 @@ import grpc.aio
 from altar._proto.altar.grid.v1 import host_pb2
 from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, Ran, TransportError
 from altar.grid import wire
+from altar.grid.beside import is_too_large_as_text, refusal_as_text
 from altar.grid.capabilities import Capability, missing
+from altar.grid.client.client_credential import ClientCredential, credential_in
 from altar.grid.client.client_stream import SESSION_GONE, ClientStream
 from altar.grid.client.host_contracts import HostContracts, RemoteContract
 from altar.grid.client.remote_sessions import RemoteSessions, require_sessions
@@ -59,7 +61,8 @@ async def connect(request: Request) -> AsyncIterator[tuple[SessionCatalog, ToolS
     """Connect to a host, open a session there, and leave in order.
 
     ``grid://host:port/session-…`` joins a session that this principal has open, and leaves it open.
-    ``request.options``: ``certificate``, ``key`` and ``authority``, the paths of the client's PEM files.
+    ``request.options``: ``certificate``, ``key`` and ``authority``, the paths of the client's PEM files; and what
+    proves who asks, where that is not the certificate: see :func:`altar.grid.client.client_credential.credential_in`.
     Raises TransportError CONNECTION_FAILED when the host cannot be reached, CERTIFICATE_ERROR or
     TLS_HANDSHAKE_FAILED when the two do not trust each other.
     """
@@ -94,6 +97,8 @@ class GridSource:
         self._tracing = tracing_in(request.options)
         self._target = target
         self._files = files
+        self._credential: ClientCredential | None = credential_in(request.options, target=target, files=files)
+        self._renewing: asyncio.Task[None] | None = None
         self._request = request
         self.contracts = HostContracts()
         self.session_id = session_id
@@ -120,8 +125,8 @@ class GridSource:
         if time.monotonic() >= invocation.deadline:
             raise late(invocation, ran="no")
         limit = self._max_message_bytes
-        if len(invocation.arguments) > limit:
-            raise wire.too_large("arguments", len(invocation.arguments), limit, ran="no")
+        if invocation.size > limit:
+            raise wire.too_large("arguments", invocation.size, limit, ran="no")
         if self._tracing is not None:
             self._tracing.begin(invocation)
         invocation.tag = next(self._tags)
@@ -161,8 +166,18 @@ class GridSource:
             error = missing(Capability.STREAMING, what=what, who=f"the host at {self._target}")
             self._settle(invocation, Outcome(error=error))
             return False
+        if invocation.blobs is not None and not self._takes(invocation):
+            return False
         invocation.attempts += 1
         return True
+
+    def _takes(self, invocation: Invocation) -> bool:
+        """Whether the host can take a call with blobs, as they are or as text; else the call is refused here."""
+        if Capability.BLOBS in self._capabilities() or not is_too_large_as_text(invocation, self._max_message_bytes):
+            return True
+        del self._in_flight[invocation.tag]
+        self._settle(invocation, Outcome(error=refusal_as_text(invocation, who=f"the host at {self._target}")))
+        return False
 
     def _capabilities(self) -> frozenset[str]:
         return self._stream.capabilities if self._stream is not None else frozenset()
@@ -247,6 +262,7 @@ class GridSource:
 
     async def connect(self) -> None:
         """Open a stream and a session on it. Raises what explains why there is none."""
+        credential = await self._credential.fresh() if self._credential is not None else b""
         if self._channel is None:
             self._channel = grpc.aio.secure_channel(
                 self._target,
@@ -261,6 +277,7 @@ class GridSource:
                     self._request,
                     session_id=self.session_id,
                     renew=not (self._joined or self._variables.used),
+                    credential=credential,
                 )
         except TimeoutError:
             await stream.close()
@@ -291,7 +308,7 @@ class GridSource:
     async def close(self) -> None:
         """End the session on the host and the connection to it."""
         self._closed = True
-        for task in (self._reconnect, self._watch):
+        for task in (self._reconnect, self._watch, self._renewing):
             if task is not None:
                 task.cancel()
         self._variables.fail(None)
@@ -373,6 +390,19 @@ class GridSource:
                     self._owed_since = min(self._owed_since, now)
             if self._stream is not None and now - self._owed_since > SILENCE:
                 await self._start_over(self._stream)
+            if self._credential is not None and self._stream is not None and self._credential.is_due:
+                self._renew(self._credential)
+
+    def _renew(self, credential: ClientCredential) -> None:
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.get_running_loop().create_task(self._renewed(credential))
+
+    async def _renewed(self, credential: ClientCredential) -> None:
+        """Show the host a fresh credential before the last one ends; what fails is tried again in some seconds."""
+        try:
+            await self._sessions.extend(self.session_id, None, credential=await credential.fresh())
+        except AltarError as failed:
+            _log.warning("credential not renewed", extra={"code": failed.code, "reason": failed.message})
 
     async def _start_over(self, stream: ClientStream) -> None:
         """Leave a connection on which nothing comes any more, such as one that is open on this side only."""

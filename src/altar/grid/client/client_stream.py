@@ -20,9 +20,9 @@ from altar import __version__
 from altar._proto.altar.grid.v1 import host_pb2
 from altar.adm.errors import AltarError, TransportError
 from altar.grid import wire
-from altar.grid.capabilities import CLIENT
+from altar.grid.capabilities import CLIENT, Capability, missing
+from altar.grid.frames import FrameWriter
 from altar.grid.status import error_of_rpc
-from altar.grid.wire import FrameWriter
 from altar.later.invocation import Invocation
 from altar.later.labels import labels_of
 from altar.later.source import Request
@@ -59,10 +59,13 @@ class ClientStream:
         self._tasks: list[asyncio.Task[None]] = []
         self._writing: asyncio.Task[None]
 
-    async def open(self, request: Request, *, session_id: str = "", renew: bool = True) -> list[host_pb2.Contract]:
+    async def open(
+        self, request: Request, *, session_id: str = "", renew: bool = True, credential: bytes = b""
+    ) -> list[host_pb2.Contract]:
         """Say hello, open the session, and give its contracts.
 
         With a ``session_id`` it is that session, or another one if it is gone and ``renew`` allows it.
+        With a ``credential`` it is in the name that this proves; FEATURE_UNAVAILABLE when the host takes none.
         """
         hello = host_pb2.ClientHello(
             protocol_versions=[wire.PROTOCOL_VERSION], language="python", sdk_version=__version__, capabilities=CLIENT
@@ -73,6 +76,7 @@ class ClientStream:
             ttl_seconds=whole_seconds(request.ttl),
             session_id=session_id,
             labels=dict(labels_of(request.options.get("labels") or {}, what="the session")),
+            credential=credential,
         )
         await self._call.write(host_pb2.ConnectRequest(hello=hello, create_sessions=[wanted]))
         created = await self._created()
@@ -82,6 +86,8 @@ class ClientStream:
             created = await self._created()
         if created.HasField("error"):
             raise wire.error_from_wire(created.error)
+        if credential and Capability.CREDENTIALS not in self.capabilities:  # a host that does not know the field
+            raise missing(Capability.CREDENTIALS, what="To open a session with a credential", who="this host")
         self.session_id = created.session_id
         return list(created.contracts)
 
@@ -155,7 +161,8 @@ class ClientStream:
             if not self._leaves(item):
                 return 0
             item.session_id = self.session_id
-            return wire.add_call(frame.calls.add(), item, tag=item.tag, now=time.monotonic())
+            takes = item.blobs is None or Capability.BLOBS in self.capabilities
+            return wire.add_call(frame.calls.add(), item, tag=item.tag, now=time.monotonic(), takes_blobs=takes)
         frame.MergeFrom(item)
         return item.ByteSize() + 200
 

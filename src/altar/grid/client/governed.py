@@ -22,6 +22,7 @@ from altar.adm.errors import AltarError, ConfigurationError, ValidationError
 from altar.grid.capabilities import Capability
 from altar.grid.client.client import GridSource, certificates_of, target_of
 from altar.grid.client.client import connect as connect_remote
+from altar.grid.client.client_credential import owner_in
 from altar.grid.client.fallback import Fallback, is_unreachable
 from altar.grid.client.governed_link import GovernedLink
 from altar.grid.client.host_contracts import HostContracts
@@ -30,6 +31,7 @@ from altar.grid.client.journals import Journals
 from altar.grid.client.shipping import LeftOver
 from altar.grid.trust.certificates import identity_in
 from altar.grid.trust.tls import CertificateFiles
+from altar.later.beside import checked_by
 from altar.later.context import ToolContext
 from altar.later.gate import Gate
 from altar.later.invocation import Answer, Contract, Invocation
@@ -94,7 +96,8 @@ async def connect(request: Request) -> AsyncIterator[tuple[SessionCatalog, ToolS
         return
     target, session_id = target_of(request.address)
     files = certificates_of(request.options)
-    source = GovernedSource(target, files, request, terms=terms, session_id=session_id)
+    owner = await owner_in(request.options, target=target)
+    source = GovernedSource(target, files, request, terms=terms, session_id=session_id, owner=owner)
     try:
         await source.begin()
         yield source.catalog, source
@@ -174,7 +177,10 @@ class GovernedCatalog:
 
 
 class GovernedSource(GridSource):
-    """The stream to the host, and the workplace for what runs here."""
+    """The stream to the host, and the workplace for what runs here.
+
+    ``owner`` is in whose name the session is, where a credential says that: it has journals of its own.
+    """
 
     def __init__(
         self,
@@ -184,13 +190,14 @@ class GovernedSource(GridSource):
         *,
         terms: Terms,
         session_id: str = "",
+        owner: str = "",
         registry: Registry = REGISTRY,
         wall_ms: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(target, files, request, session_id=session_id)
         self._terms = terms
         self._wall_ms = wall_ms or _wall_ms
-        self._principal = identity_in(files.certificate).name
+        self._principal = owner or identity_in(files.certificate).name
         self._fallback = Fallback(terms.fallback, registry)
         self.catalog = GovernedCatalog(self.contracts, mode=terms.mode, fallback=self._fallback, registry=registry)
         self.link = GovernedLink(self._put, lambda: self.session_id)
@@ -279,6 +286,11 @@ class GovernedSource(GridSource):
         """The host's limit for arguments and results."""
         return self._max_message_bytes
 
+    @property
+    def takes_blobs(self) -> bool:
+        """Whether the host takes large bytes beside the JSON; so while there is no connection."""
+        return self._stream is None or Capability.BLOBS in self._stream.capabilities
+
     def reach(self, then: Callable[[AltarError | None], None]) -> None:
         """Try to connect, once; ``then`` hears how that went."""
         if self._stream is not None:
@@ -291,7 +303,7 @@ class GovernedSource(GridSource):
         """Find the contract of a call among those that the host has told since."""
         invocation.contract = self.catalog.find(invocation)
         if invocation.where:
-            invocation.values = invocation.contract.check(invocation.arguments)
+            invocation.values = checked_by(invocation.contract, invocation)
 
     async def close(self) -> None:
         """Wait a while for what runs here and for the host to record it; what it has not stays in the journal."""

@@ -10,7 +10,7 @@ from typing import Any
 from altar.adm.canonical import parse
 from altar.adm.declaration import MAX_DOCUMENT_DEPTH, FunctionDeclaration
 from altar.later.contracts import Contracts, note_deprecated
-from altar.later.invocation import Invocation
+from altar.later.invocation import Invocation, Outcome
 
 __all__ = ["HostContracts", "RemoteContract"]
 
@@ -46,6 +46,12 @@ class RemoteContract:
 
     def check_result(self, content: bytes) -> None:
         """Left to the host."""
+
+    def check_beside(self, invocation: Invocation) -> None:
+        """Left to the host."""
+
+    def check_result_beside(self, outcome: Outcome) -> None:
+        """Left to the host; that the blobs are what the result refers to is seen when they are put in their places."""
 
 
 class HostContracts:

@@ -23,6 +23,7 @@ from altar.grid.client.governed_link import GovernedLink, Grant
 from altar.grid.client.journal import Began, Ended
 from altar.grid.client.journal import Call as Journaled
 from altar.grid.client.journals import Journals, Place
+from altar.later.beside import checked_by
 from altar.later.invocation import Answer, Invocation, Outcome, call_facts, late, too_large
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Reach(Protocol):
     @property
     def max_message_bytes(self) -> int:
         """The host's limit for arguments and results."""
+        ...
+
+    @property
+    def takes_blobs(self) -> bool:
+        """Whether the host takes large bytes beside the JSON; so while there is no connection."""
         ...
 
     @property
@@ -99,6 +105,8 @@ class HostGate:
         """Refuse what the session's own gate refuses, what is late or too large, and what is more than may wait."""
         self._inner.authorize(invocation)
         if invocation.where:
+            if invocation.blobs is not None and not self.reach.takes_blobs:
+                invocation.arguments, invocation.blobs, invocation.values = invocation.text, None, None
             _require_fit(invocation, self.reach.max_message_bytes)
             waiting = len(self.calls) + self.link.unanswered
             if waiting >= MOST:
@@ -134,8 +142,8 @@ class HostGate:
             self._inner.record(invocation, outcome, answer)
             return
         limit = self.reach.max_message_bytes
-        if len(outcome.content) > limit:
-            outcome = Outcome(error=too_large("contents of the result", len(outcome.content), limit, ran="yes"))
+        if outcome.size > limit:
+            outcome = Outcome(error=too_large("contents of the result", outcome.size, limit, ran="yes"))
         self._inner.record(invocation, outcome, lambda _, told: call.ended(told, answer))
 
     def cancel(self, invocation: Invocation) -> bool:
@@ -284,7 +292,7 @@ class _Call:
     def _fall_back(self) -> None:
         invocation, spare = self._invocation, self._spare
         try:
-            invocation.values = spare.check(invocation.arguments)
+            invocation.values = checked_by(spare, invocation)
             _require_fit(invocation, self._gate.reach.max_message_bytes)
         except AltarError as refused:
             self._drop(refused)
@@ -396,8 +404,8 @@ def _require_fit(invocation: Invocation, limit: int) -> None:
     """Raise unless there is time left and the host would take the arguments: as it would say itself."""
     if time.monotonic() >= invocation.deadline:
         raise late(invocation, ran="no")
-    if len(invocation.arguments) > limit:
-        raise too_large("arguments", len(invocation.arguments), limit, ran="no")
+    if invocation.size > limit:
+        raise too_large("arguments", invocation.size, limit, ran="no")
 
 
 def _cancelled() -> AltarError:

@@ -43,9 +43,12 @@ class RemoteSessions:
         (info,) = await self.ask(host_pb2.SessionRequest(describe={"session_id": session_id}))
         return info
 
-    async def extend(self, session_id: str, ttl: timedelta | None) -> SessionInfo:
-        """Let a session live for so long from now on, and after each use; None for as long as it did so far."""
-        wanted = host_pb2.ExtendSession(session_id=session_id, ttl_seconds=whole_seconds(ttl))
+    async def extend(self, session_id: str, ttl: timedelta | None, *, credential: bytes = b"") -> SessionInfo:
+        """Let a session live for so long from now on, and after each use; None for as long as it did so far.
+
+        With a ``credential``, which must be of the same principal, it ends with that and not with the one before.
+        """
+        wanted = host_pb2.ExtendSession(session_id=session_id, ttl_seconds=whole_seconds(ttl), credential=credential)
         (info,) = await self.ask(host_pb2.SessionRequest(extend=wanted))
         return info
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from altar import __version__
 from altar._proto.altar.grid.v1 import host_pb2
 from altar.adm.errors import AltarError, ConfigurationError, TransportError
 from altar.grid import wire
+from altar.grid.client.client_credential import credential_in
 from altar.grid.client.client_stream import whole_seconds
 from altar.grid.client.remote_sessions import info_of, require_sessions
 from altar.grid.status import error_of_rpc
@@ -37,9 +38,12 @@ Call = grpc.aio.StreamStreamCall[Any, host_pb2.ConnectResponse]
 
 
 @asynccontextmanager
-async def administration(address: str, files: CertificateFiles) -> AsyncIterator[SessionAdmin]:
+async def administration(
+    address: str, files: CertificateFiles, *, options: Mapping[str, Any] | None = None
+) -> AsyncIterator[SessionAdmin]:
     """Connect to the host at ``grid://host:port`` while the context lasts.
 
+    ``options`` hold what proves who asks, where that is not the certificate, as for a session.
     Raises INVALID_CONFIG for an address that is none, and what explains why there is no connection:
     CONNECTION_FAILED, TLS_HANDSHAKE_FAILED, CERTIFICATE_ERROR, PERMISSION_DENIED.
     """
@@ -57,7 +61,9 @@ async def administration(address: str, files: CertificateFiles) -> AsyncIterator
             request_serializer=host_pb2.ConnectRequest.SerializeToString,
             response_deserializer=host_pb2.ConnectResponse.FromString,
         )
-        call = connect()
+        shown = credential_in(options or {}, target=target, files=files)
+        bearer = (("authorization", f"Bearer {(await shown.fresh()).decode()}"),) if shown is not None else ()
+        call = connect(metadata=bearer)
         try:
             yield SessionAdmin(call)
         except grpc.aio.AioRpcError as failed:

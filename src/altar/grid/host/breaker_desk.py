@@ -68,6 +68,7 @@ class BreakerDesk:
             if (
                 key in runtime.fulfils
                 and not runtime.draining
+                and runtime.tenant in {"", invocation.tenant}
                 and set(invocation.contract.requires).issubset(runtime.labels)
                 and runtime.capabilities.issuperset(invocation.needs)
                 and (not invocation.contract.stateful or invocation.pinned == runtime.runtime_id)

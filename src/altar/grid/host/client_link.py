@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 
 from altar._proto.altar.adm.v1 import adm_pb2
 from altar._proto.altar.grid.v1 import call_pb2, host_pb2
-from altar.adm.errors import AltarError, TransportError, ValidationError
+from altar.adm.errors import AltarError, AuthorizationError, TransportError, ValidationError
 from altar.grid import wire
+from altar.grid.beside import needs_blobs, result_as_text
 from altar.grid.capabilities import HOST, MOST, Capability
+from altar.grid.frames import FrameWriter
+from altar.grid.host.callers import Caller
 from altar.grid.host.contract_desk import ClientContracts, add_contracts
 from altar.grid.host.host import Host
 from altar.grid.host.permit_desk import PermitDesk
@@ -23,8 +26,8 @@ from altar.grid.host.sessions import HostSession
 from altar.grid.host.stream import SMALL, Fill, Link, require_protocol, twice
 from altar.grid.host.variables import VariableDesk
 from altar.grid.notices import Notices
+from altar.grid.reports import Report
 from altar.grid.trust.tls import Identity
-from altar.grid.wire import FrameWriter
 from altar.later.invocation import Invocation, Outcome, require_call_id
 from altar.later.labels import labels_of
 
@@ -36,20 +39,59 @@ _LONGEST_ID = 128
 class ClientLink(Link):
     """The stream of one client."""
 
-    def __init__(self, host: Host, identity: Identity, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        identity: Identity,
+        context: grpc.aio.ServicerContext[bytes, bytes],
+        caller: Caller | None = None,
+    ) -> None:
         super().__init__(host, identity, context)
+        self._caller = caller or host.callers.of(b"", identity)
         self._in_flight: dict[int, Invocation] = {}
-        self._sessions: set[str] = set()
+        self._takes_blobs = False
+        self._sessions: dict[str, Caller] = {}  # which this stream has open, and in whose name
         self.writer: FrameWriter[host_pb2.ConnectResponse, Fill | tuple[Invocation, Outcome]] = FrameWriter(
             self._write, host_pb2.ConnectResponse, self._add
         )
         self._desk = VariableDesk(host.variables, self.writer.put)
-        self._session_desk = SessionDesk(host, identity.name, self.writer.put)
+        self._session_desk = SessionDesk(host, self, self.writer.put)
         self._notices = Notices(self.writer.put)
-        self._contracts = ClientContracts(host, self.writer.put, principal=identity.name, sessions=self._sessions)
+        self._contracts = ClientContracts(host, self.writer.put, sessions=self._sessions)
         self._permits = PermitDesk(
-            host, identity.name, self.writer.put, lambda call, answer: client_invocation(call, identity, host, answer)
+            host,
+            self.writer.put,
+            made=lambda call, answer: client_invocation(call, self.caller_of(call.session_id), host, answer),
+            reporter=self._reporter,
         )
+
+    def caller_of(self, session_id: str) -> Caller:
+        """In whose name this stream uses a session: of who opened it or took it up here, else of the connection."""
+        return self._sessions.get(session_id, self._caller)
+
+    def renew(self, session_id: str, credential: bytes) -> Caller:
+        """The caller of a session, by a fresh credential where one is given.
+
+        Raises INVALID_CREDENTIALS for that of another principal.
+        """
+        known = self.caller_of(session_id)
+        if not credential:
+            return known
+        fresh = self._host.callers.of(credential, self._identity)
+        if fresh.id != known.id:
+            raise AuthorizationError(
+                "INVALID_CREDENTIALS", "The credential is not that of the session's principal", ran="no"
+            )
+        if session_id in self._sessions:
+            self._sessions[session_id] = fresh
+        return fresh
+
+    def _reporter(self, report: Report) -> str:
+        """Who reports on a call: whoever made it, if this stream may speak in that name."""
+        if report.fallback is not None:
+            return self.caller_of(report.fallback.session).id
+        holder = self._host.permits.holder_of(report.permit)
+        return holder if any(holder == caller.id for caller in self._sessions.values()) else self._caller.id
 
     async def _frames(self) -> None:
         frame = await self._first(host_pb2.ConnectRequest)
@@ -94,7 +136,8 @@ class ClientLink(Link):
                 hint="give each call of a stream a tag of its own until it is answered",
             )
         try:
-            invocation = client_invocation(call, self._identity, self._host, self._answer)
+            caller = self._sessions.get(call.session_id, self._caller)
+            invocation = client_invocation(call, caller, self._host, self._answer)
             if call.HasField("window"):
                 self._host.streams.begin(invocation, call.window.chunks, call.window.bytes, self.writer.put)
         except AltarError as malformed:
@@ -124,11 +167,16 @@ class ClientLink(Link):
 
     def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
         self._in_flight.pop(invocation.tag, None)
-        self.writer.put((invocation, outcome), size=len(outcome.content))
+        if outcome.blobs is not None and not self._takes_blobs:
+            limit = self._host.limits.max_message_bytes
+            outcome = result_as_text(invocation, outcome, limit=limit, who="its caller")
+        self.writer.put((invocation, outcome), size=outcome.size)
 
     def _hello(self, frame: host_pb2.ConnectRequest) -> Fill:
         require_protocol(frame.hello.protocol_versions)
-        if Capability.CONTRACTS in frame.hello.capabilities[:MOST]:
+        can = frame.hello.capabilities[:MOST]
+        self._takes_blobs = Capability.BLOBS in can
+        if Capability.CONTRACTS in can:
             self._contracts.hear()
         hello = host_pb2.HostHello(
             protocol_version=wire.PROTOCOL_VERSION,
@@ -137,8 +185,10 @@ class ClientLink(Link):
             capabilities=HOST,
             development=self._host.registrations.development,
         )
-        if self._host.permits.allows(self._identity.name):
+        if self._host.permits.allows(self._caller.id):
             hello.capabilities.append(Capability.LOCAL_DISPATCH)
+        if self._host.callers.known:
+            hello.capabilities.append(Capability.CREDENTIALS)
         return lambda response: response.hello.CopyFrom(hello)
 
     def _create_session(self, wanted: host_pb2.CreateSession) -> None:
@@ -151,7 +201,7 @@ class ClientLink(Link):
         def fill(frame: host_pb2.ConnectResponse) -> int:  # not before: a small frame can open many sessions
             (session,) = opened
             created = frame.sessions_created.add(tag=tag, session_id=session.session_id, ttl_seconds=int(session.ttl))
-            add_contracts(created, self._host, session)
+            add_contracts(created, self._host, session, self.caller_of(session.session_id).who)
             return created.ByteSize()
 
         try:
@@ -161,22 +211,28 @@ class ClientLink(Link):
 
     def _session(self, wanted: host_pb2.CreateSession, answer: Callable[[AltarError | None], None]) -> HostSession:
         """A new session, or the one to take up again; this stream has it open from here on."""
+        caller = self._caller
+        if wanted.credential:
+            caller = self._host.callers.of(wanted.credential, self._identity)
         if not wanted.session_id:
             labels = dict(labels_of(wanted.labels, what="the session"))
             session = self._host.open_session(
-                self._identity.name, list(wanted.tools), ttl=wanted.ttl_seconds, labels=labels, then=answer
+                caller, list(wanted.tools), ttl=wanted.ttl_seconds, labels=labels, then=answer
             )
         else:
-            session = self._host.sessions.get(wanted.session_id, self._identity.name)
+            session = self._host.take_up(wanted.session_id, caller)
             session.attached += session.session_id not in self._sessions
             answer(None)
         if len(self._sessions) >= self._host.limits.sessions_per_principal:
-            self._sessions.difference_update([one for one in self._sessions if self._host.sessions.look(one) is None])
-        self._sessions.add(session.session_id)
+            for gone in [one for one in self._sessions if self._host.sessions.look(one) is None]:
+                del self._sessions[gone]
+        self._sessions[session.session_id] = caller
         return session
 
     def _session_of(self, asked: wire.VariableRequest) -> HostSession:
-        return self._host.sessions.get(asked.session_id, self._identity.name)
+        caller = self.caller_of(asked.session_id)
+        self._host.callers.admit(caller, "use")
+        return self._host.sessions.get(asked.session_id, caller.id)
 
     def _destroy_session(self, ended: host_pb2.DestroySession) -> None:
         """End a session and say so: not before that is durable."""
@@ -188,8 +244,9 @@ class ClientLink(Link):
             self.writer.put(lambda response: response.sessions_destroyed.append(destroyed))
 
         try:
-            self._host.close_session(ended.session_id, self._identity.name, force=ended.force, then=answer)
-            self._sessions.discard(ended.session_id)
+            principal = self.caller_of(ended.session_id).id
+            self._host.close_session(ended.session_id, principal, force=ended.force, then=answer)
+            self._sessions.pop(ended.session_id, None)
         except AltarError as refused:
             answer(refused)
 
@@ -212,9 +269,11 @@ class ClientLink(Link):
 
 
 def client_invocation(
-    call: call_pb2.ToolCall, identity: Identity, host: Host, answer: Callable[[Invocation, Outcome], None]
+    call: call_pb2.ToolCall, caller: Caller, host: Host, answer: Callable[[Invocation, Outcome], None]
 ) -> Invocation:
     """A client's call, refused here when its envelope is not one; what it asks for is looked at later."""
+    if caller.refusal is not None:
+        raise caller.refusal
     invocation = wire.invocation_of(call, now=time.monotonic())
     require_call_id(invocation.call_id)
     if (
@@ -229,11 +288,15 @@ def client_invocation(
             ran="no",
             hint="use shorter ids",
         )
-    size, limit = len(invocation.arguments), host.limits.max_message_bytes
+    size, limit = invocation.size, host.limits.max_message_bytes
     if size > limit:
         raise wire.too_large("arguments", size, limit, ran="no")
+    if invocation.blobs is not None:
+        needs_blobs(invocation, limit)
     invocation.invocation_id = ""
-    invocation.principal = identity.name
+    invocation.principal = caller.id
+    invocation.tenant = caller.tenant
+    invocation.who = caller.who
     invocation.reply_to = answer
     return invocation
 

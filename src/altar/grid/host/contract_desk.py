@@ -6,7 +6,7 @@ A stream is told by an item that is filled in when its frame is written, so that
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from altar._proto.altar.grid.v1 import host_pb2, runtime_pb2
@@ -15,6 +15,7 @@ from altar.grid import wire
 
 if TYPE_CHECKING:
     from altar._proto.altar.grid.v1 import call_pb2
+    from altar.grid.host.callers import Caller
     from altar.grid.host.host import Host
     from altar.grid.host.runtimes import AttachedRuntime
     from altar.grid.host.sessions import HostSession
@@ -138,13 +139,12 @@ class RuntimeContracts:
 class ClientContracts:
     """One client that hears of changes: says the contracts of its sessions anew when they have changed.
 
-    ``sessions`` are the ids of the sessions that its stream has open.
+    ``sessions`` are the ids of the sessions that its stream has open, and in whose name.
     """
 
-    def __init__(self, host: Host, put: Put, *, principal: str, sessions: Collection[str]) -> None:
+    def __init__(self, host: Host, put: Put, *, sessions: Mapping[str, Caller]) -> None:
         self._host = host
         self._put = put
-        self._principal = principal
         self._sessions = sessions
         self._untold: set[str] = set()
 
@@ -164,18 +164,18 @@ class ClientContracts:
 
     def _say(self, frame: host_pb2.ConnectResponse, session_id: str) -> int:
         self._untold.discard(session_id)
-        session = self._host.sessions.look(session_id)
-        if session is None or session.principal != self._principal:
+        session, caller = self._host.sessions.look(session_id), self._sessions.get(session_id)
+        if session is None or caller is None or session.principal != caller.id:
             return 0
         changed = frame.contracts_changed.add(session_id=session_id)
-        add_contracts(changed, self._host, session)
+        add_contracts(changed, self._host, session, caller.who)
         return changed.ByteSize()
 
 
-def add_contracts(told: host_pb2.SessionCreated, host: Host, session: HostSession) -> None:
-    """Write the contracts of a session, in full, into what its client is told."""
+def add_contracts(told: host_pb2.SessionCreated, host: Host, session: HostSession, who: Any = None) -> None:
+    """Write the contracts of a session that ``who`` may see, in full, into what its client is told."""
     weights = host.manifest.weights
-    for contract in host.catalog.contracts_of(session):
+    for contract in host.catalog.contracts_of(session, who):
         weighted = weights is not None and contract.name in weights
         _refer(told.contracts.add(declaration=contract.declaration_bytes, weighted=weighted).ref, contract)
 

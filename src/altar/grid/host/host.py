@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from altar import __version__
+from altar.grid.host.app_records import AppRecords
+from altar.grid.host.callers import Caller, Callers, CertificateCallers
 from altar.grid.host.families import Families
 from altar.grid.host.host_streams import HostStreams
 from altar.grid.host.idempotency import KeyLimits
@@ -27,11 +30,12 @@ from altar.grid.host.permits import PermitLimits, Permits
 from altar.grid.host.registration import Registrations
 from altar.grid.host.runtimes import RuntimeSource
 from altar.grid.host.session_gate import SessionGate
-from altar.grid.host.sessions import HostCatalog, HostSession, Sessions
+from altar.grid.host.sessions import HostCatalog, HostSession, Sessions, Views
 from altar.grid.host.variables import HostVariables
 from altar.grid.manifests.manifest import Manifest
 from altar.grid.telemetry import Tracing
 from altar.later.executor import Executor
+from altar.later.gate import Gate
 from altar.later.invocation import Invocation, Outcome, call_facts
 from altar.ledger.ledger import Ledger
 from altar.ledger.session_store import Then
@@ -78,7 +82,15 @@ class Host:
         development: bool = False,
         meter: Meter | None = None,
         tracing: Tracing | None = None,
+        control: Callable[[SessionGate], Gate] | None = None,
+        callers: Callers | None = None,
+        views: Views | None = None,
     ) -> None:
+        """Take the collaborators.
+
+        A control plane gives ``control``, which makes the gate that decides before the one that records, ``callers``,
+        and ``views`` of the contracts.
+        """
         self.name = name
         self.limits = limits or HostLimits()
         self.manifest = manifest
@@ -86,6 +98,8 @@ class Host:
         self.gate = SessionGate(
             ledger, clock=clock, strict_intents=self.limits.strict_intents, key_limits=self.limits.keys
         )
+        self.callers = callers or CertificateCallers()
+        deciding: Gate = control(self.gate) if control is not None else self.gate
         self.sessions = Sessions(
             default_ttl=self.limits.session_ttl,
             max_ttl=self.limits.max_session_ttl,
@@ -96,7 +110,8 @@ class Host:
             note=self._session_closed,
         )
         self.sessions.restore()
-        self.variables = HostVariables(self.sessions)
+        self.app_records = AppRecords(self.gate.commit)
+        self.variables = HostVariables(self.sessions, self.app_records)
         self.families = Families(self.cancel)
         self.runtimes = RuntimeSource(
             manifest,
@@ -122,7 +137,8 @@ class Host:
         self._numbers = itertools.count(1)
         self._prefix = f"{name}-{ledger.epoch}-"
         self.catalog = HostCatalog(manifest, self.sessions)
-        self._executor = Executor(self.catalog, self.gate, self.runtimes, self._answer)
+        self.catalog.views = views
+        self._executor = Executor(self.catalog, deciding, self.runtimes, self._answer)
         self.permits = Permits(
             self.gate,
             ledger,
@@ -131,8 +147,9 @@ class Host:
             contract_of=lambda name, version: self.manifest.get(name, version),  # noqa: PLW0108 - it is replaced
             prefix=(name, ledger.epoch),
             mint=lambda: self._prefix + str(next(self._numbers)),
-            history=lambda: reported_in(Path(ledger.path)),
+            history=lambda place: reported_in(Path(ledger.path), place),
             clock=clock,
+            decide=deciding.authorize,
         )
         self._permitting = Executor(self.catalog, self.permits, self.permits, self._answer)
         self.chores: list[Callable[[], object]] = [self.permits.sweep, self.streams.sweep, self.gate.sweep]
@@ -175,20 +192,47 @@ class Host:
 
     def open_session(
         self,
-        principal: str,
+        caller: Caller,
         tools: Sequence[str],
         *,
         ttl: float,
         labels: Mapping[str, str] | None = None,
         then: Then | None = None,
     ) -> HostSession:
-        """Open a session for a principal; ``ttl`` in seconds, 0 for the default.
+        """Open a session for a caller, which it does not outlive; ``ttl`` in seconds, 0 for the default.
 
         ``then`` is told when it is durable.
+        Raises what a control plane refuses it with, and as `Sessions.create` does.
         """
-        session = self.sessions.create(principal, tools, ttl=ttl, manifest=self.manifest, labels=labels, then=then)
-        self.gate.note("session.opened", session.session_id, principal)
+        self.callers.admit(caller.require(), "create")
+        session = self.sessions.create(
+            caller.id,
+            tools,
+            ttl=ttl,
+            manifest=self.catalog.seen_by(caller.who),
+            labels=labels,
+            then=then,
+            tenant=caller.tenant,
+            until=self.until(caller),
+        )
+        session.who = caller.who
+        who = self.gate.named(caller.tenant, caller.id)
+        self.gate.note("session.opened", session.session_id, who, tenant=caller.tenant)
         return session
+
+    def take_up(self, session_id: str, caller: Caller) -> HostSession:
+        """A session of that caller that was opened before; it lives at least as long as this credential allows."""
+        self.callers.admit(caller.require(), "use")
+        session = self.sessions.get(session_id, caller.id)
+        session.until = max(session.until, self.until(caller))
+        session.who = caller.who
+        return session
+
+    def until(self, caller: Caller) -> float:
+        """Until when the credential of a caller lasts, on the monotonic clock; infinite when it does not end."""
+        if math.isinf(caller.expires):
+            return math.inf
+        return self._clock() + caller.expires - self._ledger.wall_ms() / 1000
 
     def close_session(self, session_id: str, principal: str, *, force: bool, then: Then | None = None) -> None:
         """End a session of that principal; ``then`` is told when that is durable."""
@@ -287,8 +331,8 @@ class Host:
             self.tracing.end(invocation, Outcome())
         invocation.reply_to(invocation, Outcome())
 
-    def _session_closed(self, session_id: str, why: str) -> None:
-        self.gate.note("session.closed", session_id, why)
+    def _session_closed(self, session_id: str, why: str, tenant: str) -> None:
+        self.gate.note("session.closed", session_id, why, tenant=tenant)
         self.registrations.session_ended(session_id)
 
     def _answer(self, invocation: Invocation, outcome: Outcome) -> None:

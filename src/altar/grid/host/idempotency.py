@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from altar.adm.canonical import digest
 from altar.adm.errors import AltarError, ExecutionError
 from altar.grid.host.stored_result import outcome_kept, outcome_missing, written
 from altar.later.fingerprint import conflict, fingerprint, let_go, waits_for_itself
 from altar.later.invocation import Answer, Invocation, Outcome, late
 from altar.ledger.entry import Event
+from altar.ledger.subjects import commitment
 
 if TYPE_CHECKING:
     from altar.ledger.entry import Entry
@@ -63,6 +65,7 @@ class _Claim:
 
     ``runner`` is the call while it runs; ``left`` says that nobody waits for that call itself any more.
     ``size`` is how many bytes of its result are kept, ``expires`` is on the monotonic clock.
+    ``committed`` says that the record has a commitment to the arguments, which is another one for each call.
     """
 
     key: Key
@@ -76,6 +79,7 @@ class _Claim:
     ran: str = "yes"
     size: int = 0
     expires: float = math.inf
+    committed: bool = False
 
 
 class Keys:
@@ -104,6 +108,7 @@ class Keys:
         self._bytes = 0
         self._waiting = 0
         self._ledger = ledger
+        self._subjects = ledger.subjects
         self._results: ResultStore = ledger.results
         self._floor_due = self._clock() + _FLOOR_SECONDS
         self._restore()
@@ -131,16 +136,29 @@ class Keys:
                 answer(invocation, Outcome(error=full))
                 return False
             claim = self._claims[key] = _Claim(key, print_, invocation.invocation_id, runner=invocation)
+            claim.committed = invocation.salt is not None
             self._count_of[invocation.principal] += 1
             return True
         invocation.record = None
-        if claim.fingerprint != print_:
+        if claim.fingerprint != self._as_recorded(claim, invocation, intent.arguments):
             answer(invocation, Outcome(error=conflict(invocation.call_id)))
         elif claim.runner is not None:
             self._wait(claim, invocation, answer)
         else:
             self._replay(claim, invocation, answer)
         return False
+
+    def _as_recorded(self, claim: _Claim, invocation: Invocation, arguments: str) -> bytes:
+        """The fingerprint that this call would have, had it been recorded in the place of the one that claimed.
+
+        ``arguments`` is their digest, or the commitment to it, as it would be recorded for this call itself.
+        """
+        if self._subjects is not None and invocation.salt is not None:
+            arguments = digest(invocation.arguments)
+            if claim.committed:
+                subject = self._subjects.of(invocation.tenant, invocation.principal)
+                arguments = commitment(subject.salt(claim.invocation_id), arguments)
+        return fingerprint(invocation.name, invocation.version, arguments)
 
     def _full(self, principal: str) -> AltarError | None:
         limits = self._limits
@@ -168,7 +186,7 @@ class Keys:
             answer(invocation, Outcome(error=_too_many_wait(self._waiting)))
             return
         invocation.arguments = b""  # the one that runs has them
-        invocation.values = None
+        invocation.values = invocation.blobs = None
         invocation.handle = answer
         claim.waiting.append(invocation)
         self._waited_for.add(claim)
@@ -239,7 +257,7 @@ class Keys:
 
         def durable(_first: int, error: AltarError | None) -> None:
             for invocation, answer in told:
-                again = Outcome(outcome.content, outcome.error, replayed=True)
+                again = Outcome(outcome.content, outcome.error, replayed=True, blobs=outcome.blobs)
                 answer(invocation, again if error is None else Outcome(error=error))
 
         self._commit(events, durable)
@@ -328,28 +346,35 @@ class Keys:
         floor, sizes = self._results.load()
         now, now_ms, kept = self._clock(), self._ledger.wall_ms(), self._limits.kept.total_seconds()
         for said in self._ledger.claims(floor=floor):
-            older = self._claims.pop(said.key, None)
+            key = self._named(said.key)
+            older = self._claims.pop(key, None)
             if older is not None:
-                self._count_of[said.key[1]] -= 1
+                self._count_of[key[1]] -= 1
             age = max(0.0, (now_ms - said.ended_ms) / 1000)  # a clock that was set back makes them younger, never older
             if said.ran == "no" or age >= kept:
                 continue
-            self._claims[said.key] = _Claim(
-                said.key,
+            self._claims[key] = _Claim(
+                key,
                 fingerprint(said.tool, said.version, said.arguments),
                 said.invocation,
                 intent=said.intent,
                 code=said.code,
                 ran=said.ran,
                 expires=now + kept - age,
+                committed=not said.arguments.startswith("sha256:"),
             )
-            self._count_of[said.key[1]] += 1
+            self._count_of[key[1]] += 1
         self._ended.extend(sorted(self._claims.values(), key=lambda claim: claim.expires))
         for claim in self._claims.values():
             # A host that was killed between the two has a result and no outcome for it: the log's word counts.
             if claim.code != "OUTCOME_UNKNOWN":
                 self._count_bytes(claim, sizes.pop(claim.intent, 0))
         self._results.drop(list(sizes))
+
+    def _named(self, key: Key) -> Key:
+        """The key with the name of its principal, where the record has a pseudonym that is still known."""
+        known = None if self._subjects is None else self._subjects.name_of(key[1])
+        return key if known is None else (*known, key[2])
 
 
 def _key_of(invocation: Invocation) -> Key:

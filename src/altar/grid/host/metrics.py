@@ -184,6 +184,7 @@ def _families(status: Mapping[str, Any]) -> Iterator[Metric]:
         if key in status:
             yield CounterMetricFamily(name, help_, value=float(status[key]))
     yield from _queue_families(status["queue"])
+    yield from _sink_families(status.get("sinks", ()))
     if "calls" in status:
         yield from _call_families(status["calls"])
     yield from _runtime_families(status["runtimes"])
@@ -208,6 +209,20 @@ def _queue_families(queue: Mapping[str, Any]) -> Iterator[Metric]:
         yield GaugeMetricFamily(name, help_, value=float(queue[key]))
 
 
+def _sink_families(sinks: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    for key, (name, help_) in _OF_A_SINK.items() if sinks else ():
+        family = GaugeMetricFamily(name, help_, labels=("sink",))
+        for sink in sinks:
+            family.add_metric((sink["name"],), float(sink[key]))
+        yield family
+
+
+_OF_A_SINK: Mapping[str, tuple[str, str]] = {
+    "behind": ("altar_audit_sink_behind", "Entries of the log that a receiver has not acknowledged."),
+    "failures": ("altar_audit_sink_failures", "Attempts in vain since a receiver last acknowledged."),
+}
 _OF_A_QUEUE: Mapping[str, tuple[str, str]] = {
     "calls": ("altar_calls_waiting", "Calls that wait for a runtime."),
     "nested": ("altar_calls_waiting_nested", "Calls that running functions make, and that wait for a runtime."),

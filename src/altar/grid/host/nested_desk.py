@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from altar._proto.altar.grid.v1 import call_pb2
 from altar.adm.errors import AltarError, AuthorizationError, ExecutionError, TransportError, ValidationError
 from altar.grid import wire
+from altar.grid.beside import blobs_of, needs_blobs, result_as_text
 from altar.grid.capabilities import Capability
 from altar.grid.host.families import leave
 from altar.grid.notices import Notices
@@ -35,19 +36,21 @@ _NEEDS = (Capability.NESTED.value,)
 class NestedDesk:
     """The nested calls that come by one stream of a runtime. ``put`` queues what is to be written on it."""
 
-    __slots__ = ("_host", "_in_flight", "_notices", "_put")
+    __slots__ = ("_host", "_in_flight", "_notices", "_put", "_takes_blobs")
 
     def __init__(self, host: Host, put: Callable[..., None]) -> None:
         self._host = host
         self._put = put
         self._notices = Notices(put)
         self._in_flight: dict[int, Invocation] = {}
+        self._takes_blobs = False
 
     def take(self, runtime: AttachedRuntime, calls: Iterable[call_pb2.ToolCall]) -> None:
         """Carry out what the runtime asks for in a frame; what cannot be is refused, each call by itself.
 
         Raises TransportError PROTOCOL_VIOLATION for a tag that is in use, which ends the stream.
         """
+        self._takes_blobs = Capability.BLOBS in runtime.capabilities
         frame: list[Invocation] = []
         for call in calls:
             if call.tag in self._in_flight:
@@ -115,10 +118,7 @@ class NestedDesk:
                 ran="no",
                 hint="use the name and version of a tool of this session",
             )
-        size, limit = len(call.call.args), self._host.limits.max_message_bytes
-        if size > limit:
-            raise wire.too_large("arguments", size, limit, ran="no")
-        return Invocation(
+        made = Invocation(
             call.call.name,
             call.call.args,
             call.call.call_id,
@@ -127,6 +127,7 @@ class NestedDesk:
             deadline=_deadline(call, parent),
             principal=parent.principal,
             tenant=parent.tenant,
+            who=parent.who,
             session_id=parent.session_id,
             correlation_id=parent.correlation_id,
             tag=call.tag,
@@ -136,11 +137,21 @@ class NestedDesk:
             once=call.once,
             needs=_NEEDS,
             trace=_trace(call, parent),
+            blobs=blobs_of(call.blobs) if call.blobs else None,
         )
+        size, limit = made.size, self._host.limits.max_message_bytes
+        if size > limit:
+            raise wire.too_large("arguments", size, limit, ran="no")
+        if made.blobs is not None:
+            needs_blobs(made, limit)
+        return made
 
     def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
         self._in_flight.pop(invocation.tag, None)
-        self._put(lambda frame: self._add_result(frame, invocation, outcome), size=len(outcome.content))
+        if outcome.blobs is not None and not self._takes_blobs:
+            limit = self._host.limits.max_message_bytes
+            outcome = result_as_text(invocation, outcome, limit=limit, who="the runtime that called it")
+        self._put(lambda frame: self._add_result(frame, invocation, outcome), size=outcome.size)
 
     def _add_result(self, frame: Any, invocation: Invocation, outcome: Outcome) -> int:
         """Write what waits of a stream, then the result, which may have to wait for a frame with room for both."""

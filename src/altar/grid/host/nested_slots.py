@@ -124,7 +124,7 @@ class NestedSlots:
 
 def _takes(runtime: AttachedRuntime, invocation: Invocation) -> bool:
     return (
-        runtime.nested[invocation.depth] < runtime.concurrency
+        runtime.has_room(invocation.depth)
         and (not runtime.draining or bool(runtime.in_flight))
         and not lacking(invocation.needs, runtime.capabilities)
         and runtime.admits(invocation)

@@ -33,11 +33,12 @@ class PermitDesk:
     """Takes what one client asks and reports, and puts the answers into its frames.
 
     ``put`` queues something for the next frame of the stream; ``made`` reads the envelope of a call.
+    ``reporter`` says in whose name a report is made.
     """
 
-    def __init__(self, host: Host, principal: str, put: Callable[..., None], made: Made) -> None:
+    def __init__(self, host: Host, put: Callable[..., None], *, made: Made, reporter: Callable[[Report], str]) -> None:
         self._host = host
-        self._principal = principal
+        self._reporter = reporter
         self._put = put
         self._made = made
 
@@ -66,7 +67,7 @@ class PermitDesk:
             except AltarError as malformed:
                 self._taken(tag, malformed)
             else:
-                self._host.permits.report(report, self._principal, self._teller(tag))
+                self._host.permits.report(report, self._reporter(report), self._teller(tag))
 
     def _teller(self, tag: int) -> Callable[[AltarError | None], None]:
         return lambda error: self._taken(tag, error)

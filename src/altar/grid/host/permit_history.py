@@ -1,7 +1,8 @@
 """What was reported to a host before this process of it began, read from its log.
 
 A report is sent until it is answered, so one may come again after the host that recorded it was killed.
-The log is read once, and only when a report comes that the process knows nothing of.
+All of the log is read once, when the first report comes that the process knows nothing of, and again for one that may
+be older than what it remembers.
 """
 
 from __future__ import annotations
@@ -10,28 +11,28 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from altar.grid.reports import Content
+from altar.grid.host.known_reports import RecentReports
 from altar.ledger.entry import entry_members
+from altar.ledger.format1 import sealed_path
 
 __all__ = ["reported_in"]
 
-MOST = 65_536
-"""Reports that are read, the newest; an older one that comes again is told that its permit was closed."""
 
+def reported_in(ledger: Path, place: str = "") -> RecentReports:
+    """The reports in the logs at a path, or that at one ``<journal>:<position>``, as far as they are remembered.
 
-def reported_in(ledger: Path) -> dict[str, Content]:
-    """The content of each report in a log, by its ``<journal>:<position>``, oldest first; none where there is no log.
+    What was reported before the log was brought forward from format 1 is among it; there is none where there is no log.
 
     A host may be writing to the log meanwhile.
     """
-    if not ledger.is_file():
-        return {}
-    with closing(sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as log:
-        rows = log.execute(
-            "SELECT body FROM entries WHERE instr(body, ?) ORDER BY seq DESC LIMIT ?", (b'"reported":"', MOST)
-        ).fetchall()
-    found: dict[str, Content] = {}
-    for (body,) in reversed(rows):
-        said = {name: str(value) for name, value in entry_members(body).items()}
-        found[said["reported"]] = (said["invocation"], said["status"], said["code"], said["ran"], said["result"])
-    return found
+    reports = RecentReports()
+    looked_for = f'"reported":"{place}"' if place else '"reported":"'
+    for path in (sealed_path(ledger), ledger):
+        if path.is_file():
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as log:
+                rows = log.execute("SELECT body FROM entries WHERE instr(body, ?) ORDER BY seq", (looked_for.encode(),))
+                for (body,) in rows:
+                    said = {name: str(value) for name, value in entry_members(body).items()}
+                    content = (said["invocation"], said["status"], said["code"], said["ran"], said["result"])
+                    reports.keep(said["reported"], content)
+    return reports

@@ -12,7 +12,6 @@ This is cooperative, and the record says so: an outcome that was reported carrie
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections import Counter
@@ -21,7 +20,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError, ValidationError
+from altar.grid.host.known_reports import History, KnownReports
 from altar.grid.host.session_gate import SessionGate
+from altar.grid.host.sessions import tenant_of
 from altar.grid.manifests.manifest import HostContract
 from altar.grid.reports import Content, FallbackCall, Report, SeenLines, malformed, remember
 from altar.later.invocation import Answer, Invocation, Outcome
@@ -29,12 +30,10 @@ from altar.later.local_dispatch import allows_fallback, allows_local_dispatch
 from altar.ledger import entry
 from altar.ledger.ledger import Ledger
 
-__all__ = ["History", "PermitLimits", "Permits", "Reported"]
+__all__ = ["PermitLimits", "Permits", "Reported"]
 
 _log = logging.getLogger("altar.grid")
 
-_REMEMBERED = 16_384
-"""Reports that are remembered, so that one that is sent again is answered as before."""
 _LAPSED = 4_096
 """Permits that nobody closed and that are remembered, so that a late report is told why it is refused."""
 _REFUSALS = 64
@@ -43,9 +42,6 @@ _MINUTE = 60.0
 
 Reported = Callable[[AltarError | None], None]
 """Told None when a report stands in the log, or why it was rejected; ``retry_after`` says that it may be sent again."""
-
-History = Callable[[], dict[str, Content]]
-"""Reads from the log what was reported before this process began: content by ``<journal>:<position>``. It may block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +77,9 @@ class Permits:
 
     ``answer`` takes a call that was refused, ``granted`` one whose permit is open.
     ``contract_of`` gives the host's contract of a name and exact version, or None.
-    ``history`` is asked once, in another thread, when a report comes that this process knows nothing of.
+    ``history`` is asked, in another thread, when a report comes that this process cannot know, or know any more.
     ``mint`` makes the id of an invocation, from ``prefix``: the name of the host, and its epoch.
+    ``decide`` raises unless a call may run; the gate that records does so itself unless another one is in front of it.
     """
 
     def __init__(
@@ -97,22 +94,22 @@ class Permits:
         mint: Callable[[], str],
         history: History | None = None,
         clock: Callable[[], float] = time.monotonic,
+        decide: Callable[[Invocation], None] | None = None,
     ) -> None:
         self.limits = limits
+        self._decide = decide or gate.authorize
         self._gate = gate
         self._ledger = ledger
         self._granted = granted
         self._contract_of = contract_of
         self._mint = mint
         self._prefix = prefix
-        self._history = history
         self._clock = clock
         self._open: dict[str, _Permit] = {}
         self._held: Counter[str] = Counter()
-        self._closed: dict[str, Content] = {}
+        self._known = KnownReports(history)
         self._pending: dict[str, tuple[Content, list[Reported]]] = {}
         self._lapsed: dict[str, str] = {}
-        self._until_read: list[tuple[Callable[[], None], Reported]] | None = None
         self._refused: Counter[str] = Counter()
         self._refused_since = clock()
         self._journals = SeenLines(limits.close.total_seconds())
@@ -124,6 +121,11 @@ class Permits:
     def allows(self, principal: str) -> bool:
         """Whether this principal may run tools where it is."""
         return principal in self.limits.principals or "*" in self.limits.principals
+
+    def holder_of(self, permit: str) -> str:
+        """The principal that holds an open permit; empty for one that is not open."""
+        held = self._open.get(permit)
+        return held.principal if held is not None else ""
 
     # ------------------------------------------------------------------------------------------------ as a gate
 
@@ -151,7 +153,7 @@ class Permits:
                 ran="no",
                 hint="call it on the grid, or without a key",
             )
-        self._gate.authorize(invocation)
+        self._decide(invocation)
         held = self._held[invocation.principal]
         if held >= self.limits.per_principal or self._held.total() >= self.limits.most:
             raise ExecutionError(
@@ -206,7 +208,7 @@ class Permits:
         except AltarError as malformed:
             self._reject(report, principal, malformed, told)
             return
-        known = self._closed.get(report.place)
+        known = self._known.get(report.place)
         permit = self._open.get(report.permit) if report.permit else None
         if known is not None:
             self._again(report, principal, known, told)
@@ -218,8 +220,8 @@ class Permits:
                 self._reject(report, principal, _conflict(), told)
         elif permit is not None and permit.principal == principal:
             self._close(permit, report, told)
-        elif self._history is not None:
-            self._read_history(lambda: self.report(report, principal, told), told)
+        elif self._known.must_look(report.place, is_fallback=report.fallback is not None):
+            self._known.look(report.place, lambda: self.report(report, principal, told), told)
         elif report.fallback is not None:
             self._take_fallback(report, report.fallback, principal, told)
         else:
@@ -240,7 +242,8 @@ class Permits:
         if now - self._refused_since >= _MINUTE:
             for principal, count in self._refused.items():
                 if count > _REFUSALS:
-                    self._note("report.rejected", principal, f"{count - _REFUSALS} more within a minute")
+                    named = self._gate.named(tenant_of(principal), principal)
+                    self._note("report.rejected", named, f"{count - _REFUSALS} more within a minute")
             self._refused.clear()
             self._refused_since = now
 
@@ -258,7 +261,8 @@ class Permits:
             if error is None and self._open.pop(permit.invocation, None) is not None:
                 self._release(permit.principal)
 
-        self._commit([report.outcome(intent=permit.intent, invocation=permit.invocation)], report, durable, told)
+        outcome = self._outcome(report, permit.principal, intent=permit.intent, invocation=permit.invocation)
+        self._commit([outcome], report, durable, told)
 
     def _take_fallback(self, report: Report, call: FallbackCall, principal: str, told: Reported) -> None:
         """Record intent and outcome of a call that asked nobody, together, if its contract allows that."""
@@ -267,7 +271,7 @@ class Permits:
         except AltarError as refused:
             self._reject(report, principal, refused, told)
             return
-        outcome = report.outcome(intent=-1, invocation=recorded.invocation)
+        outcome = self._outcome(report, principal, intent=-1, invocation=recorded.invocation)
         self._commit([recorded, outcome], report, _nobody, told)
 
     def _fallback_intent(self, report: Report, call: FallbackCall, principal: str) -> entry.Intent:
@@ -285,19 +289,28 @@ class Permits:
                 ran="yes",
                 hint="its author can declare it with fallback=True, and the operator name you in host.local_dispatch",
             )
+        invocation, tenant = self._mint(), tenant_of(principal)
         return entry.Intent(
-            invocation=self._mint(),
+            invocation=invocation,
             call=report.call_id,
             tool=contract.name,
             version=contract.version,
             contract=contract.digest,
-            arguments=call.arguments,
-            principal=principal,
-            tenant="default",
+            arguments=self._gate.recorded(call.arguments, tenant=tenant, principal=principal, invocation=invocation),
+            principal=self._gate.named(tenant, principal),
+            tenant=tenant,
             session=call.session,
             correlation=call.correlation,
             where="fallback",
         )
+
+    def _outcome(self, report: Report, principal: str, *, intent: int, invocation: str) -> entry.Outcome:
+        """The outcome that a report says, with its digest as the record has it."""
+        outcome = report.outcome(intent=intent, invocation=invocation)
+        outcome.result = self._gate.recorded(
+            report.result, tenant=tenant_of(principal), principal=principal, invocation=invocation
+        )
+        return outcome
 
     def _commit(
         self,
@@ -313,7 +326,7 @@ class Permits:
             del self._pending[report.place]
             ended(error)
             if error is None:
-                remember(self._closed, report.place, report.content, _REMEMBERED)
+                self._known.keep(report.place, report.content)
                 self._journals.saw(report.journal, report.position, self._clock())
             elif error.retry_after is None:
                 error.retry_after = timedelta(seconds=1)  # it is not the caller's fault, who must keep it
@@ -323,39 +336,15 @@ class Permits:
         self._ledger.commit(entries, durable)
 
     def _again(self, report: Report, principal: str, known: Content, told: Reported) -> None:
-        same = report.content == known or (report.fallback is not None and report.content[1:] == known[1:])
-        if same:
+        said = report.content
+        if known[4].startswith("hmac-"):  # it was read from the log
+            tenant = tenant_of(principal)
+            result = self._gate.recorded(report.result, tenant=tenant, principal=principal, invocation=known[0])
+            said = (*said[:4], result)
+        if said == known or (report.fallback is not None and said[1:] == known[1:]):
             told(None)
         else:
             self._reject(report, principal, _conflict(), told)
-
-    def _read_history(self, then: Callable[[], None], told: Reported) -> None:
-        """Read, once, what was reported to the processes of this host before; then go on."""
-        if self._until_read is None:
-            self._until_read = []
-            reading = asyncio.get_running_loop().run_in_executor(None, self._history or dict)
-            reading.add_done_callback(self._history_read)
-        if len(self._until_read) >= _REMEMBERED:
-            told(
-                ExecutionError(
-                    "RESOURCE_EXHAUSTED", "Too many reports wait", ran="no", retry_after=timedelta(seconds=1)
-                )
-            )
-        else:
-            self._until_read.append((then, told))
-
-    def _history_read(self, reading: asyncio.Future[dict[str, Content]]) -> None:
-        waiting, self._until_read = self._until_read or [], None
-        if not reading.cancelled() and reading.exception() is None:
-            self._history = None
-            self._closed = reading.result() | self._closed
-            for then, _ in waiting:
-                then()
-            return
-        reason = "cancelled" if reading.cancelled() else repr(reading.exception())[:200]
-        _log.error("the log could not be read", extra={"reason": reason})
-        for _, told in waiting:  # it may be recorded already, and must not be recorded twice
-            told(_unreadable())
 
     def _lapse(self, permit: _Permit) -> None:
         """Nobody closed it in time: that is an alarm, and its outcome is unknown."""
@@ -375,7 +364,9 @@ class Permits:
             runtime="",
             attempts=0,
         )
-        event = entry.Event(event="permit.unclosed", subject=permit.invocation, note=permit.principal)
+        tenant = tenant_of(permit.principal)
+        note = self._gate.named(tenant, permit.principal)
+        event = entry.Event(event="permit.unclosed", subject=permit.invocation, note=note, tenant=tenant)
         self._ledger.commit([event, unknown], _ignore)
 
     def _unknown(self, report: Report, principal: str) -> AltarError:
@@ -410,7 +401,8 @@ class Permits:
             said = " ".join((report.status, report.code[:64], report.ran, report.result[:80])).replace("  ", " ")
             where = f"{report.journal[:64]}:{report.position}"
             subject = (report.permit or report.call_id)[:128]
-            self._note("report.rejected", subject, f"{error.code}: {principal} at {where} says {said}")
+            named = self._gate.named(tenant_of(principal), principal)
+            self._note("report.rejected", subject, f"{error.code}: {named} at {where} says {said}")
         told(error)
 
     def _note(self, event: entry.EventName, subject: str, note: str) -> None:
@@ -429,16 +421,6 @@ def _conflict() -> AltarError:
         "Another report was recorded for this permit, or for this line of the journal",
         ran="unknown",
         hint="the operator of the host must compare the journal with the log",
-    )
-
-
-def _unreadable() -> AltarError:
-    return ExecutionError(
-        "LOG_UNAVAILABLE",
-        "The host cannot read in its log whether the report is there already",
-        ran="unknown",
-        hint="send it again; see the host's log for the cause",
-        retry_after=timedelta(seconds=1),
     )
 
 

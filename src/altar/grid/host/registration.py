@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from altar.adm.canonical import parse
 from altar.adm.declaration import MAX_DOCUMENT_DEPTH, FunctionDeclaration
-from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, ValidationError
+from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError, ValidationError
 from altar.grid.manifests.manifest import HostContract
 
 if TYPE_CHECKING:
@@ -166,13 +166,21 @@ class Registrations:
 
     def _enter(self, runtime: AttachedRuntime, contract: HostContract, session_id: str) -> HostContract:
         """Keep the contract, as the manifest's own where it is the same."""
-        if session_id and self._host.sessions.look(session_id) is None:
+        session = self._host.sessions.look(session_id) if session_id else None
+        if session_id and (session is None or runtime.tenant not in {"", session.tenant}):
             raise ValidationError(
                 "INVALID_SESSION", "There is no such session", ran="no", hint="register for a session that is open"
             )
         place = (contract.name, contract.version, session_id)
         entry = self._entries.get(place)
         known = entry.contract if entry is not None else self._host.manifest.get(contract.name, contract.version)
+        if runtime.tenant and known is None and not session_id:
+            raise AuthorizationError(
+                "PERMISSION_DENIED",
+                "The runtime of a tenant cannot bring contracts for everybody",
+                ran="no",
+                hint="register them for one session, or with a runtime of the operator",
+            )
         if known is not None and known.digest != contract.digest:
             raise ValidationError(
                 "VERSION_MISMATCH",

@@ -56,6 +56,11 @@ class RuntimeStream(Protocol):
         """Queue a cancellation."""
         ...
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more waits to be written than the runtime reads; then it gets no calls."""
+        ...
+
     def unsent(self) -> list[Invocation]:
         """Take back the calls that never got into a frame."""
         ...
@@ -91,6 +96,8 @@ class AttachedRuntime:
     """One runtime on one connection: what it is and can do, what it fulfils, what it may still take, what it is doing.
 
     ``nested`` counts the calls that tools made, by their depth, of which ``concurrency`` each may run.
+    ``tenant`` is the only one whose calls it gets, empty for all.
+    ``withheld`` are credits that do not count before it has read what it was sent.
     ``blocked`` are contracts whose breaker is not closed.
     ``pinned`` are the lanes of calls that wait for this very runtime, ``backlog`` what is oldest in them.
     ``filed`` is how much it has in flight as its group knows it, -1 when it can take nothing.
@@ -115,6 +122,8 @@ class AttachedRuntime:
         "nested",
         "pinned",
         "runtime_id",
+        "tenant",
+        "withheld",
     )
 
     def __init__(
@@ -125,11 +134,14 @@ class AttachedRuntime:
         connection_epoch: int,
         now: float,
         changed: Callable[[AttachedRuntime], None],
+        tenant: str = "",
     ) -> None:
         self.runtime_id = runtime_id
+        self.tenant = tenant
         self.link = link
         self.connection_epoch = connection_epoch
         self.credits = 0
+        self.withheld = 0
         self.fulfils: set[Key] = _Fulfilled(lambda: changed(self))
         self.in_flight: dict[int, Invocation] = {}
         self.draining = False
@@ -150,8 +162,12 @@ class AttachedRuntime:
         return demand[:2] in self.fulfils and self.suits(demand)
 
     def suits(self, demand: Demand) -> bool:
-        """Whether it has the labels and capabilities that a call asks for."""
-        return set(demand.requires).issubset(self.labels) and self.capabilities.issuperset(demand.needs)
+        """Whether it has the labels and capabilities that a call asks for, and serves its tenant."""
+        return (
+            self.tenant in {"", demand.tenant}
+            and set(demand.requires).issubset(self.labels)
+            and self.capabilities.issuperset(demand.needs)
+        )
 
     def status(self) -> dict[str, Any]:
         """What it is and does, for people and for probes."""
@@ -166,28 +182,36 @@ class AttachedRuntime:
             "draining": self.draining,
             "labels": dict(self.labels),
             "capabilities": sorted(self.capabilities),
+            **({"tenant": self.tenant} if self.tenant else {}),
         }
 
     def has_room(self, depth: int) -> bool:
         """Whether it may be sent one more call: of a client at depth 0, else of a function that is running."""
-        return self.nested[depth] < self.concurrency if depth else self.credits > 0
+        if depth:
+            return self.nested[depth] < self.concurrency and not self.link.is_crowded
+        return self.credits > 0
 
     def admits(self, invocation: Invocation) -> bool:
         """Whether a nested call may run here as far as labels, breakers and the state of its session are concerned."""
         return (
             (not invocation.pinned or invocation.pinned == self.runtime_id)
+            and self.tenant in {"", invocation.tenant}
             and key_of(invocation) not in self.blocked
             and set(invocation.contract.requires).issubset(self.labels)
         )
 
 
 class Demand(NamedTuple):
-    """What a call asks of a runtime: a contract by the name and version of its key, labels, capabilities."""
+    """What a call asks of a runtime: a contract by the name and version of its key, labels, capabilities.
+
+    ``tenant`` is that of the call, where runtimes of that tenant alone are attached; else empty.
+    """
 
     name: str
     version: str
     requires: Labels = ()
     needs: tuple[str, ...] = ()
+    tenant: str = ""
 
 
 class _Signature(NamedTuple):
@@ -196,9 +220,14 @@ class _Signature(NamedTuple):
     fulfils: frozenset[Key]
     labels: Labels
     capabilities: frozenset[str]
+    tenant: str
 
     def suits(self, demand: Demand) -> bool:
-        return set(demand.requires).issubset(self.labels) and self.capabilities.issuperset(demand.needs)
+        return (
+            self.tenant in {"", demand.tenant}
+            and set(demand.requires).issubset(self.labels)
+            and self.capabilities.issuperset(demand.needs)
+        )
 
 
 class Group:
@@ -334,9 +363,9 @@ class Router:
         self._pools_of: dict[Key, list[Pool]] = {}
         self._labels: Counter[tuple[str, str]] = Counter()
 
-    def pool(self, key: Key, requires: Labels = (), needs: tuple[str, ...] = ()) -> Pool:
+    def pool(self, key: Key, requires: Labels = (), needs: tuple[str, ...] = (), tenant: str = "") -> Pool:
         """The pool of a demand."""
-        demand = (*key, requires, needs)
+        demand = (*key, requires, needs, tenant)
         return self._pools.get(demand) or self._make_pool(Demand(*demand))
 
     def nearer(self, demand: Demand, prefers: Labels) -> Iterator[Pool]:
@@ -348,7 +377,8 @@ class Router:
         while known < len(prefers) and prefers[known] in self._labels:
             known += 1
         for count in range(known, 0, -1):
-            yield self.pool(demand[:2], tuple(sorted({*demand.requires, *prefers[:count]})), demand.needs)
+            labels = tuple(sorted({*demand.requires, *prefers[:count]}))
+            yield self.pool(demand[:2], labels, demand.needs, demand.tenant)
 
     def place(self, runtime: AttachedRuntime) -> None:
         """Put a runtime into the group where it belongs: it has come, or what it fulfils has changed."""
@@ -356,7 +386,7 @@ class Router:
             self.remove(runtime)
             return
         fulfils = frozenset(runtime.fulfils - runtime.blocked)
-        signature = _Signature(fulfils, runtime.labels, runtime.capabilities)
+        signature = _Signature(fulfils, runtime.labels, runtime.capabilities, runtime.tenant)
         if runtime.group is not None and runtime.group.signature == signature:
             return
         self.remove(runtime)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 from altar._proto.altar.grid.v1 import call_pb2, runtime_pb2
 from altar.adm.errors import AltarError, AuthorizationError, TransportError, ValidationError
 from altar.grid import wire
-from altar.grid.capabilities import HOST, kind_of, read_capabilities
+from altar.grid.capabilities import HOST, Capability, kind_of, read_capabilities
+from altar.grid.frames import FrameWriter
 from altar.grid.host.contract_desk import RuntimeContracts
 from altar.grid.host.host import Host
 from altar.grid.host.host_streams import Grant
@@ -24,7 +25,6 @@ from altar.grid.host.sessions import HostSession
 from altar.grid.host.stream import SMALL, Fill, Link, require_protocol, twice
 from altar.grid.host.variables import VariableDesk
 from altar.grid.trust.tls import Identity
-from altar.grid.wire import FrameWriter
 from altar.grid.workers import may_announce
 from altar.later.invocation import Invocation, Outcome
 from altar.later.labels import labels_of
@@ -40,9 +40,10 @@ class RuntimeLink(Link):
     def __init__(self, host: Host, identity: Identity, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         super().__init__(host, identity, context)
         self._runtime: AttachedRuntime | None = None
+        self._takes_blobs = False
         self._beat: asyncio.Task[None] | None = None
         self.writer: FrameWriter[runtime_pb2.AttachResponse, Fill | Invocation] = FrameWriter(
-            self._write, runtime_pb2.AttachResponse, _add_to_runtime_frame
+            self._write, runtime_pb2.AttachResponse, self._add, on_room=self._has_room
         )
         self._desk = VariableDesk(host.variables, self.writer.put)
         self._nested = NestedDesk(host, self.writer.put)
@@ -54,7 +55,12 @@ class RuntimeLink(Link):
         """Queue a call for the next frame."""
         if invocation.chunks is not None:
             invocation.chunks.sent_to(self._granting(invocation.handle))
-        self.writer.put(invocation)
+        self.writer.put(invocation, size=invocation.size)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so much waits to be written that the runtime, which does not read, gets no more calls for now."""
+        return self.writer.is_crowded
 
     def send_cancel(self, tag: int) -> None:
         """Queue a cancellation."""
@@ -126,6 +132,10 @@ class RuntimeLink(Link):
             self._host.runtimes.detach(self._runtime, reason)
         self._contracts.close()
 
+    def _has_room(self) -> None:
+        if self._runtime is not None:
+            self._host.runtimes.room(self._runtime)
+
     def _session_of(self, asked: wire.VariableRequest) -> HostSession:
         """The session of a call that this runtime is running, and of no other."""
         call = self._runtime.in_flight.get(asked.call_tag) if self._runtime is not None else None
@@ -149,8 +159,11 @@ class RuntimeLink(Link):
             )
         capabilities = read_capabilities(announce.capabilities)
         labels = labels_of(announce.labels, what=f"the runtime {announce.runtime_id!r}")
-        self._runtime = self._host.runtimes.attach(announce.runtime_id, self)
+        tenant = self._identity.tenant
+        known_as = f"{tenant}:{announce.runtime_id}" if tenant else announce.runtime_id  # no name holds a colon
+        self._runtime = self._host.runtimes.attach(known_as, self, tenant=tenant)
         self._runtime.capabilities = capabilities
+        self._takes_blobs = Capability.BLOBS in capabilities
         self._runtime.labels = labels
         self._runtime.kind = kind_of(announce.language, announce.sdk_version)
         self._runtime.concurrency = min(announce.concurrency, MOST_AT_ONCE)
@@ -166,10 +179,11 @@ class RuntimeLink(Link):
         return self._runtime
 
     def _outcome(self, result: call_pb2.ToolResult) -> Outcome:
-        size, limit = len(result.result.content), self._host.limits.max_message_bytes
+        outcome, limit = wire.outcome_of(result), self._host.limits.max_message_bytes
+        size = len(result.result.content) if outcome.blobs is None else outcome.size
         if size > limit:
             return Outcome(error=wire.too_large("contents of the result", size, limit, ran="yes"))
-        return wire.outcome_of(result)
+        return outcome
 
     def _granting(self, tag: int) -> Grant:
         """What lets this runtime send more values of the call with this tag."""
@@ -188,17 +202,17 @@ class RuntimeLink(Link):
             if time.monotonic() - self.writer.last_written >= every / 2:
                 self.writer.put(lambda frame: frame.heartbeat.SetInParent())
 
+    def _add(self, frame: runtime_pb2.AttachResponse, item: Fill | Invocation) -> int:
+        if isinstance(item, Invocation):
+            call = frame.calls.add(principal=item.principal)
+            if item.parent is not None:
+                call.parent_call_id, call.depth = item.parent.call_id, item.depth
+            takes = item.blobs is None or self._takes_blobs
+            return wire.add_call(call, item, tag=item.handle, now=time.monotonic(), takes_blobs=takes)
+        size = item(frame)
+        return size if isinstance(size, int) else SMALL
+
     def _farewell(self, reason: AltarError) -> Message:
         frame = runtime_pb2.AttachResponse()
         wire.error_to_wire(frame.closing, reason)
         return frame
-
-
-def _add_to_runtime_frame(frame: runtime_pb2.AttachResponse, item: Fill | Invocation) -> int:
-    if isinstance(item, Invocation):
-        call = frame.calls.add(principal=item.principal)
-        if item.parent is not None:
-            call.parent_call_id, call.depth = item.parent.call_id, item.depth
-        return wire.add_call(call, item, tag=item.handle, now=time.monotonic())
-    size = item(frame)
-    return size if isinstance(size, int) else SMALL

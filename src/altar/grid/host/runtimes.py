@@ -10,14 +10,14 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Protocol
 
 from altar.adm.errors import AltarError, TransportError
-from altar.grid.capabilities import lacking, missing
 from altar.grid.host import refusals as why
 from altar.grid.host.affinity import Homes
 from altar.grid.host.breaker_desk import BreakerDesk, verdict_on
+from altar.grid.host.fitness import can_run, may_run_again, unfit
 from altar.grid.host.nested_slots import NestedSlots
 from altar.grid.host.routing import AttachedRuntime, Pool, Router, RuntimeStream, key_of
 from altar.grid.host.waiting import Lane, Place, Waiting
@@ -28,7 +28,6 @@ __all__ = ["AttachedRuntime", "Note", "RuntimeSource", "RuntimeStream"]
 
 _log = logging.getLogger("altar.grid")
 
-MAX_ATTEMPTS = 3
 MOST_AT_ONCE = 10_000
 """Calls of clients that one runtime may have at once, whatever it grants; and as many nested ones at each depth."""
 GRACE = 0.5
@@ -72,6 +71,7 @@ class RuntimeSource:
         self._tags = itertools.count(1)
         self._epochs = itertools.count(1)
         self._nested = NestedSlots(self._runtimes.values, self._send)
+        self._bound: set[str] = set()  # tenants that have had runtimes of their own
 
     # ------------------------------------------------------------------------------------------------------- calls
 
@@ -89,7 +89,7 @@ class RuntimeSource:
             self._place_nested(invocation)
         else:
             contract = invocation.contract
-            pool = self._router.pool(contract.key, contract.requires, invocation.needs)
+            pool = self._router.pool(contract.key, contract.requires, invocation.needs, self._bound_to(invocation))
             if contract.stateful:
                 self._place_at_home(invocation, pool)
                 return
@@ -146,7 +146,8 @@ class RuntimeSource:
     def _place_nested(self, invocation: Invocation) -> None:
         """Calls that running functions make have slots of their own, so that those who wait cannot starve them."""
         if invocation.contract.stateful:
-            home = self._home(invocation, self._router.pool(key_of(invocation), invocation.contract.requires, ()))
+            key, requires = key_of(invocation), invocation.contract.requires
+            home = self._home(invocation, self._router.pool(key, requires, (), self._bound_to(invocation)))
             invocation.pinned = home.runtime_id if home is not None else ""
         runtime = self.breakers.trial(invocation, self._clock()) if self.breakers.blocked else None
         runtime = runtime or self._nested.choose(invocation)
@@ -172,19 +173,8 @@ class RuntimeSource:
         self._end(place.invocation, Outcome(error=error))
 
     def _unfit(self, invocation: Invocation) -> AltarError | None:
-        """Why no runtime that fulfils the tool can run this call; None when one can, or when none fulfils it."""
-        key, contract = key_of(invocation), invocation.contract
-        there = [one for one in self._runtimes.values() if key in one.fulfils and not one.draining]
-        able = [one for one in there if not lacking(invocation.needs, one.capabilities)]
-        if there and not able:
-            need = lacking(invocation.needs, there[0].capabilities)
-            refused = missing(need, what=f"The call of {invocation.name!r}", who=f"a runtime of {there[0].kind}")
-            refused.ran = why.ran_before(invocation)
-            return refused
-        able = [one for one in able if set(contract.requires).issubset(one.labels)]
-        if able and all(key in one.blocked for one in able):
-            return self._failing(invocation)
-        return None
+        found = unfit(invocation, self._runtimes.values())
+        return self._failing(invocation) if found == "failing" else found
 
     def _failing(self, invocation: Invocation) -> AltarError:
         return why.failing(invocation, after=self.breakers.wait(key_of(invocation), self._clock()))
@@ -204,6 +194,10 @@ class RuntimeSource:
         if runtime is not None and runtime.in_flight.get(handle) is invocation:
             runtime.link.send_cancel(handle)
 
+    def calls(self) -> Iterator[Invocation]:
+        """Every call that a runtime has."""
+        return itertools.chain.from_iterable(runtime.in_flight.values() for runtime in self._runtimes.values())
+
     def cut(self, invocation: Invocation, outcome: Outcome) -> None:
         """End a call that runs, and tell its runtime that nobody waits for it any more."""
         runtime = self._runtimes.get(invocation.runtime)
@@ -222,8 +216,10 @@ class RuntimeSource:
         invocation.attempts += 1
         invocation.handle = tag
         invocation.sent = self._now
-        self._router.refile(runtime)
         runtime.link.send_call(invocation)
+        if runtime.link.is_crowded:  # it does not read: what it may be sent is held back, and no more than that waits
+            runtime.withheld, runtime.credits = runtime.withheld + runtime.credits, 0
+        self._router.refile(runtime)
 
     def _end(self, invocation: Invocation, outcome: Outcome) -> None:
         """Settle one of several calls; a failure in it must not reach the others."""
@@ -260,7 +256,9 @@ class RuntimeSource:
 
     def credit(self, runtime: AttachedRuntime, count: int) -> None:
         """A runtime can take ``count`` more calls; those that wait longest go first."""
-        if self._runtimes.get(runtime.runtime_id) is runtime:
+        if runtime.link.is_crowded:
+            runtime.withheld = min(runtime.withheld + count, MOST_AT_ONCE)
+        elif self._runtimes.get(runtime.runtime_id) is runtime:
             runtime.credits += count
             if runtime.credits + len(runtime.in_flight) > MOST_AT_ONCE:
                 runtime.credits = min(runtime.credits, MOST_AT_ONCE - len(runtime.in_flight) + runtime.nested.total())
@@ -269,6 +267,11 @@ class RuntimeSource:
             self._router.refile(runtime)
             self._serve(runtime)
             self._nested.serve(runtime)
+
+    def room(self, runtime: AttachedRuntime) -> None:
+        """A runtime has read so much of what was sent to it that it may have more calls."""
+        count, runtime.withheld = runtime.withheld, 0
+        self.credit(runtime, count)
 
     def heard(self, runtime: AttachedRuntime) -> None:
         """A frame came from this runtime, whatever was in it."""
@@ -288,19 +291,35 @@ class RuntimeSource:
 
     # ------------------------------------------------------------------------------------------- coming and going
 
-    def attach(self, runtime_id: str, link: RuntimeStream) -> AttachedRuntime:
-        """A runtime has announced itself. An older connection of the same id is fenced: it can settle nothing."""
+    def attach(self, runtime_id: str, link: RuntimeStream, *, tenant: str = "") -> AttachedRuntime:
+        """A runtime has announced itself, of one tenant or for all. An older connection of its id settles nothing."""
         older = self._runtimes.get(runtime_id)
         if older is not None:
             self.detach(older, "fenced by a newer connection")
             older.link.close(why.fenced(runtime_id))
+        epoch, now = next(self._epochs), self._clock()
         runtime = AttachedRuntime(
-            runtime_id, link, connection_epoch=next(self._epochs), now=self._clock(), changed=self._changed
+            runtime_id, link, connection_epoch=epoch, now=now, changed=self._changed, tenant=tenant
         )
+        if tenant:
+            self._bind(tenant)
         self._runtimes[runtime_id] = runtime
         self.breakers.attached(runtime)
         self._note("runtime.attached", runtime_id, f"connection {runtime.connection_epoch}")
         return runtime
+
+    def _bind(self, tenant: str) -> None:
+        """From now on calls of this tenant may go to runtimes of its own, also those that wait already."""
+        if tenant in self._bound:
+            return
+        self._bound.add(tenant)
+        for lane in list(self.waiting.lanes):
+            for place in [place for place in lane.calls.values() if place.invocation.tenant == tenant]:
+                self.waiting.take(place)
+                self._place(place.invocation)
+
+    def _bound_to(self, invocation: Invocation) -> str:
+        return invocation.tenant if invocation.tenant in self._bound else ""
 
     def fulfil(self, runtime: AttachedRuntime, name: str, version: str, digest: str) -> HostContract:
         """A runtime says it fulfils this contract. Raises VERSION_MISMATCH unless it means the host's own."""
@@ -368,7 +387,7 @@ class RuntimeSource:
                 invocation.attempts -= 1
                 invocation.runtime = ""
                 self._place(invocation)
-            elif self._may_run_again(invocation):
+            elif may_run_again(invocation, now=self._clock()):
                 self._place(invocation)
             else:
                 self._end(invocation, Outcome(error=why.crashed(invocation, reason)))
@@ -388,15 +407,6 @@ class RuntimeSource:
         for place in list(lane.calls.values()):
             self.waiting.take(place)
             self._place(place.invocation)
-
-    def _may_run_again(self, invocation: Invocation) -> bool:
-        return (
-            invocation.contract.idempotent
-            and not invocation.cancelled
-            and invocation.attempts < MAX_ATTEMPTS
-            and self._clock() < invocation.deadline
-            and (invocation.chunks is None or not invocation.chunks.came)  # what has been passed on is not taken back
-        )
 
     def _changed(self, runtime: AttachedRuntime) -> None:
         """What may be sent to a runtime is not what the router knows."""
@@ -422,8 +432,8 @@ class RuntimeSource:
         if self._stale:
             self._refresh()
         for runtime in list(self._runtimes.values()):
-            late = [tag for tag, call in runtime.in_flight.items() if now >= call.deadline + GRACE]
-            for tag in late:
+            calls = runtime.in_flight
+            for tag in [tag for tag, call in calls.items() if now >= call.deadline + GRACE] if calls else ():
                 runtime.link.send_cancel(tag)
                 self._ended(runtime, tag, Outcome(error=why.late(runtime.in_flight[tag], ran="unknown")))
             if now - runtime.last_heard > 3 * self._heartbeat:
@@ -466,8 +476,7 @@ class RuntimeSource:
         """Whether a nested call has; ``handle`` is since when nobody can run it."""
         if now >= invocation.deadline:
             return True
-        key = key_of(invocation)
-        if any(key in one.fulfils and one.admits(invocation) and not one.draining for one in self._runtimes.values()):
+        if can_run(invocation, self._runtimes.values()):
             invocation.handle = None
             return False
         if invocation.handle is None:

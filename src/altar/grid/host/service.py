@@ -7,7 +7,7 @@ Who is on the other end is read once, from the certificate of the connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,6 +19,8 @@ import grpc.aio
 from altar._proto.altar.grid.v1 import call_pb2, host_pb2
 from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError
 from altar.grid import wire
+from altar.grid.beside import result_as_text
+from altar.grid.host.callers import Caller, bearer_of
 from altar.grid.host.client_link import ClientLink, add_refusal, client_invocation
 from altar.grid.host.health import Probes
 from altar.grid.host.host import Host
@@ -37,10 +39,16 @@ _HANDSHAKE_MS = 10_000
 
 @asynccontextmanager
 async def serve(
-    host: Host, *, listen: str, credentials: grpc.ServerCredentials, trust_domain: str
+    host: Host,
+    *,
+    listen: str,
+    credentials: grpc.ServerCredentials,
+    trust_domain: str,
+    more: Callable[[Service], Sequence[grpc.GenericRpcHandler]] | None = None,
 ) -> AsyncIterator[int]:
     """Serve a host on ``listen`` ("address:port") while the context lasts; gives the port that is bound.
 
+    ``more`` gives the handlers of further services on the same port.
     Leaves in order: no new calls, those in flight get their outcomes, then the streams end.
     Raises ConfigurationError when the port is taken.
     """
@@ -52,7 +60,7 @@ async def serve(
             ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ]
     )
-    server.add_generic_rpc_handlers(service.handlers())
+    server.add_generic_rpc_handlers((*service.handlers(), *(more(service) if more is not None else ())))
     try:
         port = server.add_secure_port(listen, credentials)
     except RuntimeError as taken:
@@ -106,6 +114,10 @@ class Service:
             *Probes(self._host, identify=self._identify).handlers(),
         )
 
+    async def identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
+        """Whose certificate a request came with, of whatever role; ends the request for a foreign one."""
+        return await self._identify(context)
+
     async def flushed(self) -> None:
         """Wait until what has been answered is on its way."""
         await asyncio.gather(*(link.writer.flushed() for link in self._links))
@@ -118,9 +130,10 @@ class Service:
 
     async def _connect(self, _requests: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         identity = await self._identify(context, "client", stream=True)
+        caller = await self._caller(context, identity, stream=True)
         self._host.clients += 1
         try:
-            await self._hold(ClientLink(self._host, identity, context), context)
+            await self._hold(ClientLink(self._host, identity, context, caller), context)
         finally:
             self._host.clients -= 1
 
@@ -138,7 +151,7 @@ class Service:
     async def _call_tool(
         self, request: host_pb2.CallToolRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> host_pb2.CallToolResponse:
-        identity = await self._identify(context, "client")
+        caller = await self._caller(context, await self._identify(context, "client"))
         response = host_pb2.CallToolResponse()
         answered: asyncio.Future[tuple[Invocation, Outcome]] = asyncio.get_running_loop().create_future()
 
@@ -148,13 +161,13 @@ class Service:
 
         try:
             _require_one_value(request.call)
-            invocation = client_invocation(request.call, identity, self._host, answer)
+            invocation = client_invocation(request.call, caller, self._host, answer)
         except AltarError as malformed:
             add_refusal(response.result, request.call, malformed)
             return response
         self._host.execute((invocation,))
         try:
-            wire.add_result(response.result, *await answered)
+            wire.add_result(response.result, *_as_text(*await answered, limit=self._host.limits.max_message_bytes))
         except asyncio.CancelledError:
             self._host.lost(invocation)
             raise
@@ -178,11 +191,21 @@ class Service:
                     hint=f"use a certificate of role {role!r} that this grid's authority issued",
                 )
         except AltarError as refused:
-            if stream:  # a peer whose first frame meets a refusal hears of a broken stream and never of the reason
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(context.read(), _FIRST_FRAME_SECONDS)
-            await abort(context, refused)
+            await _refuse(context, refused, stream=stream)
         return identity
+
+    async def _caller(
+        self, context: grpc.aio.ServicerContext[Any, Any], identity: Identity, *, stream: bool = False
+    ) -> Caller:
+        """In whose name a connection or request asks: of the bearer credential that came with it, else its certificate.
+
+        A certificate that stands for nobody may connect all the same: its sessions can bring credentials of their own.
+        """
+        try:
+            return self._host.callers.of(bearer_of(context.invocation_metadata()), identity)
+        except AltarError as refused:
+            await _refuse(context, refused, stream=stream)
+            raise
 
 
 def _require_one_value(call: call_pb2.ToolCall) -> None:
@@ -194,6 +217,18 @@ def _require_one_value(call: call_pb2.ToolCall) -> None:
             ran="no",
             hint="leave out the window, or make the call on a stream: HostService.Connect",
         )
+
+
+async def _refuse(context: grpc.aio.ServicerContext[Any, Any], refused: AltarError, *, stream: bool) -> None:
+    if stream:  # a peer whose first frame meets a refusal hears of a broken stream and never of the reason
+        with suppress(TimeoutError):
+            await asyncio.wait_for(context.read(), _FIRST_FRAME_SECONDS)
+    await abort(context, refused)
+
+
+def _as_text(invocation: Invocation, outcome: Outcome, *, limit: int) -> tuple[Invocation, Outcome]:
+    """An answer without blobs, which a caller of CallTool has no way to ask for."""
+    return invocation, result_as_text(invocation, outcome, limit=limit, who="a caller of CallTool")
 
 
 def _now() -> datetime:

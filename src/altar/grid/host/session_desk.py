@@ -13,6 +13,7 @@ from typing import Protocol
 from altar._proto.altar.grid.v1 import host_pb2
 from altar.adm.errors import AltarError, AuthorizationError, ValidationError
 from altar.grid import wire
+from altar.grid.host.callers import Caller
 from altar.grid.host.host import Host
 from altar.grid.host.sessions import HostSession
 from altar.grid.host.stream import Fill
@@ -31,12 +32,24 @@ class Put(Protocol):
         ...
 
 
-class SessionDesk:
-    """Answers the requests of one principal on one stream; an extension when it is durable, all others at once."""
+class Names(Protocol):
+    """In whose name a stream uses its sessions."""
 
-    def __init__(self, host: Host, principal: str, put: Put) -> None:
+    def caller_of(self, session_id: str) -> Caller:
+        """That of one session; of the connection where the stream does not have it open."""
+        ...
+
+    def renew(self, session_id: str, credential: bytes) -> Caller:
+        """The same, by a fresh credential unless that is empty."""
+        ...
+
+
+class SessionDesk:
+    """Answers the requests of one stream; an extension when it is durable, all others at once."""
+
+    def __init__(self, host: Host, names: Names, put: Put) -> None:
         self._host = host
-        self._principal = principal
+        self._names = names
         self._put = put
 
     def take(self, requests: Iterable[host_pb2.SessionRequest]) -> None:
@@ -50,12 +63,12 @@ class SessionDesk:
                 self._answer(asked.tag, error=refused)
 
     def _carry_out(self, asked: host_pb2.SessionRequest) -> None:
-        sessions, principal = self._host.sessions, self._principal
         operation = asked.WhichOneof("operation")
         if operation == "list":
-            self._answer(asked.tag, sessions.of(principal))
+            self._answer(asked.tag, self._host.sessions.of(self._caller("").id))
         elif operation == "describe":
-            self._answer(asked.tag, (sessions.owned(asked.describe.session_id, principal),))
+            session_id = asked.describe.session_id
+            self._answer(asked.tag, (self._host.sessions.owned(session_id, self._caller(session_id).id),))
         elif operation == "extend":
             self._extend(asked.tag, asked.extend)
         else:
@@ -73,8 +86,18 @@ class SessionDesk:
             else:
                 self._answer(tag, error=failed)
 
-        session = self._host.sessions.owned(asked.session_id, self._principal)
-        self._host.sessions.extend(session.session_id, self._principal, ttl=asked.ttl_seconds, then=durable)
+        caller = self._names.renew(asked.session_id, asked.credential).require()
+        self._host.callers.admit(caller, "use")
+        session = self._host.sessions.owned(asked.session_id, caller.id)
+        if asked.credential:
+            session.until = self._host.until(caller)
+            session.who = caller.who
+        self._host.sessions.extend(session.session_id, caller.id, ttl=asked.ttl_seconds, then=durable)
+
+    def _caller(self, session_id: str) -> Caller:
+        caller = self._names.caller_of(session_id).require()
+        self._host.callers.admit(caller, "use")
+        return caller
 
     def _answer(self, tag: int, sessions: Iterable[HostSession] = (), *, error: AltarError | None = None) -> None:
         answer = host_pb2.SessionAnswer(tag=tag)

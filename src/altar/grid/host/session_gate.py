@@ -14,16 +14,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from altar.adm.canonical import digest
 from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError
 from altar.grid.host.idempotency import KeyLimits, Keys
+from altar.grid.host.sessions import tenant_of
 from altar.later.fingerprint import no_stream
 from altar.later.invocation import Answer, Invocation, Outcome, Streamed
 from altar.ledger import entry
 from altar.ledger.ledger import EntriesRefusedError, Ledger, Then
+from altar.ledger.subjects import Subjects, commitment
 
 __all__ = ["SessionGate", "intent_of", "outcome_of_call"]
 
@@ -64,6 +66,7 @@ class SessionGate:
         self._ledger = ledger
         self._clock = clock
         self._strict = strict_intents
+        self._subjects = ledger.subjects
         self._key_limits = key_limits or KeyLimits()
         self._loop = asyncio.get_running_loop()
         self._queued = _Queued()
@@ -88,7 +91,7 @@ class SessionGate:
             raise ExecutionError("TIMEOUT", "The call came too late to be run", ran="no", hint="allow more time")
         if invocation.once:
             self._require_repeatable(invocation)
-        invocation.record = intent_of(invocation)
+        invocation.record = intent_of(invocation, self._subjects)
 
     def intend(self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer) -> None:
         """Commit one intent for each call of the frame, in one transaction; then run them.
@@ -137,12 +140,27 @@ class SessionGate:
             self._queue([invocation.record, made], durable)
 
     def commit(self, entries: Sequence[entry.Entry], then: Then) -> None:
-        """Record entries in one transaction with all others of this turn; ``then`` as for `Ledger.commit`."""
+        """Record entries in one transaction with all others of this turn; ``then`` as for `Ledger.commit`.
+
+        Where the record names nobody, the principal of an event is given by its name, and recorded by its pseudonym.
+        """
+        if self._subjects is not None:
+            entries = [self._private(each) if isinstance(each, entry.Event) else each for each in entries]
         self._queue(entries, then)
 
-    def note(self, event: entry.EventName, subject: str, note: str) -> None:
-        """Record something that is not a call: a session opened, a runtime attached."""
-        self._queue([entry.Event(event=event, subject=subject, note=note)], _ignore)
+    def named(self, tenant: str, principal: str) -> str:
+        """What the record calls a principal: its name, or its pseudonym where nobody is to be named."""
+        return principal if self._subjects is None else self._subjects.of(tenant, principal).pseudonym
+
+    def recorded(self, made: str, *, tenant: str, principal: str, invocation: str) -> str:
+        """What the record has of a digest that a caller gave: itself, or a commitment under the salt of its call."""
+        if self._subjects is None or not made:
+            return made
+        return commitment(self._subjects.of(tenant, principal).salt(invocation), made)
+
+    def note(self, event: entry.EventName, subject: str, note: str, *, tenant: str = "") -> None:
+        """Record something that is not a call: a session opened, a runtime attached; "" for the host's own log."""
+        self._queue([entry.Event(event=event, subject=subject, note=note, tenant=tenant)], _ignore)
 
     def leave(self, invocation: Invocation, *, is_lost: bool = False) -> Invocation | None:
         """A caller waits no longer; gives the call that is to be cancelled for it, if any is: see `Keys.leave`."""
@@ -197,6 +215,11 @@ class SessionGate:
     def _use_keys(self) -> None:
         self.keys = Keys(self._ledger, limits=self._key_limits, commit=self._counted, clock=self._clock)
 
+    def _private(self, event: entry.Event) -> entry.Event:
+        if not event.principal:
+            return event
+        return replace(event, principal=self.named(tenant_of(event.principal), event.principal))
+
     def _counted(self, entries: Sequence[entry.Entry], then: Then) -> None:
         """Commit entries somebody waits for; they count as in flight until they are durable."""
         self.in_flight += 1
@@ -235,20 +258,27 @@ class SessionGate:
         self._ledger.commit(queued.entries, then)
 
 
-def intent_of(invocation: Invocation) -> entry.Intent:
+def intent_of(invocation: Invocation, subjects: Subjects | None = None) -> entry.Intent:
     """The entry that a found and checked call gets before it runs.
 
+    With ``subjects`` it has a pseudonym for the principal, and a commitment to the arguments for their digest.
     Raises ValidationError MALFORMED_REQUEST when it would not fit in the record.
     """
     parent = invocation.parent
+    principal, arguments = invocation.principal, digest(invocation.arguments)
+    if subjects is not None:
+        subject = subjects.of(invocation.tenant, principal)
+        principal = subject.pseudonym
+        invocation.salt = subject.salt(invocation.invocation_id)
+        arguments = commitment(invocation.salt, arguments)
     return entry.Intent(
         invocation=invocation.invocation_id,
         call=invocation.call_id,
         tool=invocation.name,
         version=invocation.version,
         contract=invocation.contract.digest,
-        arguments=digest(invocation.arguments),
-        principal=invocation.principal,
+        arguments=arguments,
+        principal=principal,
         tenant=invocation.tenant,
         session=invocation.session_id,
         correlation=invocation.correlation_id,
@@ -270,7 +300,7 @@ def outcome_of_call(invocation: Invocation, outcome: Outcome) -> entry.Outcome:
         status="SUCCESS" if error is None else "ERROR",
         code="" if error is None else error.code,
         ran="yes" if error is None else error.ran,
-        result=digest(outcome.content) if error is None else "",
+        result=_recorded(digest(outcome.content), invocation) if error is None else "",
         runtime=invocation.runtime,
         attempts=invocation.attempts,
     )
@@ -286,12 +316,17 @@ def _outcome_of_stream(invocation: Invocation, outcome: Outcome, streamed: Strea
         status=status,
         code="" if error is None else error.code,
         ran="yes" if error is None else error.ran,
-        result="" if status == "ERROR" else streamed.digest,
+        result="" if status == "ERROR" else _recorded(streamed.digest, invocation),
         runtime=invocation.runtime,
         attempts=invocation.attempts,
         chunks=streamed.chunks,
         bytes=streamed.bytes,
     )
+
+
+def _recorded(made: str, invocation: Invocation) -> str:
+    """A digest as the record has it: itself, or a commitment to it."""
+    return made if invocation.salt is None else commitment(invocation.salt, made)
 
 
 def _tell(durable: Then, first_seq: int, error: AltarError | None) -> None:

@@ -8,13 +8,14 @@ until its time to live has passed or it is destroyed.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from altar.adm.errors import AltarError, AuthorizationError, ValidationError
 from altar.grid.host.families import limit_to_parent
@@ -28,7 +29,7 @@ from altar.ledger.session_store import KeptSession
 if TYPE_CHECKING:
     from altar.ledger.session_store import Kept, SessionStore, Then
 
-__all__ = ["HostCatalog", "HostSession", "Sessions"]
+__all__ = ["HostCatalog", "HostSession", "Sessions", "Views", "tenant_of"]
 
 _log = logging.getLogger("altar.grid")
 
@@ -36,6 +37,8 @@ _RANGES_EACH = 8
 """Most ways to name a contract in one session, so that what a session holds is bounded by the manifest."""
 _EXPIRED = 10_000
 """Ids of expired sessions that are remembered, the newest."""
+_SWEPT_EVERY = 0.5
+"""Seconds; a session that has expired is refused before that, whenever somebody asks for it."""
 _WRITTEN_EVERY = 0.1
 """The part of its time to live by which a session's end must have moved before that is written down."""
 
@@ -49,6 +52,8 @@ class HostSession:
     ``kept_until`` is the end that was written down, ``attached`` how many streams have it open.
     ``unsaved`` counts changes of variables that are not durable yet; until they are, nobody is told of them.
     ``registered`` are contracts that runtimes fulfil for this session alone; they go before those of the manifest.
+    ``base`` is what ``contracts`` were chosen from, ``who`` who opened it or took it up last;
+    ``until`` when the credential it was opened with ends, on the monotonic clock.
     """
 
     session_id: str
@@ -66,12 +71,28 @@ class HostSession:
     created_ms: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     registered: tuple[HostContract, ...] = ()
+    base: Manifest | None = None
+    tenant: str = "default"
+    until: float = math.inf
+    who: Any = None
+
+
+class Views(Protocol):
+    """What each principal may see of the contracts of a host."""
+
+    def of(self, who: Any, manifest: Manifest) -> Manifest:
+        """The part of a manifest that ``who`` may see; the same object as long as that does not change."""
+        ...
+
+    def refused(self, invocation: Invocation, manifest: Manifest) -> None:
+        """A call has named what its principal does not see."""
+        ...
 
 
 class Sessions:
     """All sessions of a host. The time to live slides with every use and is capped.
 
-    ``note`` is told the id of each session that ends, and why.
+    ``note`` is told the id of each session that ends, why, and its tenant.
     """
 
     def __init__(
@@ -83,7 +104,7 @@ class Sessions:
         clock: Callable[[], float] = time.monotonic,
         store: SessionStore | None = None,
         wall_ms: Callable[[], int] | None = None,
-        note: Callable[[str, str], None] | None = None,
+        note: Callable[[str, str, str], None] | None = None,
     ) -> None:
         self._default = default_ttl.total_seconds()
         self._max = max_ttl.total_seconds()
@@ -95,6 +116,7 @@ class Sessions:
         self._sessions: dict[str, HostSession] = {}
         self._open_of: dict[str, dict[str, HostSession]] = {}
         self._expired: OrderedDict[str, str] = OrderedDict()
+        self._swept = -math.inf
         self.variable_bytes_of: Counter[str] = Counter()
 
     def restore(self) -> None:
@@ -108,13 +130,13 @@ class Sessions:
             if left <= 0:
                 self.store.drop(each.session.session_id)
                 self._remember_expired(each.session.session_id, each.session.principal)
-                self._note(each.session.session_id, "expired")
+                self._note(each.session.session_id, "expired", tenant_of(each.session.principal))
             else:
                 self._take_up(each, expires=now + min(left, each.session.ttl_ms / 1000))
         for session_id in damaged:
             _log.error("session dropped: it is not as it was kept", extra={"session": session_id})
             self.store.drop(session_id)
-            self._note(session_id, "damaged")
+            self._note(session_id, "damaged", "")
 
     def create(
         self,
@@ -125,6 +147,8 @@ class Sessions:
         manifest: Manifest,
         labels: Mapping[str, str] | None = None,
         then: Then | None = None,
+        tenant: str = "default",
+        until: float = math.inf,
     ) -> HostSession:
         """Open a session. Every tool asked for must exist; ``ttl`` in seconds, 0 for the default.
 
@@ -148,9 +172,11 @@ class Sessions:
                 ran="no",
                 hint="close some, or let them expire",
             )
-        lifetime = min(ttl or self._default, self._max)
-        session = HostSession(f"session-{secrets.token_hex(16)}", principal, wanted, lifetime, self._clock() + lifetime)
-        session.contracts = contracts
+        lifetime, now = min(ttl or self._default, self._max), self._clock()
+        expires = min(now + lifetime, until)
+        session = HostSession(f"session-{secrets.token_hex(16)}", principal, wanted, lifetime, expires)
+        session.contracts, session.base = contracts, manifest
+        session.tenant, session.until = tenant, until
         session.created_ms = self._wall_ms() if self._wall_ms is not None else 0
         session.labels = dict(labels or {})
         self._add(session)
@@ -166,7 +192,7 @@ class Sessions:
         now = self._clock()
         if session is None or session.principal != principal or now >= session.expires:
             raise self._gone(session_id, principal)
-        session.expires = now + session.ttl
+        session.expires = min(now + session.ttl, session.until)
         if session.expires - session.kept_until >= session.ttl * _WRITTEN_EVERY:
             self.keep(session)
         return session
@@ -198,7 +224,7 @@ class Sessions:
         """
         session = self.owned(session_id, principal)
         session.ttl = min(ttl or session.ttl, self._max)
-        session.expires = self._clock() + session.ttl
+        session.expires = min(self._clock() + session.ttl, session.until)
         self.keep(session, then=then)
         return session
 
@@ -262,9 +288,17 @@ class Sessions:
             session.calls.discard(invocation)
 
     def sweep(self) -> list[HostSession]:
-        """Drop what has expired and has nothing in flight; returns what was dropped."""
+        """Drop what has expired and has nothing in flight; returns what was dropped.
+
+        Each session is looked at twice a second, however often this is called: there may be ten thousand.
+        """
         now = self._clock()
-        gone = [session for session in self._sessions.values() if now >= session.expires and not session.calls]
+        if now - self._swept < _SWEPT_EVERY:
+            return []
+        over = [session for session in self._sessions.values() if now >= session.expires]
+        gone = [session for session in over if not session.calls]
+        if len(gone) == len(over):  # else those with calls are looked at again at once
+            self._swept = now
         for session in gone:
             self._remember_expired(session.session_id, session.principal)
             self._remove(session, "expired", _expired())
@@ -282,6 +316,7 @@ class Sessions:
             attached=0,
             created_ms=kept.session.created_ms,
             labels=dict(kept.session.labels),
+            tenant=tenant_of(kept.session.principal),
             variables=VariableTable(records, floor=kept.session.floor),
         )
         self._add(session)
@@ -325,7 +360,7 @@ class Sessions:
             self.store.drop(session.session_id, then=then)
         elif then is not None:
             then(None)
-        self._note(session.session_id, why)
+        self._note(session.session_id, why, session.tenant)
 
     def look(self, session_id: str) -> HostSession | None:
         """The session of that id, whoever opened it, without using it; None for one there is not."""
@@ -344,6 +379,7 @@ class HostCatalog:
     def __init__(self, manifest: Manifest, sessions: Sessions) -> None:
         self.manifest = manifest
         self.refusal: Callable[[], AltarError] | None = None
+        self.views: Views | None = None
         self._sessions = sessions
 
     def find(self, invocation: Invocation) -> HostContract:
@@ -353,16 +389,21 @@ class HostCatalog:
         if invocation.session_id:
             session = self._sessions.get(invocation.session_id, invocation.principal)
             session.calls.add(invocation)
-            contracts = self.contracts_of(session)
+            contracts = self.contracts_of(session, invocation.who)
             if session.labels:
                 invocation.prefers = preferred(session.labels)
         else:
-            contracts = self.manifest
+            contracts = self.seen_by(invocation.who)
         weights = self.manifest.weights
-        if weights is None:
-            contract = contracts.find(invocation.name, invocation.version)
-        else:
-            contract = weights.find(contracts, invocation)
+        try:
+            if weights is None:
+                contract = contracts.find(invocation.name, invocation.version)
+            else:
+                contract = weights.find(contracts, invocation)
+        except ValidationError:
+            if self.views is not None:
+                self.views.refused(invocation, self.manifest)
+            raise
         if invocation.known_digest and invocation.known_digest != contract.digest:
             raise ValidationError(
                 "VERSION_MISMATCH",
@@ -375,15 +416,20 @@ class HostCatalog:
             limit_to_parent(invocation, contract)
         return contract
 
-    def contracts_of(self, session: HostSession) -> Contracts[HostContract] | Manifest:
-        """What a session may call, worked out at its first call and again when the manifest has changed.
+    def seen_by(self, who: Any) -> Manifest:
+        """The contracts that ``who`` may see: all of the manifest on a host without a control plane."""
+        return self.manifest if self.views is None else self.views.of(who, self.manifest)
 
-        What it asked for and is not in the manifest any more is left out.
+    def contracts_of(self, session: HostSession, who: Any = None) -> Contracts[HostContract] | Manifest:
+        """What ``who`` may call in a session, worked out at its first call and again when contracts have changed.
+
+        What it asked for and is not in the manifest any more, or may not be seen any more, is left out.
         """
+        seen = self.manifest if self.views is None else self.views.of(who, self.manifest)
         if not (session.tools or session.registered):
-            return self.manifest
-        if session.contracts is None:
-            session.contracts = self.manifest.part(session.tools, session.registered)
+            return seen
+        if session.contracts is None or session.base is not seen:
+            session.contracts, session.base = seen.part(session.tools, session.registered), seen
         return session.contracts
 
     def replace(self, manifest: Manifest) -> None:
@@ -397,5 +443,10 @@ def _expired() -> AltarError:
     return AuthorizationError("SESSION_EXPIRED", "The session has expired", ran="no", hint="open a new session")
 
 
-def _no_one(_session_id: str, _why: str) -> None:
+def tenant_of(principal: str) -> str:
+    """The tenant in the id of a principal, ``<tenant>/<name>``; ``default`` on a host without tenants."""
+    return principal.partition("/")[0] if "/" in principal else "default"
+
+
+def _no_one(_session_id: str, _why: str, _tenant: str) -> None:
     """Nobody asked to be told."""

@@ -2,13 +2,17 @@
 
 One byte says what follows: ``+`` the canonical JSON of the content, ``-`` the ADM error object, ``!`` the size in bytes
 of a content that was too large to be kept.
+``*`` is a content with blobs: a line of JSON with the length of the content and, for each blob, its path and length;
+then the content and the blobs, one after the other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from altar.adm.blobs import Blob
 from altar.adm.call import ErrorObject
 from altar.adm.canonical import canonical, parse
 from altar.adm.errors import AltarError, Ran, TransportError, error_of
@@ -23,8 +27,9 @@ KEPT_BYTES = 64 * 1024
 def written(outcome: Outcome) -> bytes:
     """The bytes to keep for an outcome; of a content beyond `KEPT_BYTES` only that it was so large."""
     if outcome.error is None:
-        size = len(outcome.content)
-        return b"+" + outcome.content if size <= KEPT_BYTES else b"!%d" % size
+        if outcome.size > KEPT_BYTES:
+            return b"!%d" % outcome.size
+        return b"+" + outcome.content if outcome.blobs is None else b"*" + _with_blobs(outcome.content, outcome.blobs)
     told = ErrorObject.of(outcome.error)
     body = canonical(told.to_adm())
     return b"-" + (body if len(body) <= KEPT_BYTES else canonical(replace(told, details=None).to_adm()))
@@ -38,6 +43,8 @@ def outcome_kept(body: bytes) -> Outcome:
     kind, rest = body[:1], body[1:]
     if kind == b"+":
         return Outcome(rest)
+    if kind == b"*":
+        return _outcome_with_blobs(rest)
     if kind == b"-":
         document: Any = parse(rest)
         return Outcome(error=ErrorObject.from_adm(document, mode="lenient").to_error())
@@ -66,6 +73,22 @@ def outcome_missing(code: str, ran: str) -> Outcome:
             code, "The call failed under this idempotency key, and the reason is not there any more", ran=known
         )
     )
+
+
+def _with_blobs(content: bytes, blobs: Sequence[Blob]) -> bytes:
+    lengths: list[Any] = [len(content), *([blob.path, len(blob.data)] for blob in blobs)]
+    return b"".join([canonical(lengths), b"\n", content, *(blob.data for blob in blobs)])
+
+
+def _outcome_with_blobs(body: bytes) -> Outcome:
+    line, _, rest = body.partition(b"\n")
+    lengths: Any = parse(line)
+    end: int = lengths[0]
+    content, blobs = rest[:end], list[Blob]()
+    for path, length in lengths[1:]:
+        blobs.append(Blob(path, rest[end : end + length]))
+        end += length
+    return Outcome(content, blobs=tuple(blobs))
 
 
 def _unknown(what: str, *, ran: Ran) -> AltarError:

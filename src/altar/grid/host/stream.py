@@ -16,9 +16,9 @@ from google.protobuf.message import DecodeError
 from altar import __version__
 from altar.adm.errors import AltarError, AuthorizationError, ExecutionError, TransportError, ValidationError
 from altar.grid import wire
+from altar.grid.frames import FrameWriter
 from altar.grid.host.host import Host
 from altar.grid.trust.tls import Identity
-from altar.grid.wire import FrameWriter
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -67,8 +67,10 @@ class Link(ABC):
         finally:
             for task in tasks:
                 task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-            self.lost(_reason(self._closing, ended))
+            try:
+                await asyncio.wait(tasks)
+            finally:  # gRPC cancels whoever holds a stream that is lost, and may do so at this very moment
+                self.lost(_reason(self._closing, tasks))
         if self._closing is not None and not silent:
             await self._write(self._farewell(self._closing))
 
@@ -171,8 +173,9 @@ def twice(what: str) -> AltarError:
     return TransportError("PROTOCOL_VIOLATION", f"The {what} belongs in the first frame, and only there", ran="unknown")
 
 
-def _reason(closing: AltarError | None, ended: list[Any]) -> str:
+def _reason(closing: AltarError | None, tasks: list[asyncio.Task[Any]]) -> str:
+    raised = [task.exception() for task in tasks if task.done() and not task.cancelled()]
     if closing is not None:
         return closing.message
-    failed = next((end for end in ended if isinstance(end, Exception)), None)
+    failed = next((error for error in raised if isinstance(error, Exception)), None)
     return f"connection lost ({type(failed.__cause__ or failed).__name__})" if failed is not None else "left"

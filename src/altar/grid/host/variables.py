@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from altar.adm.errors import AltarError, ExecutionError
 from altar.grid import wire
+from altar.later.app_records import RecordEvent
 from altar.later.variable_table import MAX_VARIABLES, Applied, Declare, Record, Request, Update, Watcher
 from altar.ledger.session_store import KeptVariable
 
 if TYPE_CHECKING:
+    from altar.grid.host.app_records import AppRecords
     from altar.grid.host.sessions import HostSession, Sessions
     from altar.later.variables import Then
 
@@ -38,11 +40,15 @@ WATCH_BYTES = 1024 * 1024
 class HostVariables:
     """Answers what is asked of the variables of any session of a host. For one thread, the host's loop."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, app_records: AppRecords) -> None:
         self._sessions = sessions
+        self._app_records = app_records
 
     def ask(self, session: HostSession, request: Request, then: Then) -> None:
         """Carry out a request; ``then`` gets the answer when everything it tells of is durable."""
+        if isinstance(request, RecordEvent):
+            self._app_records.record(session, request, then)
+            return
         size, names = session.variables.size, session.variables.names
         try:
             self._require_room(session, request)
@@ -278,4 +284,6 @@ class _Push:
 def _bytes_set(request: Request) -> int:
     if isinstance(request, Declare):
         return len(request.schema) + len(request.value)
+    if isinstance(request, RecordEvent):
+        return len(request.data)
     return sum(map(len, request.values.values())) if isinstance(request, Update) else 0

@@ -6,16 +6,19 @@ A runtime says "I fulfil X at this version, digest D"; it never says what X is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from altar.adm.canonical import canonical, digest, parse, parse_canonical
 from altar.adm.declaration import MAX_DOCUMENT_DEPTH, Annotations, FunctionDeclaration, ToolManifest
+from altar.adm.enterprise import Governance, governed
 from altar.adm.errors import AltarError, ConfigurationError
 from altar.adm.ranges import named
 from altar.grid.manifests.weights import Weights
+from altar.later.beside import checked_arguments, checked_result
 from altar.later.contracts import Contracts
+from altar.later.invocation import Invocation, Outcome
 from altar.later.labels import required_by
 
 __all__ = ["HostContract", "Manifest"]
@@ -27,6 +30,7 @@ class HostContract:
     ``annotations`` are those that bind: a contract that a runtime registered (``trusted=False``) states some, and
     none of them counts.
     ``key`` is what runtimes fulfil: name and version, and for a contract of one session that session as well.
+    ``governance`` is what the manifest says beside the declaration, None where it says nothing.
     ``requires`` are the labels that a runtime must have; of ``stateful`` ones the calls of a session go to one runtime.
     """
 
@@ -35,6 +39,7 @@ class HostContract:
         "declaration",
         "declaration_bytes",
         "digest",
+        "governance",
         "idempotent",
         "key",
         "name",
@@ -45,8 +50,16 @@ class HostContract:
         "version",
     )
 
-    def __init__(self, declaration: FunctionDeclaration, *, trusted: bool = True, session_id: str = "") -> None:
+    def __init__(
+        self,
+        declaration: FunctionDeclaration,
+        *,
+        trusted: bool = True,
+        session_id: str = "",
+        governance: Governance | None = None,
+    ) -> None:
         self.declaration = declaration
+        self.governance = governance
         self.name = declaration.name
         self.version = declaration.version
         self.key = (f"{session_id}/{self.name}" if session_id else self.name, self.version)
@@ -62,6 +75,14 @@ class HostContract:
     def check(self, arguments: bytes) -> None:
         """Step 2: the arguments are canonical JSON and fit the host's own schema, never a runtime's."""
         self.declaration.check_arguments(parse_canonical(arguments))
+
+    def check_beside(self, invocation: Invocation) -> None:
+        """Step 2 for a call with blobs, each of which is verified."""
+        checked_arguments(self.declaration, invocation)
+
+    def check_result_beside(self, outcome: Outcome) -> None:
+        """Step 6 for a result with blobs, each of which is verified."""
+        checked_result(self.declaration, outcome)
 
     def check_result(self, content: bytes) -> None:
         """Step 6: the result is canonical JSON and what the contract promised."""
@@ -85,9 +106,13 @@ class Manifest:
         *,
         source: str = "memory",
         metadata: Mapping[str, str] | None = None,
+        governance: Mapping[tuple[str, str], Governance] | None = None,
     ) -> None:
+        said = governance or {}
         self.source = source
-        self._contracts = Contracts(map(HostContract, contracts))
+        self._contracts = Contracts(
+            HostContract(one, governance=said.get((one.name, one.version))) for one in contracts
+        )
         self.weights = Weights.of(metadata or {}, self._contracts)
 
     @classmethod
@@ -122,9 +147,17 @@ class Manifest:
             raise _not_valid(source, broken) from broken
         declarations = [function for contract in manifest.contracts for function in contract.function_declarations]
         try:
-            return cls(declarations, source=source, metadata=manifest.global_metadata)
+            governance = {key: held for contract in manifest.contracts for key, held in governed(contract).items()}
+            return cls(declarations, source=source, metadata=manifest.global_metadata, governance=governance)
         except AltarError as broken:
             raise _not_valid(source, broken) from broken
+
+    def only(self, wanted: Callable[[HostContract], bool]) -> Manifest:
+        """A manifest of those contracts for which ``wanted`` says yes, with the same weights."""
+        part = Manifest((), source=self.source)
+        part._contracts = Contracts(contract for contract in self if wanted(contract))
+        part.weights = self.weights
+        return part
 
     def joined_with(self, more: Iterable[HostContract]) -> Manifest:
         """A manifest of these contracts and ``more``, which take the place of those of the same name and version."""
@@ -143,6 +176,10 @@ class Manifest:
     def get(self, name: str, version: str) -> HostContract | None:
         """The contract of exactly that name and version, or None."""
         return self._contracts.get(name, version)
+
+    def get_any(self, name: str) -> HostContract | None:
+        """Some contract of that name, in whatever version; None when there is none."""
+        return next(iter(self._contracts.versions(name)), None)
 
     def choose(self, tools: Iterable[str]) -> Contracts[HostContract]:
         """The contracts that ``tools`` allow, each a name or ``name@range``; all for none."""

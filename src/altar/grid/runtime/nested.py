@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from altar._proto.altar.grid.v1 import call_pb2, runtime_pb2
 from altar.adm.errors import AltarError, ExecutionError, Ran, TransportError
 from altar.grid import wire
+from altar.grid.beside import is_too_large_as_text, refusal_as_text
 from altar.grid.capabilities import Capability, lacking, missing
 from altar.grid.client_streams import ReceivedStream
 from altar.grid.notices import hear
@@ -106,9 +107,11 @@ class NestedCalls:
             raise ExecutionError("CANCELLED", "The call was cancelled", ran="no")
         if time.monotonic() >= invocation.deadline:
             raise late(invocation, ran="no")
-        size, limit = len(invocation.arguments), self._max_message_bytes
+        size, limit = invocation.size, self._max_message_bytes
         if size > limit:
             raise wire.too_large("arguments", size, limit, ran="no")
+        if Capability.BLOBS not in self._host_has and is_too_large_as_text(invocation, limit):
+            raise refusal_as_text(invocation, who="this host")
         if invocation.chunks is not None and lacking((Capability.STREAMING,), self._host_has):
             raise missing(Capability.STREAMING, what=f"Reading {invocation.name!r} value by value", who="this host")
         invocation.trace = parent.trace
@@ -142,7 +145,8 @@ class NestedCalls:
             return 0
         invocation.attempts += 1
         call = frame.nested_calls.add()
-        size = wire.add_call(call, invocation, tag=out.tag, now=time.monotonic())
+        takes = Capability.BLOBS in self._host_has
+        size = wire.add_call(call, invocation, tag=out.tag, now=time.monotonic(), takes_blobs=takes)
         call.parent_tag = parent.tag
         if invocation.reply_to.asker.options.timeout is None:
             call.remaining_ms = 0  # as its contract says: nobody asked for another limit
@@ -228,6 +232,12 @@ class _HostsContract:
         """Left to the host."""
 
     def check_result(self, content: bytes) -> None:
+        """Left to the host."""
+
+    def check_beside(self, invocation: Invocation) -> None:
+        """Left to the host."""
+
+    def check_result_beside(self, outcome: Outcome) -> None:
         """Left to the host."""
 
 

@@ -24,7 +24,9 @@ from altar import __version__
 from altar._proto.altar.grid.v1 import call_pb2, runtime_pb2
 from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, TransportError
 from altar.grid import wire
-from altar.grid.capabilities import RUNTIME
+from altar.grid.beside import result_as_text
+from altar.grid.capabilities import RUNTIME, Capability
+from altar.grid.frames import FrameWriter
 from altar.grid.notices import Notices
 from altar.grid.remote_variables import RemoteVariables, tool_variables
 from altar.grid.runtime.fulfilment import Fulfilment
@@ -34,7 +36,6 @@ from altar.grid.status import error_of_rpc
 from altar.grid.telemetry import Tracing
 from altar.grid.trust.handshake import explain_handshake_failure
 from altar.grid.trust.tls import CertificateFiles, channel_credentials
-from altar.grid.wire import FrameWriter
 from altar.later.context import ToolContext
 from altar.later.executor import Executor
 from altar.later.gate import OpenGate
@@ -227,7 +228,10 @@ class _Connection:
         )
         self._call = attach()
         self._writer: FrameWriter[runtime_pb2.AttachRequest, Any] = FrameWriter(
-            self._call.write, runtime_pb2.AttachRequest, self._add
+            self._call.write,
+            runtime_pb2.AttachRequest,
+            self._add,
+            gathers=True,  # the credit for a coroutine follows its result
         )
         self._variables = RemoteVariables(self._send_variables)
         self._nested = NestedCalls(self._writer.put, runtime.registry, self._variables)
@@ -237,6 +241,7 @@ class _Connection:
         self._fulfilment = Fulfilment(runtime.registry, register=runtime.register, session_id=runtime.session_id)
         self._notices = Notices(self._writer.put)
         self._max_message_bytes = wire.MAX_MESSAGE_BYTES
+        self._host_takes_blobs = False
         self._attached_at = math.inf
         self._heartbeat = 10.0
         self._last_heard = time.monotonic()
@@ -297,6 +302,7 @@ class _Connection:
                 if frame.HasField("announced"):
                     self._nested.announced(frame.announced)
                     self._heartbeat = frame.announced.heartbeat_ms / 1000
+                    self._host_takes_blobs = Capability.BLOBS in frame.announced.capabilities
                     self._max_message_bytes = self._source.limit = frame.announced.max_message_bytes
                     announced = True
                     more = self._fulfilment.announced(frame.announced)
@@ -394,9 +400,11 @@ class _Connection:
 
     def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
         self._in_flight.pop(invocation.tag, None)
-        if len(outcome.content) > self._max_message_bytes:
-            size, limit = len(outcome.content), self._max_message_bytes
+        if outcome.size > self._max_message_bytes:
+            size, limit = outcome.size, self._max_message_bytes
             outcome = Outcome(error=wire.too_large("contents of the result", size, limit, ran="yes"))
+        if outcome.blobs is not None and not self._host_takes_blobs:
+            outcome = result_as_text(invocation, outcome, limit=self._max_message_bytes, who="this host")
         if outcome.error is not None and outcome.error.detail and outcome.error.code != "TOOL_EXECUTION_FAILED":
             _log.warning(
                 "call failed",

@@ -104,9 +104,11 @@ class Authority:
         hosts: Sequence[str] = ("localhost", "127.0.0.1"),
         lifetime: timedelta = timedelta(days=90),
         not_before: datetime | None = None,
+        tenant: str = "",
     ) -> CertificateFiles:
         """Issue a certificate with a fresh ECDSA P-256 key: `<role>-<name>.pem` and `.key` in `directory`.
 
+        With a `tenant` it belongs to that tenant, and the files are called `<tenant>-<role>-<name>`.
         `hosts` are the names and addresses a host can be reached at; runtimes and clients get none of them.
         `lifetime` counts from `not_before`: five minutes ago unless given, for clocks that differ a little.
         No certificate outlives its authority.
@@ -115,17 +117,18 @@ class Authority:
         """
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        if role not in get_args(Role) or not NAME.fullmatch(name):
+        if role not in get_args(Role) or not NAME.fullmatch(name) or (tenant and not NAME.fullmatch(tenant)):
             message = f"{name!r} is not a name for a certificate of role {role!r}"
             hint = "use up to 64 letters, digits, '.', '-' and '_', beginning with a letter or digit"
             raise ConfigurationError("CERTIFICATE_ERROR", message, hint=hint)
         start = not_before or _now() - _SKEW
-        identity = Identity(trust_domain=self.trust_domain, role=role, name=name)
+        identity = Identity(trust_domain=self.trust_domain, role=role, name=name, tenant=tenant)
         key = ec.generate_private_key(ec.SECP256R1())
+        stem = f"{tenant}-{role}-{name}" if tenant else f"{role}-{name}"
         certificate = _leaf_certificate(self, identity, key=key, hosts=hosts, start=start, end=start + lifetime)
         files = CertificateFiles(
-            certificate=directory / f"{role}-{name}.pem",
-            key=directory / f"{role}-{name}.key",
+            certificate=directory / f"{stem}.pem",
+            key=directory / f"{stem}.key",
             authority=directory / f"{_AUTHORITY}.pem",
         )
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """The certificate files of one process: what is in them, whose they are, and whether they can be used.
 
 Three PEM files come in; an identity, a warning or one clear ConfigurationError CERTIFICATE_ERROR goes out.
-A certificate names its holder by one SPIFFE id, ``spiffe://<trust domain>/<role>/<name>``.
+A certificate names its holder by one SPIFFE id, ``spiffe://<trust domain>/<role>/<name>``; one of a tenant has
+``/tenant/<tenant>`` before the role.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """The name of a holder: one segment of a SPIFFE path (SPIFFE-ID §2.2), short enough for a common name."""
 
-_SPIFFE_ID = re.compile(rf"spiffe://(?P<domain>{DOMAIN.pattern})/(?P<role>[a-z]+)/(?P<name>{NAME.pattern})")
+_SPIFFE_ID = re.compile(
+    rf"spiffe://(?P<domain>{DOMAIN.pattern})(/tenant/(?P<tenant>{NAME.pattern}))?/(?P<role>[a-z]+)/(?P<name>{NAME.pattern})"
+)
 _SOON = timedelta(days=7)
 
 
@@ -69,16 +72,18 @@ class CertificateFiles:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who holds a certificate, read from its SPIFFE id."""
+    """Who holds a certificate, read from its SPIFFE id; ``tenant`` is empty for one of the operator."""
 
     trust_domain: str
     role: Role
     name: str
+    tenant: str = ""
 
     @property
     def uri(self) -> str:
         """The SPIFFE id, as it stands in the certificate."""
-        return f"spiffe://{self.trust_domain}/{self.role}/{self.name}"
+        tenant = f"/tenant/{self.tenant}" if self.tenant else ""
+        return f"spiffe://{self.trust_domain}{tenant}/{self.role}/{self.name}"
 
 
 def check_files(files: CertificateFiles, *, role: Role, now: datetime) -> str | None:
@@ -135,7 +140,7 @@ def parse_identity(uri: str) -> Identity | None:
         return None
     for role in get_args(Role):
         if role == match["role"]:
-            return Identity(trust_domain=match["domain"], role=role, name=match["name"])
+            return Identity(match["domain"], role, match["name"], match["tenant"] or "")
     return None
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ToolCall(_message.Message):
-    __slots__ = ("tag", "invocation_id", "correlation_id", "call", "session_id", "version", "contract_digest", "remaining_ms", "window", "parent_tag", "parent_call_id", "depth", "once", "traceparent", "tracestate", "notices", "principal")
+    __slots__ = ("tag", "invocation_id", "correlation_id", "call", "session_id", "version", "contract_digest", "remaining_ms", "window", "parent_tag", "parent_call_id", "depth", "once", "traceparent", "tracestate", "notices", "principal", "blobs")
     TAG_FIELD_NUMBER: _ClassVar[int]
     INVOCATION_ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class ToolCall(_message.Message):
     TRACESTATE_FIELD_NUMBER: _ClassVar[int]
     NOTICES_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    BLOBS_FIELD_NUMBER: _ClassVar[int]
     tag: int
     invocation_id: str
     correlation_id: str
@@ -43,23 +44,34 @@ class ToolCall(_message.Message):
     tracestate: str
     notices: bool
     principal: str
-    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., call: _Optional[_Union[_adm_pb2.FunctionCall, _Mapping]] = ..., session_id: _Optional[str] = ..., version: _Optional[str] = ..., contract_digest: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., parent_tag: _Optional[int] = ..., parent_call_id: _Optional[str] = ..., depth: _Optional[int] = ..., once: _Optional[bool] = ..., traceparent: _Optional[str] = ..., tracestate: _Optional[str] = ..., notices: _Optional[bool] = ..., principal: _Optional[str] = ...) -> None: ...
+    blobs: _containers.RepeatedCompositeFieldContainer[Blob]
+    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., call: _Optional[_Union[_adm_pb2.FunctionCall, _Mapping]] = ..., session_id: _Optional[str] = ..., version: _Optional[str] = ..., contract_digest: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., parent_tag: _Optional[int] = ..., parent_call_id: _Optional[str] = ..., depth: _Optional[int] = ..., once: _Optional[bool] = ..., traceparent: _Optional[str] = ..., tracestate: _Optional[str] = ..., notices: _Optional[bool] = ..., principal: _Optional[str] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping]]] = ...) -> None: ...
 
 class ToolResult(_message.Message):
-    __slots__ = ("tag", "invocation_id", "correlation_id", "result", "streamed", "replayed")
+    __slots__ = ("tag", "invocation_id", "correlation_id", "result", "streamed", "replayed", "blobs")
     TAG_FIELD_NUMBER: _ClassVar[int]
     INVOCATION_ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     STREAMED_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    BLOBS_FIELD_NUMBER: _ClassVar[int]
     tag: int
     invocation_id: str
     correlation_id: str
     result: _adm_pb2.ToolResult
     streamed: StreamTotals
     replayed: bool
-    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., result: _Optional[_Union[_adm_pb2.ToolResult, _Mapping]] = ..., streamed: _Optional[_Union[StreamTotals, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
+    blobs: _containers.RepeatedCompositeFieldContainer[Blob]
+    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., result: _Optional[_Union[_adm_pb2.ToolResult, _Mapping]] = ..., streamed: _Optional[_Union[StreamTotals, _Mapping]] = ..., replayed: _Optional[bool] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping]]] = ...) -> None: ...
+
+class Blob(_message.Message):
+    __slots__ = ("path", "data")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    data: bytes
+    def __init__(self, path: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Window(_message.Message):
     __slots__ = ("chunks", "bytes")

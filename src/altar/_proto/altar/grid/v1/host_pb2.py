@@ -28,7 +28,7 @@ from altar._proto.altar.grid.v1 import governed_pb2 as altar_dot_grid_dot_v1_dot
 from altar._proto.altar.grid.v1 import variable_pb2 as altar_dot_grid_dot_v1_dot_variable__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61ltar/grid/v1/host.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\x1a\x18\x61ltar/grid/v1/call.proto\x1a\x1c\x61ltar/grid/v1/governed.proto\x1a\x1c\x61ltar/grid/v1/variable.proto\"\x97\x04\n\x0e\x43onnectRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ClientHello\x12\x35\n\x0f\x63reate_sessions\x18\x02 \x03(\x0b\x32\x1c.altar.grid.v1.CreateSession\x12&\n\x05\x63\x61lls\x18\x03 \x03(\x0b\x32\x17.altar.grid.v1.ToolCall\x12*\n\x07\x63\x61ncels\x18\x04 \x03(\x0b\x32\x19.altar.grid.v1.CancelCall\x12\x37\n\x10\x64\x65stroy_sessions\x18\x05 \x03(\x0b\x32\x1d.altar.grid.v1.DestroySession\x12\x33\n\x0estream_credits\x18\x06 \x03(\x0b\x32\x1b.altar.grid.v1.StreamCredit\x12\x37\n\x10session_requests\x18\x07 \x03(\x0b\x32\x1d.altar.grid.v1.SessionRequest\x12\x38\n\x0e\x61uthorizations\x18\x08 \x03(\x0b\x32 .altar.grid.v1.AuthorizeToolCall\x12-\n\x07reports\x18\t \x03(\x0b\x32\x1c.altar.grid.v1.LogToolResult\x12\x39\n\x11variable_requests\x18\x10 \x03(\x0b\x32\x1e.altar.grid.v1.VariableRequestJ\x04\x08\n\x10\x10\"\x92\x05\n\x0f\x43onnectResponse\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x18.altar.grid.v1.HostHello\x12\x37\n\x10sessions_created\x18\x02 \x03(\x0b\x32\x1d.altar.grid.v1.SessionCreated\x12*\n\x07results\x18\x03 \x03(\x0b\x32\x19.altar.grid.v1.ToolResult\x12;\n\x12sessions_destroyed\x18\x04 \x03(\x0b\x32\x1f.altar.grid.v1.SessionDestroyed\x12*\n\x07\x63losing\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\x12\x31\n\rstream_chunks\x18\x06 \x03(\x0b\x32\x1a.altar.grid.v1.StreamChunk\x12*\n\x07notices\x18\x07 \x03(\x0b\x32\x19.altar.grid.v1.CallNotice\x12\x35\n\x0fsession_answers\x18\x08 \x03(\x0b\x32\x1c.altar.grid.v1.SessionAnswer\x12<\n\nauthorized\x18\t \x03(\x0b\x32(.altar.grid.v1.AuthorizeToolCallResponse\x12;\n\rreports_taken\x18\n \x03(\x0b\x32$.altar.grid.v1.LogToolResultResponse\x12\x38\n\x11\x63ontracts_changed\x18\x0b \x03(\x0b\x32\x1d.altar.grid.v1.SessionCreated\x12\x37\n\x10variable_answers\x18\x10 \x03(\x0b\x32\x1d.altar.grid.v1.VariableAnswerJ\x04\x08\x0c\x10\x10\"e\n\x0b\x43lientHello\x12\x19\n\x11protocol_versions\x18\x01 \x03(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x13\n\x0bsdk_version\x18\x03 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\"y\n\tHostHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12\x13\n\x0b\x64\x65velopment\x18\x05 \x01(\x08\"\xbd\x01\n\rCreateSession\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\r\n\x05tools\x18\x02 \x03(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\r\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x38\n\x06labels\x18\x05 \x03(\x0b\x32(.altar.grid.v1.CreateSession.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9c\x01\n\x0eSessionCreated\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\r\x12*\n\tcontracts\x18\x04 \x03(\x0b\x32\x17.altar.grid.v1.Contract\x12(\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"Z\n\x08\x43ontract\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12\x13\n\x0b\x64\x65\x63laration\x18\x02 \x01(\x0c\x12\x10\n\x08weighted\x18\x03 \x01(\x08\"@\n\x0e\x44\x65stroySession\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"I\n\x10SessionDestroyed\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12(\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"\xbb\x01\n\x0eSessionRequest\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12+\n\x04list\x18\x02 \x01(\x0b\x32\x1b.altar.grid.v1.ListSessionsH\x00\x12\x32\n\x08\x64\x65scribe\x18\x03 \x01(\x0b\x32\x1e.altar.grid.v1.DescribeSessionH\x00\x12.\n\x06\x65xtend\x18\x04 \x01(\x0b\x32\x1c.altar.grid.v1.ExtendSessionH\x00\x42\x0b\n\toperation\"\x0e\n\x0cListSessions\"%\n\x0f\x44\x65scribeSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\"8\n\rExtendSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x02 \x01(\r\"t\n\rSessionAnswer\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12,\n\x08sessions\x18\x02 \x03(\x0b\x32\x1a.altar.grid.v1.SessionInfo\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"\x97\x02\n\x0bSessionInfo\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\ncreated_ms\x18\x02 \x01(\x04\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\r\x12\x14\n\x0cseconds_left\x18\x04 \x01(\r\x12\r\n\x05tools\x18\x05 \x03(\t\x12\x17\n\x0f\x63\x61lls_in_flight\x18\x06 \x01(\r\x12\x11\n\tvariables\x18\x07 \x01(\r\x12\x13\n\x0b\x63onnections\x18\x08 \x01(\r\x12\x36\n\x06labels\x18\t \x03(\x0b\x32&.altar.grid.v1.SessionInfo.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"8\n\x0f\x43\x61llToolRequest\x12%\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x17.altar.grid.v1.ToolCall\"=\n\x10\x43\x61llToolResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.altar.grid.v1.ToolResult2\xa8\x01\n\x0bHostService\x12L\n\x07\x43onnect\x12\x1d.altar.grid.v1.ConnectRequest\x1a\x1e.altar.grid.v1.ConnectResponse(\x01\x30\x01\x12K\n\x08\x43\x61llTool\x12\x1e.altar.grid.v1.CallToolRequest\x1a\x1f.altar.grid.v1.CallToolResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61ltar/grid/v1/host.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\x1a\x18\x61ltar/grid/v1/call.proto\x1a\x1c\x61ltar/grid/v1/governed.proto\x1a\x1c\x61ltar/grid/v1/variable.proto\"\x97\x04\n\x0e\x43onnectRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ClientHello\x12\x35\n\x0f\x63reate_sessions\x18\x02 \x03(\x0b\x32\x1c.altar.grid.v1.CreateSession\x12&\n\x05\x63\x61lls\x18\x03 \x03(\x0b\x32\x17.altar.grid.v1.ToolCall\x12*\n\x07\x63\x61ncels\x18\x04 \x03(\x0b\x32\x19.altar.grid.v1.CancelCall\x12\x37\n\x10\x64\x65stroy_sessions\x18\x05 \x03(\x0b\x32\x1d.altar.grid.v1.DestroySession\x12\x33\n\x0estream_credits\x18\x06 \x03(\x0b\x32\x1b.altar.grid.v1.StreamCredit\x12\x37\n\x10session_requests\x18\x07 \x03(\x0b\x32\x1d.altar.grid.v1.SessionRequest\x12\x38\n\x0e\x61uthorizations\x18\x08 \x03(\x0b\x32 .altar.grid.v1.AuthorizeToolCall\x12-\n\x07reports\x18\t \x03(\x0b\x32\x1c.altar.grid.v1.LogToolResult\x12\x39\n\x11variable_requests\x18\x10 \x03(\x0b\x32\x1e.altar.grid.v1.VariableRequestJ\x04\x08\n\x10\x10\"\x92\x05\n\x0f\x43onnectResponse\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x18.altar.grid.v1.HostHello\x12\x37\n\x10sessions_created\x18\x02 \x03(\x0b\x32\x1d.altar.grid.v1.SessionCreated\x12*\n\x07results\x18\x03 \x03(\x0b\x32\x19.altar.grid.v1.ToolResult\x12;\n\x12sessions_destroyed\x18\x04 \x03(\x0b\x32\x1f.altar.grid.v1.SessionDestroyed\x12*\n\x07\x63losing\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\x12\x31\n\rstream_chunks\x18\x06 \x03(\x0b\x32\x1a.altar.grid.v1.StreamChunk\x12*\n\x07notices\x18\x07 \x03(\x0b\x32\x19.altar.grid.v1.CallNotice\x12\x35\n\x0fsession_answers\x18\x08 \x03(\x0b\x32\x1c.altar.grid.v1.SessionAnswer\x12<\n\nauthorized\x18\t \x03(\x0b\x32(.altar.grid.v1.AuthorizeToolCallResponse\x12;\n\rreports_taken\x18\n \x03(\x0b\x32$.altar.grid.v1.LogToolResultResponse\x12\x38\n\x11\x63ontracts_changed\x18\x0b \x03(\x0b\x32\x1d.altar.grid.v1.SessionCreated\x12\x37\n\x10variable_answers\x18\x10 \x03(\x0b\x32\x1d.altar.grid.v1.VariableAnswerJ\x04\x08\x0c\x10\x10\"e\n\x0b\x43lientHello\x12\x19\n\x11protocol_versions\x18\x01 \x03(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x13\n\x0bsdk_version\x18\x03 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\"y\n\tHostHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12\x13\n\x0b\x64\x65velopment\x18\x05 \x01(\x08\"\xd1\x01\n\rCreateSession\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\r\n\x05tools\x18\x02 \x03(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\r\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x38\n\x06labels\x18\x05 \x03(\x0b\x32(.altar.grid.v1.CreateSession.LabelsEntry\x12\x12\n\ncredential\x18\x06 \x01(\x0c\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9c\x01\n\x0eSessionCreated\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\r\x12*\n\tcontracts\x18\x04 \x03(\x0b\x32\x17.altar.grid.v1.Contract\x12(\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"Z\n\x08\x43ontract\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12\x13\n\x0b\x64\x65\x63laration\x18\x02 \x01(\x0c\x12\x10\n\x08weighted\x18\x03 \x01(\x08\"@\n\x0e\x44\x65stroySession\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"I\n\x10SessionDestroyed\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12(\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"\xbb\x01\n\x0eSessionRequest\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12+\n\x04list\x18\x02 \x01(\x0b\x32\x1b.altar.grid.v1.ListSessionsH\x00\x12\x32\n\x08\x64\x65scribe\x18\x03 \x01(\x0b\x32\x1e.altar.grid.v1.DescribeSessionH\x00\x12.\n\x06\x65xtend\x18\x04 \x01(\x0b\x32\x1c.altar.grid.v1.ExtendSessionH\x00\x42\x0b\n\toperation\"\x0e\n\x0cListSessions\"%\n\x0f\x44\x65scribeSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\"L\n\rExtendSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x02 \x01(\r\x12\x12\n\ncredential\x18\x03 \x01(\x0c\"t\n\rSessionAnswer\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12,\n\x08sessions\x18\x02 \x03(\x0b\x32\x1a.altar.grid.v1.SessionInfo\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"\x97\x02\n\x0bSessionInfo\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\ncreated_ms\x18\x02 \x01(\x04\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\r\x12\x14\n\x0cseconds_left\x18\x04 \x01(\r\x12\r\n\x05tools\x18\x05 \x03(\t\x12\x17\n\x0f\x63\x61lls_in_flight\x18\x06 \x01(\r\x12\x11\n\tvariables\x18\x07 \x01(\r\x12\x13\n\x0b\x63onnections\x18\x08 \x01(\r\x12\x36\n\x06labels\x18\t \x03(\x0b\x32&.altar.grid.v1.SessionInfo.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"8\n\x0f\x43\x61llToolRequest\x12%\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x17.altar.grid.v1.ToolCall\"=\n\x10\x43\x61llToolResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.altar.grid.v1.ToolResult2\xa8\x01\n\x0bHostService\x12L\n\x07\x43onnect\x12\x1d.altar.grid.v1.ConnectRequest\x1a\x1e.altar.grid.v1.ConnectResponse(\x01\x30\x01\x12K\n\x08\x43\x61llTool\x12\x1e.altar.grid.v1.CallToolRequest\x1a\x1f.altar.grid.v1.CallToolResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,35 +48,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HOSTHELLO']._serialized_start=1455
   _globals['_HOSTHELLO']._serialized_end=1576
   _globals['_CREATESESSION']._serialized_start=1579
-  _globals['_CREATESESSION']._serialized_end=1768
-  _globals['_CREATESESSION_LABELSENTRY']._serialized_start=1723
-  _globals['_CREATESESSION_LABELSENTRY']._serialized_end=1768
-  _globals['_SESSIONCREATED']._serialized_start=1771
-  _globals['_SESSIONCREATED']._serialized_end=1927
-  _globals['_CONTRACT']._serialized_start=1929
-  _globals['_CONTRACT']._serialized_end=2019
-  _globals['_DESTROYSESSION']._serialized_start=2021
-  _globals['_DESTROYSESSION']._serialized_end=2085
-  _globals['_SESSIONDESTROYED']._serialized_start=2087
-  _globals['_SESSIONDESTROYED']._serialized_end=2160
-  _globals['_SESSIONREQUEST']._serialized_start=2163
-  _globals['_SESSIONREQUEST']._serialized_end=2350
-  _globals['_LISTSESSIONS']._serialized_start=2352
-  _globals['_LISTSESSIONS']._serialized_end=2366
-  _globals['_DESCRIBESESSION']._serialized_start=2368
-  _globals['_DESCRIBESESSION']._serialized_end=2405
-  _globals['_EXTENDSESSION']._serialized_start=2407
-  _globals['_EXTENDSESSION']._serialized_end=2463
-  _globals['_SESSIONANSWER']._serialized_start=2465
-  _globals['_SESSIONANSWER']._serialized_end=2581
-  _globals['_SESSIONINFO']._serialized_start=2584
-  _globals['_SESSIONINFO']._serialized_end=2863
-  _globals['_SESSIONINFO_LABELSENTRY']._serialized_start=1723
-  _globals['_SESSIONINFO_LABELSENTRY']._serialized_end=1768
-  _globals['_CALLTOOLREQUEST']._serialized_start=2865
-  _globals['_CALLTOOLREQUEST']._serialized_end=2921
-  _globals['_CALLTOOLRESPONSE']._serialized_start=2923
-  _globals['_CALLTOOLRESPONSE']._serialized_end=2984
-  _globals['_HOSTSERVICE']._serialized_start=2987
-  _globals['_HOSTSERVICE']._serialized_end=3155
+  _globals['_CREATESESSION']._serialized_end=1788
+  _globals['_CREATESESSION_LABELSENTRY']._serialized_start=1743
+  _globals['_CREATESESSION_LABELSENTRY']._serialized_end=1788
+  _globals['_SESSIONCREATED']._serialized_start=1791
+  _globals['_SESSIONCREATED']._serialized_end=1947
+  _globals['_CONTRACT']._serialized_start=1949
+  _globals['_CONTRACT']._serialized_end=2039
+  _globals['_DESTROYSESSION']._serialized_start=2041
+  _globals['_DESTROYSESSION']._serialized_end=2105
+  _globals['_SESSIONDESTROYED']._serialized_start=2107
+  _globals['_SESSIONDESTROYED']._serialized_end=2180
+  _globals['_SESSIONREQUEST']._serialized_start=2183
+  _globals['_SESSIONREQUEST']._serialized_end=2370
+  _globals['_LISTSESSIONS']._serialized_start=2372
+  _globals['_LISTSESSIONS']._serialized_end=2386
+  _globals['_DESCRIBESESSION']._serialized_start=2388
+  _globals['_DESCRIBESESSION']._serialized_end=2425
+  _globals['_EXTENDSESSION']._serialized_start=2427
+  _globals['_EXTENDSESSION']._serialized_end=2503
+  _globals['_SESSIONANSWER']._serialized_start=2505
+  _globals['_SESSIONANSWER']._serialized_end=2621
+  _globals['_SESSIONINFO']._serialized_start=2624
+  _globals['_SESSIONINFO']._serialized_end=2903
+  _globals['_SESSIONINFO_LABELSENTRY']._serialized_start=1743
+  _globals['_SESSIONINFO_LABELSENTRY']._serialized_end=1788
+  _globals['_CALLTOOLREQUEST']._serialized_start=2905
+  _globals['_CALLTOOLREQUEST']._serialized_end=2961
+  _globals['_CALLTOOLRESPONSE']._serialized_start=2963
+  _globals['_CALLTOOLRESPONSE']._serialized_end=3024
+  _globals['_HOSTSERVICE']._serialized_start=3027
+  _globals['_HOSTSERVICE']._serialized_end=3195
 # @@protoc_insertion_point(module_scope)

@@ -89,7 +89,7 @@ class HostHello(_message.Message):
     def __init__(self, protocol_version: _Optional[str] = ..., host: _Optional[str] = ..., max_message_bytes: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., development: _Optional[bool] = ...) -> None: ...
 
 class CreateSession(_message.Message):
-    __slots__ = ("tag", "tools", "ttl_seconds", "session_id", "labels")
+    __slots__ = ("tag", "tools", "ttl_seconds", "session_id", "labels", "credential")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -102,12 +102,14 @@ class CreateSession(_message.Message):
     TTL_SECONDS_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
     tag: int
     tools: _containers.RepeatedScalarFieldContainer[str]
     ttl_seconds: int
     session_id: str
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, tag: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., ttl_seconds: _Optional[int] = ..., session_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    credential: bytes
+    def __init__(self, tag: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., ttl_seconds: _Optional[int] = ..., session_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., credential: _Optional[bytes] = ...) -> None: ...
 
 class SessionCreated(_message.Message):
     __slots__ = ("tag", "session_id", "ttl_seconds", "contracts", "error")
@@ -174,12 +176,14 @@ class DescribeSession(_message.Message):
     def __init__(self, session_id: _Optional[str] = ...) -> None: ...
 
 class ExtendSession(_message.Message):
-    __slots__ = ("session_id", "ttl_seconds")
+    __slots__ = ("session_id", "ttl_seconds", "credential")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     TTL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     ttl_seconds: int
-    def __init__(self, session_id: _Optional[str] = ..., ttl_seconds: _Optional[int] = ...) -> None: ...
+    credential: bytes
+    def __init__(self, session_id: _Optional[str] = ..., ttl_seconds: _Optional[int] = ..., credential: _Optional[bytes] = ...) -> None: ...
 
 class SessionAnswer(_message.Message):
     __slots__ = ("tag", "sessions", "error")

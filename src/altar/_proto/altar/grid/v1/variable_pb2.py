@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from altar._proto.altar.adm.v1 import adm_pb2 as altar_dot_adm_dot_v1_dot_adm__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ltar/grid/v1/variable.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\"\xf9\x02\n\x0fVariableRequest\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61ll_tag\x18\x03 \x01(\x04\x12\x31\n\x07\x64\x65\x63lare\x18\x04 \x01(\x0b\x32\x1e.altar.grid.v1.DeclareVariableH\x00\x12\x30\n\x06update\x18\x05 \x01(\x0b\x32\x1e.altar.grid.v1.UpdateVariablesH\x00\x12/\n\x06\x64\x65lete\x18\x06 \x01(\x0b\x32\x1d.altar.grid.v1.DeleteVariableH\x00\x12,\n\x04read\x18\x07 \x01(\x0b\x32\x1c.altar.grid.v1.ReadVariablesH\x00\x12.\n\x05watch\x18\x08 \x01(\x0b\x32\x1d.altar.grid.v1.WatchVariablesH\x00\x12\x32\n\x07unwatch\x18\t \x01(\x0b\x32\x1f.altar.grid.v1.UnwatchVariablesH\x00\x42\x0b\n\toperation\">\n\x0f\x44\x65\x63lareVariable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06schema\x18\x02 \x01(\x0c\x12\r\n\x05value\x18\x03 \x01(\x0c\"q\n\x0fUpdateVariables\x12,\n\x06values\x18\x01 \x03(\x0b\x32\x1c.altar.grid.v1.VariableValue\x12\x30\n\x08\x65xpected\x18\x02 \x03(\x0b\x32\x1e.altar.grid.v1.VariableVersion\",\n\rVariableValue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"0\n\x0fVariableVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\"8\n\x0e\x44\x65leteVariable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x10\x65xpected_version\x18\x02 \x01(\x04\"\x1e\n\rReadVariables\x12\r\n\x05names\x18\x01 \x03(\t\"\x1f\n\x0eWatchVariables\x12\r\n\x05names\x18\x01 \x03(\t\"\x12\n\x10UnwatchVariables\"\x85\x01\n\x0eVariableAnswer\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12*\n\tvariables\x18\x02 \x03(\x0b\x32\x17.altar.grid.v1.Variable\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"H\n\x08Variable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06schema\x18\x03 \x01(\x0c\x12\r\n\x05value\x18\x04 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ltar/grid/v1/variable.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\"\xa7\x03\n\x0fVariableRequest\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61ll_tag\x18\x03 \x01(\x04\x12\x31\n\x07\x64\x65\x63lare\x18\x04 \x01(\x0b\x32\x1e.altar.grid.v1.DeclareVariableH\x00\x12\x30\n\x06update\x18\x05 \x01(\x0b\x32\x1e.altar.grid.v1.UpdateVariablesH\x00\x12/\n\x06\x64\x65lete\x18\x06 \x01(\x0b\x32\x1d.altar.grid.v1.DeleteVariableH\x00\x12,\n\x04read\x18\x07 \x01(\x0b\x32\x1c.altar.grid.v1.ReadVariablesH\x00\x12.\n\x05watch\x18\x08 \x01(\x0b\x32\x1d.altar.grid.v1.WatchVariablesH\x00\x12\x32\n\x07unwatch\x18\t \x01(\x0b\x32\x1f.altar.grid.v1.UnwatchVariablesH\x00\x12,\n\x06record\x18\n \x01(\x0b\x32\x1a.altar.grid.v1.RecordEventH\x00\x42\x0b\n\toperation\">\n\x0f\x44\x65\x63lareVariable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06schema\x18\x02 \x01(\x0c\x12\r\n\x05value\x18\x03 \x01(\x0c\"q\n\x0fUpdateVariables\x12,\n\x06values\x18\x01 \x03(\x0b\x32\x1c.altar.grid.v1.VariableValue\x12\x30\n\x08\x65xpected\x18\x02 \x03(\x0b\x32\x1e.altar.grid.v1.VariableVersion\",\n\rVariableValue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"0\n\x0fVariableVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\"8\n\x0e\x44\x65leteVariable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x10\x65xpected_version\x18\x02 \x01(\x04\"\x1e\n\rReadVariables\x12\r\n\x05names\x18\x01 \x03(\t\"\x1f\n\x0eWatchVariables\x12\r\n\x05names\x18\x01 \x03(\t\"\x12\n\x10UnwatchVariables\"N\n\x0bRecordEvent\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\n\n\x02id\x18\x03 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x04 \x01(\t\"\x85\x01\n\x0eVariableAnswer\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12*\n\tvariables\x18\x02 \x03(\x0b\x32\x17.altar.grid.v1.Variable\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"H\n\x08Variable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06schema\x18\x03 \x01(\x0c\x12\r\n\x05value\x18\x04 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,25 +33,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'altar.grid.v1.variable_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_VARIABLEREQUEST']._serialized_start=72
-  _globals['_VARIABLEREQUEST']._serialized_end=449
-  _globals['_DECLAREVARIABLE']._serialized_start=451
-  _globals['_DECLAREVARIABLE']._serialized_end=513
-  _globals['_UPDATEVARIABLES']._serialized_start=515
-  _globals['_UPDATEVARIABLES']._serialized_end=628
-  _globals['_VARIABLEVALUE']._serialized_start=630
-  _globals['_VARIABLEVALUE']._serialized_end=674
-  _globals['_VARIABLEVERSION']._serialized_start=676
-  _globals['_VARIABLEVERSION']._serialized_end=724
-  _globals['_DELETEVARIABLE']._serialized_start=726
-  _globals['_DELETEVARIABLE']._serialized_end=782
-  _globals['_READVARIABLES']._serialized_start=784
-  _globals['_READVARIABLES']._serialized_end=814
-  _globals['_WATCHVARIABLES']._serialized_start=816
-  _globals['_WATCHVARIABLES']._serialized_end=847
-  _globals['_UNWATCHVARIABLES']._serialized_start=849
-  _globals['_UNWATCHVARIABLES']._serialized_end=867
-  _globals['_VARIABLEANSWER']._serialized_start=870
-  _globals['_VARIABLEANSWER']._serialized_end=1003
-  _globals['_VARIABLE']._serialized_start=1005
-  _globals['_VARIABLE']._serialized_end=1077
+  _globals['_VARIABLEREQUEST']._serialized_end=495
+  _globals['_DECLAREVARIABLE']._serialized_start=497
+  _globals['_DECLAREVARIABLE']._serialized_end=559
+  _globals['_UPDATEVARIABLES']._serialized_start=561
+  _globals['_UPDATEVARIABLES']._serialized_end=674
+  _globals['_VARIABLEVALUE']._serialized_start=676
+  _globals['_VARIABLEVALUE']._serialized_end=720
+  _globals['_VARIABLEVERSION']._serialized_start=722
+  _globals['_VARIABLEVERSION']._serialized_end=770
+  _globals['_DELETEVARIABLE']._serialized_start=772
+  _globals['_DELETEVARIABLE']._serialized_end=828
+  _globals['_READVARIABLES']._serialized_start=830
+  _globals['_READVARIABLES']._serialized_end=860
+  _globals['_WATCHVARIABLES']._serialized_start=862
+  _globals['_WATCHVARIABLES']._serialized_end=893
+  _globals['_UNWATCHVARIABLES']._serialized_start=895
+  _globals['_UNWATCHVARIABLES']._serialized_end=913
+  _globals['_RECORDEVENT']._serialized_start=915
+  _globals['_RECORDEVENT']._serialized_end=993
+  _globals['_VARIABLEANSWER']._serialized_start=996
+  _globals['_VARIABLEANSWER']._serialized_end=1129
+  _globals['_VARIABLE']._serialized_start=1131
+  _globals['_VARIABLE']._serialized_end=1203
 # @@protoc_insertion_point(module_scope)

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class VariableRequest(_message.Message):
-    __slots__ = ("tag", "session_id", "call_tag", "declare", "update", "delete", "read", "watch", "unwatch")
+    __slots__ = ("tag", "session_id", "call_tag", "declare", "update", "delete", "read", "watch", "unwatch", "record")
     TAG_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     CALL_TAG_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,7 @@ class VariableRequest(_message.Message):
     READ_FIELD_NUMBER: _ClassVar[int]
     WATCH_FIELD_NUMBER: _ClassVar[int]
     UNWATCH_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
     tag: int
     session_id: str
     call_tag: int
@@ -27,7 +28,8 @@ class VariableRequest(_message.Message):
     read: ReadVariables
     watch: WatchVariables
     unwatch: UnwatchVariables
-    def __init__(self, tag: _Optional[int] = ..., session_id: _Optional[str] = ..., call_tag: _Optional[int] = ..., declare: _Optional[_Union[DeclareVariable, _Mapping]] = ..., update: _Optional[_Union[UpdateVariables, _Mapping]] = ..., delete: _Optional[_Union[DeleteVariable, _Mapping]] = ..., read: _Optional[_Union[ReadVariables, _Mapping]] = ..., watch: _Optional[_Union[WatchVariables, _Mapping]] = ..., unwatch: _Optional[_Union[UnwatchVariables, _Mapping]] = ...) -> None: ...
+    record: RecordEvent
+    def __init__(self, tag: _Optional[int] = ..., session_id: _Optional[str] = ..., call_tag: _Optional[int] = ..., declare: _Optional[_Union[DeclareVariable, _Mapping]] = ..., update: _Optional[_Union[UpdateVariables, _Mapping]] = ..., delete: _Optional[_Union[DeleteVariable, _Mapping]] = ..., read: _Optional[_Union[ReadVariables, _Mapping]] = ..., watch: _Optional[_Union[WatchVariables, _Mapping]] = ..., unwatch: _Optional[_Union[UnwatchVariables, _Mapping]] = ..., record: _Optional[_Union[RecordEvent, _Mapping]] = ...) -> None: ...
 
 class DeclareVariable(_message.Message):
     __slots__ = ("name", "schema", "value")
@@ -86,6 +88,18 @@ class WatchVariables(_message.Message):
 class UnwatchVariables(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class RecordEvent(_message.Message):
+    __slots__ = ("event", "data", "id", "correlation_id")
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    event: str
+    data: bytes
+    id: str
+    correlation_id: str
+    def __init__(self, event: _Optional[str] = ..., data: _Optional[bytes] = ..., id: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
 
 class VariableAnswer(_message.Message):
     __slots__ = ("tag", "variables", "error", "complete")
