@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
@@ -70,7 +70,9 @@ SECTIONS = {
     "runtime": "[runtime]",
     "runtime.tls": "[runtime.tls]",
     "telemetry": "[telemetry]",
+    "audit": "[audit]",
 }
+"""Sections in the order of the page; those that are not here come after them, by name."""
 
 
 def main(arguments: list[str]) -> int:
@@ -99,11 +101,33 @@ def generate() -> dict[Path, str]:
 def _page(model: type[BaseModel]) -> str:
     parts = [HEAD]
     section = None
-    for key, field in sorted(_leaves(model), key=lambda row: list(SECTIONS).index(row[0].rpartition(".")[0])):
+    tables = []
+    for key, field in sorted(_leaves(model), key=lambda row: _place(row[0].rpartition(".")[0])):
         if section != (section := key.rpartition(".")[0]):
-            parts.append(f"## {SECTIONS[section]}\n")
+            parts.append(f"## {SECTIONS.get(section, f'[{section}]')}\n")
         parts.append(_entry(key, field))
+        if (table := _table(field)) is not None:
+            tables.append((key, table))
+    for key, table in tables:
+        parts.append(f"## [[{key}]]\n\n{(table.__doc__ or '').splitlines()[0]}\n")
+        parts += [_member(name, field) for name, field in table.model_fields.items()]
     return "\n".join(parts)
+
+
+def _place(section: str) -> tuple[int, str]:
+    known = list(SECTIONS)
+    return (known.index(section) if section in known else len(known), section)
+
+
+def _table(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a setting that is a list of tables; None for any other."""
+    return next((each for each in get_args(field.annotation) if hasattr(each, "model_fields")), None)
+
+
+def _member(name: str, field: FieldInfo) -> str:
+    """The entry of a member of a table in a list; it has no environment variable."""
+    default = "must be set" if field.is_required() else "none" if field.default is None else f"`{_toml(field.default)}`"
+    return f"### {name}\n\n{field.description}\n\n| type | default |\n| --- | --- |\n| {_kind(field)} | {default} |\n"
 
 
 def _entry(key: str, field: FieldInfo) -> str:
@@ -127,6 +151,8 @@ def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
 
 def _kind(field: FieldInfo) -> str:
     text = str(field.annotation)
+    if _table(field) is not None:
+        return "list of tables"
     if "Path" in text:
         return "path"
     if "tuple" in text:

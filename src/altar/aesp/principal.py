@@ -33,6 +33,7 @@ class Principal:
     ``authenticated_by`` names the proof, such as ``oidc:corp``, ``password``, ``api_key`` or ``certificate``.
     ``expires`` is in seconds since 1970; infinite when the proof does not end by itself.
     ``scopes`` are the permissions that a key or token was narrowed to; None when it was not.
+    ``proof`` says which key or token it was, so that it counts no more when that is revoked; empty for a certificate.
     What the principal may do is not here: the directory is asked for that at each decision, so that a change counts at
     once.
     """
@@ -44,7 +45,8 @@ class Principal:
     expires: float = math.inf
     scopes: frozenset[str] | None = None
     mfa: bool = False
-    claims: Mapping[str, str] = field(default=_NO_CLAIMS, repr=False, hash=False)
+    proof: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    claims: Mapping[str, str] = field(default_factory=lambda: _NO_CLAIMS, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
