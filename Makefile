@@ -6,15 +6,16 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.setup
 PEERS   := .venv-peers
+AUDITOR := .cache/security
 PY      := $(BIN)/python
 LOCK    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
            --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check lint format test test-all conformance fuzz fault docs demo coverage bench peers proto codes lock shape release clean
+.PHONY: help setup setup-providers check lint format test test-all conformance providers fuzz fault docs demo coverage bench peers proto codes lock security shape release clean
 
 help:  ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with everything a developer needs; quick when nothing has changed
 
@@ -26,6 +27,9 @@ $(STAMP): requirements/uv.lock requirements/dev.lock requirements/release.lock p
 	$(PY) scripts/fetch_json_schema_suite.py
 	@touch $@
 
+setup-providers: $(STAMP)  ## install the real identity providers that tests run; Debian, as root
+	$(PY) scripts/setup_providers.py
+
 check: lint coverage docs  ## the gates: lint, tests with branch coverage (85 % in total and in each layer), docs
 
 lint: $(STAMP)  ## style, types, layers, generated files
@@ -35,6 +39,7 @@ lint: $(STAMP)  ## style, types, layers, generated files
 	$(BIN)/lint-imports --no-cache
 	$(PY) scripts/check_lock.py
 	$(PY) scripts/generate_codes.py --check
+	$(PY) scripts/freeze_schema.py --check
 	$(PY) scripts/generate_settings_page.py --check
 	$(PY) scripts/generate_lint_page.py --check
 	$(PY) scripts/generate_types_page.py --check
@@ -45,14 +50,17 @@ format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-test: $(STAMP)  ## the tests a developer runs all day: everything but slow ones and pages
-	$(PY) -m pytest -m "not slow" --ignore tests/docs $(ARGS)
+test: $(STAMP)  ## the tests a developer runs all day: everything but slow ones, pages and real providers
+	$(PY) -m pytest -m "not slow and not providers" --ignore tests/docs $(ARGS)
 
 test-all: $(STAMP)  ## every test, slow ones and pages too
 	$(PY) -m pytest $(ARGS)
 
 conformance: $(STAMP)  ## the cases in spec/cases
 	$(PY) -m pytest tests/conformance $(ARGS)
+
+providers: $(STAMP)  ## the tests against real identity providers; `make setup-providers` installs those
+	$(PY) -m pytest tests/providers $(ARGS)
 
 fuzz: $(STAMP)  ## look for input that breaks the data model, for SECONDS=60
 	$(PY) -m tests.fuzz.run --seconds $(or $(SECONDS),60)
@@ -98,14 +106,25 @@ codes: $(STAMP)  ## generate the error codes and the reference pages
 	$(PY) scripts/generate_lint_page.py
 	$(PY) scripts/generate_types_page.py
 	$(PY) scripts/generate_reference.py
+	$(PY) scripts/generate_controls.py
 
 lock:  ## write requirements/*.lock anew; UPGRADE=1 takes the newest of everything
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/uv.in --output-file requirements/uv.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/dev.in pyproject.toml --extra grid --extra observe --extra aesp --output-file requirements/dev.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/release.in --output-file requirements/release.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/security.in --output-file requirements/security.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/peers.in --output-file requirements/peers.lock
-	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/providers.in pyproject.toml --extra directory --constraint requirements/dev.lock --output-file requirements/providers.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/providers.in pyproject.toml --extra saml --constraint requirements/dev.lock --output-file requirements/providers.lock
 	$(PY) scripts/check_lock.py
+
+security: $(STAMP)  ## look through code, dependencies and licences, list the parts, check the page of controls; ADVISORIES=FOLDER
+	@$(MAKE) --no-print-directory $(AUDITOR)/.setup
+	$(PY) scripts/security.py $(if $(ADVISORIES),--advisories $(ADVISORIES)) $(ARGS)
+
+$(AUDITOR)/.setup: requirements/security.lock
+	test -x $(AUDITOR)/bin/python || $(BIN)/uv venv --quiet --python $(PY) $(AUDITOR)
+	$(BIN)/uv pip sync --quiet --python $(AUDITOR)/bin/python --require-hashes requirements/security.lock
+	@touch $@
 
 shape: $(STAMP)  ## figures of the house: sizes, nests, names, tests; reports, never fails
 	$(PY) scripts/shape.py

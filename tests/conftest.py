@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from altar.grid.trust.tls import require_tls13
 from altar.later.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from altar.testing.postgres import LocalPostgres
 
 require_tls13()  # gRPC reads its settings when it is imported, which some test module does before its first test runs
 
@@ -36,6 +41,55 @@ def tools_of_this_module(request: pytest.FixtureRequest) -> Iterator[None]:
     REGISTRY.clear()
     for tool in before:
         REGISTRY.register(tool, replace=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """A real PostgreSQL, one for each run of tests."""
+    from altar.testing.postgres import LocalPostgres, programs_of_postgres
+
+    if programs_of_postgres() is None:
+        pytest.skip("PostgreSQL is not installed: make setup-providers")
+    with LocalPostgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: LocalPostgres) -> Iterator[str]:
+    """An empty database of that server, as its superuser."""
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def prepared_postgres(postgres: LocalPostgres) -> str:
+    """A database with the tables of a store, which the tests of a run take in turn."""
+    from altar.aesp.store.database import Store
+
+    url = postgres.create_database()
+    Store.open(url).close()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a store in which nothing is, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/store.db"
+        return
+    server: LocalPostgres = request.getfixturevalue("postgres")
+    url: str = request.getfixturevalue("prepared_postgres")
+    server.empty(url)
+    yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database without any table, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.db"
+    return str(request.getfixturevalue("postgres_url"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
 
     from altar.adm.call import ErrorObject, FunctionCall, ResultStatus, ToolResult
@@ -92,6 +92,7 @@ def session(
     execution_mode: Literal["remote", "local_first", "governed_local"] | None = None,
     fallback: Iterable[str] | None = None,
     labels: Mapping[str, str] | None = None,
+    credential: str | Callable[[], str] | None = None,
 ) -> Session:
     """A session, for ``with`` or ``async with``.
 
@@ -104,6 +105,8 @@ def session(
     where that is possible (``local_first``) or only so (``governed_local``).
     ``fallback`` names the tools that may run in this process when no host can be reached.
     ``labels`` are those of the runtimes that its calls prefer on a grid, such as ``{"zone": "a"}``.
+    ``credential`` says who asks on a grid: a token or an API key, or a function that gives a fresh one each time;
+    without it, ``ALTAR_CREDENTIAL``, the login that ``altar login`` kept, or the certificate does.
 
     This is the one place in the library that reads settings, and only for what the caller did not pass.
     """
@@ -111,7 +114,7 @@ def session(
 
     options = Options(tools_of(tools), timeout=time_of(timeout, name="timeout"), ttl=time_of(ttl, name="ttl"))
     where = {"execution_mode": execution_mode, "fallback": None if fallback is None else list(fallback)}
-    return Session(_settled(options, source=source, profile=profile, where=where, labels=labels))
+    return Session(_settled(options, source=source, profile=profile, where=where, labels=labels, credential=credential))
 
 
 def _settled(
@@ -121,15 +124,17 @@ def _settled(
     profile: str | None,
     where: dict[str, Any],
     labels: Mapping[str, str] | None,
+    credential: str | Callable[[], str] | None,
 ) -> Options:
     """The options, with what the caller did not say taken from the settings."""
     from dataclasses import replace
     from datetime import timedelta
 
     from altar.later.labels import labels_in
-    from altar.settings import Settings
+    from altar.settings import Settings, credential_options
 
     settings = Settings.load(profile=profile, source=source, **where)
+    shown = credential_options(settings) if credential is None else {"credential": credential}
     tls = settings.tls
     return replace(
         options,
@@ -145,6 +150,7 @@ def _settled(
             "journal": settings.journal,
             "otlp_endpoint": settings.telemetry.otlp_endpoint,
             "trace_sample": settings.telemetry.sample,
+            **shown,
         },
     )
 

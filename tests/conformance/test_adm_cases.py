@@ -17,7 +17,7 @@ CASES = Path(__file__).parents[2] / "spec" / "cases"
 def cases() -> list[dict[str, Any]]:
     return [
         case
-        for name in ("adm.json", "adm_further.json")
+        for name in ("adm.json", "adm_further.json", "aesp.json")
         for case in json.loads((CASES / name).read_text(encoding="utf-8"))
     ]
 

@@ -108,7 +108,7 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._environment = _environment()
+        self._environment = _environment() | {"XDG_CONFIG_HOME": str(folder / ".config")}
         self._interpreter: subprocess.Popen[str] | None = None
         self._background: list[subprocess.Popen[str]] = []
         self._last_output = ""

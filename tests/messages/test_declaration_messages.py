@@ -9,6 +9,7 @@ import contextlib
 import functools
 import math
 import socket
+import sys
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from fractions import Fraction
@@ -434,8 +435,10 @@ declare: Any = functools.partial(tool, description="d", register=False)
 
 @pytest.mark.parametrize(("wrong", "message", "hint"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
 def test_a_wrong_declaration_is_answered_with_these_words(
-    wrong: Callable[[], Any], message: str, hint: str | None
+    wrong: Callable[[], Any], message: str, hint: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "email_validator", None)  # as where it is not installed
+
     with pytest.raises(DeclarationError) as refused:
         wrong()
 

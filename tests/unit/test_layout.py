@@ -117,7 +117,7 @@ def test_no_file_is_longer_than_a_reader_can_hold() -> None:
     sizes = {
         str(path.relative_to(ROOT)): len(path.read_text().splitlines())
         for path in (ROOT / "src" / "altar").rglob("*.py")
-        if "_proto" not in path.parts
+        if "_proto" not in path.parts and "\nGenerated from " not in path.read_text()[:500]  # nobody reads those
     }
 
     assert {} == {name: size for name, size in sizes.items() if size > 500}

@@ -181,6 +181,14 @@ def test_a_list_in_the_environment_is_split_by_commas() -> None:
     assert Settings.load(environ={"ALTAR_RUNTIME_TOOLS": "a, b.c,"}).runtime.tools == ("a", "b.c")
 
 
+def test_a_list_of_tables_in_the_environment_is_json() -> None:
+    tables = '[{"name": "a", "kind": "file", "address": "a.ndjson"}, {"name": "b", "kind": "file", "address": "b"}]'
+
+    assert ["a", "b"] == [sink.name for sink in Settings.load(environ={"ALTAR_AUDIT_SINKS": tables}).audit.sinks]
+    with pytest.raises(ConfigurationError, match="no JSON"):
+        Settings.load(environ={"ALTAR_AUDIT_SINKS": "a,b"})
+
+
 def test_paths_in_a_list_count_from_the_file_that_names_them(tmp_path: Path) -> None:
     below = tmp_path / "below"
     below.mkdir()
@@ -202,6 +210,8 @@ def test_every_setting_can_come_from_a_variable_of_its_own(row: Explained) -> No
     values = {"tools": "x", "source": "grid://x:1", "listen": "x:1", "connect": "x:1", "workers": "8"}
     values |= {"mode": "development", "execution_mode": "local_first"}
     values |= {"operations": "x:1", "otlp_endpoint": "http://x:1", "sample": "0.5"}
+    values |= {"issuer": "https://x", "tier": "foundation", "web": "x:1", "web_url": "https://x"}
+    values |= {"sinks": "[]", "providers": "[]"}
     number = "true" if isinstance(row.value, bool) else "86400"
     text = values.get(row.key.rpartition(".")[2], number if isinstance(row.value, float | int) else "x")
 

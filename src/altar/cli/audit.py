@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +19,14 @@ import click
 
 from altar.adm.errors import ConfigurationError, ValidationError
 from altar.cli import output
+from altar.cli.audit_anchor import anchor, cosigned_for, witness_key, witnessed_checkpoint
+from altar.cli.audit_files import FILE as _FILE
+from altar.cli.audit_files import data_option as _data_option
+from altar.cli.audit_files import inside as _inside
+from altar.cli.audit_files import ledger_in as _ledger
+from altar.cli.audit_query import index, query
+from altar.cli.audit_seal import forget, seal, verify_archive
+from altar.cli.audit_sinks import forward, sinks
 from altar.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -30,10 +36,7 @@ __all__ = ["audit", "joined"]
 
 KINDS = ("call", "event", "start", "stop")
 _OF_OUTCOME = ("status", "code", "ran", "runtime", "attempts", "result", "chunks", "bytes", "reported")
-_DATA = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, dir_okay=False)
 
-_data_option = click.option("--data", type=_DATA, help="Directory of the ledger; else the setting `host.data`.")
 _vkey_option = click.option("--vkey", metavar="KEY", help="The verifier key itself: name+id+key.")
 _vkey_file_option = click.option(
     "--vkey-file", type=_FILE, help="File of the verifier key; else the one beside `host.signing_key`."
@@ -42,7 +45,11 @@ _vkey_file_option = click.option(
 
 @click.group()
 def audit() -> None:
-    """List, export and verify the audit log."""
+    """List, ask, export, send on and verify the audit log."""
+
+
+for _command in (query, index, forward, sinks, anchor, seal, forget):
+    audit.add_command(_command)
 
 
 @audit.command("list", short_help="Print the log as a table.")
@@ -51,6 +58,7 @@ def audit() -> None:
 @click.option("--kind", type=click.Choice(KINDS), help="Only rows of this kind.")
 @click.option("--tool", help="Only calls of this tool.")
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the last N rows.")
+@click.option("--tenant", default="", help="The log of this tenant; else the host's own.")
 @output.json_option
 def list_entries(
     *,
@@ -59,6 +67,7 @@ def list_entries(
     kind: str | None,
     tool: str | None,
     last: int | None,
+    tenant: str,
     as_json: bool,
 ) -> None:
     """Print the log as a table: one row for a call, with its intent and its outcome; one for each event.
@@ -67,7 +76,7 @@ def list_entries(
     """
     path = export_file or _ledger(data)
     try:
-        rows = joined(_of_export(path) if export_file else _of_ledger(path), kind=kind, tool=tool, last=last)
+        rows = joined(_of_export(path) if export_file else _of_ledger(path, tenant), kind=kind, tool=tool, last=last)
         text = output.columns([_cells(row) for row in rows])
     except (ValueError, TypeError, KeyError, OverflowError) as error:  # a line or an entry that is none
         raise _damaged(path, error) from error
@@ -76,16 +85,21 @@ def list_entries(
 
 @audit.command("export", short_help="Write the log to a file for an auditor.")
 @click.option("-o", "--output", "target", type=_FILE, required=True, help="File to write.")
+@click.option("--tenant", default="", help="The log of this tenant; else the host's own.")
 @_data_option
 @_vkey_option
 @_vkey_file_option
 @output.json_option
-def export(*, target: Path, data: Path | None, vkey: str | None, vkey_file: Path | None, as_json: bool) -> None:
-    """Write the log to a file that an auditor can verify without a database.
+def export(
+    *, target: Path, tenant: str, data: Path | None, vkey: str | None, vkey_file: Path | None, as_json: bool
+) -> None:
+    """Write a log to a file that an auditor can verify without a database.
 
     A host may go on writing meanwhile; the file is one moment of its log, and appears whole or not at all.
+    A checkpoint that witnesses have cosigned is written beside it, with the ending `.cosigned`.
     """
     from altar.ledger.export import write_export
+    from altar.ledger.signer import log_vkey
 
     key = _verifier_key(vkey, vkey_file)
     try:
@@ -94,10 +108,12 @@ def export(*, target: Path, data: Path | None, vkey: str | None, vkey_file: Path
         raise _unwritable(target, error) from error
     try:
         with os.fdopen(handle, "wb") as out, progress_bar("exporting entries") as show:
-            count = write_export(_ledger(data), out, vkey=key, progress=show)
+            count = write_export(_ledger(data), out, vkey=key, tenant=tenant, progress=show)
             out.flush()
             os.fsync(out.fileno())
         Path(temporary).replace(target)
+        if note := cosigned_for(_ledger(data), log_vkey(key, tenant).split("+", 1)[0]):
+            target.with_name(f"{target.name}.cosigned").write_bytes(note)
     except OSError as error:
         raise _unwritable(target, error) from error
     finally:
@@ -113,21 +129,56 @@ def export(*, target: Path, data: Path | None, vkey: str | None, vkey_file: Path
 @_vkey_option
 @_vkey_file_option
 @click.option("--since", type=_FILE, help="A signed checkpoint obtained elsewhere, from which the log must go on.")
+@click.option(
+    "--witness", metavar="KEY", help="A witness's verifier key, or its file: prove that nothing it saw was taken away."
+)
+@click.option("--cosigned", type=_FILE, help="The checkpoint that the witness cosigned; else the one beside PATH.")
 @output.json_option
-def verify(*, path: Path, vkey: str | None, vkey_file: Path | None, since: Path | None, as_json: bool) -> int:
+def verify(
+    *,
+    path: Path,
+    vkey: str | None,
+    vkey_file: Path | None,
+    since: Path | None,
+    witness: str | None,
+    cosigned: Path | None,
+    as_json: bool,
+) -> int:
     """Prove that the log at PATH is complete and unaltered, or name what is damaged.
 
-    PATH is an export, a ledger.db, or the directory that holds one.
+    PATH is an export, an archive, a ledger.db, or the directory that holds one.
     Take the verifier key from a place you trust, not from beside the log.
     Exit code 1 when anything is damaged.
     """
     from altar.verify import verify as prove
 
     key = _verifier_key(vkey, vkey_file)
+    if cosigned is not None and witness is None:
+        raise ValidationError("MALFORMED_REQUEST", "--cosigned says nothing without --witness, whose cosignature it is")
+    if _is_archive(path):
+        if since is not None or witness is not None:
+            raise ValidationError(
+                "MALFORMED_REQUEST",
+                "An archive is a part of a log: it cannot be compared with a checkpoint obtained elsewhere",
+                hint="verify the archive alone, and the log that goes on from it with --since or --witness",
+            )
+        told = verify_archive(path, vkey=key)
+        output.data(told, as_json=as_json, text=_archive_text(told))
+        return output.DONE
     try:
         checkpoint = since.read_text(encoding="utf-8") if since is not None else None
+        if witness is not None:
+            if since is not None:
+                raise ValidationError("MALFORMED_REQUEST", "Give --since or --witness, not both")
+            checkpoint = witnessed_checkpoint(_inside(path), witness=witness, cosigned=cosigned)
         with progress_bar("verifying entries") as show:
-            report = prove(_inside(path), vkey=key, since=checkpoint, progress=lambda checked: show(checked, None))
+            report = prove(
+                _inside(path),
+                vkey=key,
+                since=checkpoint,
+                witnesses=[witness_key(witness)] if witness is not None else [],  # it says when that one saw it
+                progress=lambda checked: show(checked, None),
+            )
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     output.data(asdict(report), as_json=as_json, text=_report_text(report))
@@ -229,18 +280,6 @@ def _remarks(row: Mapping[str, Any]) -> str:
     return ", ".join(remarks)
 
 
-def _ledger(data: Path | None) -> Path:
-    if data is None:
-        from altar.settings import Settings
-
-        data = Settings.load().host.data
-    return _inside(data)
-
-
-def _inside(path: Path) -> Path:
-    return path / "ledger.db" if path.is_dir() else path
-
-
 def _verifier_key(vkey: str | None, vkey_file: Path | None) -> str:
     if vkey is not None and vkey_file is not None:
         raise ValidationError("MALFORMED_REQUEST", "Give --vkey or --vkey-file, not both")
@@ -261,17 +300,16 @@ def _verifier_key(vkey: str | None, vkey_file: Path | None) -> str:
         ) from error
 
 
-def _of_ledger(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _of_ledger(path: Path, tenant: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    from altar.ledger.reader import LogReader
+
     if not path.is_file():
         raise ConfigurationError(
             "ENVIRONMENT_ERROR", f"There is no ledger at {str(path)!r}", hint="name its directory with --data"
         )
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            for seq, body in db.execute("SELECT seq, body FROM entries ORDER BY seq"):
-                yield seq, json.loads(body)
-    except sqlite3.DatabaseError as error:
-        raise _damaged(path, error) from error
+    with LogReader.open(path) as reader:
+        for position, body in reader.entries(tenant):
+            yield position, json.loads(body)
 
 
 def _of_export(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -306,9 +344,25 @@ def _unwritable(path: Path, error: OSError) -> ConfigurationError:
     return ConfigurationError("ENVIRONMENT_ERROR", f"Cannot write {str(path)!r}: {error.strerror}")
 
 
+def _is_archive(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(22) == b'{"altar_audit_archive"'
+    except OSError:
+        return False
+
+
+def _archive_text(told: Mapping[str, object]) -> str:
+    return (
+        f"ok: archive of {told['origin']}\n"
+        f"entries from {told['start']} to before {told['stop']} are complete and unaltered, "
+        f"by a checkpoint over {told['signed']} entries"
+    )
+
+
 def _report_text(report: Report) -> str:
     lines = [
-        f"{'ok' if report.ok else 'DAMAGED'}: {report.kind} of {report.origin or 'an unknown log'}",
+        f"{report.verdict}: {report.kind} of {report.origin or 'an unknown log'}",
         f"{report.entries} entries, {report.intents} intents, {report.outcomes} outcomes, {report.open_intents} open",
     ]
     for finding in report.findings:

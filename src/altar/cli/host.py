@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,14 @@ import click
 from altar import __version__
 from altar.adm.errors import AltarError, ConfigurationError
 from altar.cli import output
+from altar.cli.audit_sinks import figures_of, forwarding
 from altar.cli.observing import operations, traced
 from altar.cli.processes import announce, log_to_stderr, run_until_told, tied_option, wall_ms
 from altar.cli.trust import manifest_store, require_mode
 
 if TYPE_CHECKING:
     from altar import settings
+    from altar.cli.enterprise import Enterprise
     from altar.grid.telemetry import Tracing
     from altar.grid.trust.tls import CertificateFiles
     from altar.ledger.ledger import Ledger
@@ -58,9 +60,8 @@ def host(
     given = {"listen": listen, "manifest": manifest, "data": data, "mode": "development" if development else None}
     loaded = Settings.load(profile=profile, host=given)
     require_mode(loaded)
-    settings = loaded.host
-    log_to_stderr(facts={"role": "host", "name": settings.name})
-    run_until_told(lambda leave: _observed(settings, loaded.telemetry, leave), tied=tied)
+    log_to_stderr(facts={"role": "host", "name": loaded.host.name})
+    run_until_told(lambda leave: _observed(loaded, leave), tied=tied)
 
 
 def certificate_files(tls: settings.TlsFiles, *, role: str) -> CertificateFiles:
@@ -80,15 +81,15 @@ def certificate_files(tls: settings.TlsFiles, *, role: str) -> CertificateFiles:
     return files
 
 
-async def _observed(settings: settings.Host, telemetry: settings.Telemetry, leave: asyncio.Event) -> None:
+async def _observed(loaded: settings.Settings, leave: asyncio.Event) -> None:
     from altar.grid.trust.tls import require_tls13
 
     require_tls13()
-    async with traced(telemetry, role="host", name=settings.name) as tracing:
-        await _serve(settings, tracing, leave)
+    async with traced(loaded.telemetry, role="host", name=loaded.host.name) as tracing:
+        await _serve(loaded, tracing, leave)
 
 
-async def _serve(settings: settings.Host, tracing: Tracing | None, leave: asyncio.Event) -> None:
+async def _serve(loaded: settings.Settings, tracing: Tracing | None, leave: asyncio.Event) -> None:
     from altar.grid.host.host import Host, HostLimits
     from altar.grid.host.host_manifest import follow
     from altar.grid.host.idempotency import KeyLimits
@@ -98,6 +99,7 @@ async def _serve(settings: settings.Host, tracing: Tracing | None, leave: asynci
     from altar.grid.trust.certificates import identity_in
     from altar.grid.trust.tls import server_credentials
 
+    settings = loaded.host
     files = certificate_files(settings.tls, role="host")
     store = manifest_store(settings)
     active = store.load(now=datetime.now(UTC))
@@ -111,7 +113,8 @@ async def _serve(settings: settings.Host, tracing: Tracing | None, leave: asynci
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(leave.set)
 
-    ledger = _open_ledger(settings, loop, stop)
+    is_governed = loaded.aesp.tier != "none"
+    ledger = _open_ledger(settings, loop, stop, is_governed=is_governed)
     try:
         limits = HostLimits(
             max_message_bytes=settings.max_message_bytes,
@@ -133,21 +136,39 @@ async def _serve(settings: settings.Host, tracing: Tracing | None, leave: asynci
                 close=timedelta(seconds=settings.permit_close),
             ),
         )
-        serving = Host(
-            name=settings.name,
-            manifest=active.contracts,
-            ledger=ledger,
-            limits=limits,
-            development=store.development,
-            meter=Meter() if settings.operations is not None else None,
-            tracing=tracing,
-        )
-        watch = follow(serving, store, active, now=lambda: datetime.now(UTC))
         domain = identity_in(files.certificate).trust_domain
-        async with (
-            operations(serving, settings) as told,
-            serve(serving, listen=settings.listen, credentials=server_credentials(files), trust_domain=domain) as port,
-        ):
+        async with AsyncExitStack() as stack:
+            plane = await stack.enter_async_context(_governing(loaded, ledger, domain)) if is_governed else None
+            serving = Host(
+                name=settings.name,
+                manifest=active.contracts,
+                ledger=ledger,
+                limits=limits,
+                development=store.development,
+                meter=Meter() if settings.operations is not None else None,
+                tracing=tracing,
+                control=plane.control if plane is not None else None,
+                callers=plane.callers if plane is not None else None,
+                views=plane.access if plane is not None else None,
+            )
+            if plane is not None:
+                plane.attach(serving)
+            watch = follow(serving, store, active, now=lambda: datetime.now(UTC))
+            lag = figures_of(loaded, lambda: ledger.size)
+            told = await stack.enter_async_context(operations(serving, settings, sinks=lag))
+            port = await stack.enter_async_context(
+                serve(
+                    serving,
+                    listen=settings.listen,
+                    credentials=server_credentials(files),
+                    trust_domain=domain,
+                    more=plane.handlers if plane is not None else None,
+                )
+            )
+            if plane is not None:
+                told = {**told, "web": await stack.enter_async_context(_web(loaded, plane))}
+            serving.app_records.redact = loaded.audit.redact
+            await stack.enter_async_context(forwarding(loaded))
             loop.add_signal_handler(signal.SIGHUP, watch.reload)
             loop.add_signal_handler(signal.SIGUSR1, lambda: _log.info("status", extra=serving.status()))
             announce({"host": settings.name, "port": port, "epoch": ledger.epoch, "vkey": ledger.vkey, **told})
@@ -158,8 +179,24 @@ async def _serve(settings: settings.Host, tracing: Tracing | None, leave: asynci
         raise failures[0]
 
 
+def _governing(loaded: settings.Settings, ledger: Ledger, domain: str) -> AbstractAsyncContextManager[Enterprise]:
+    from altar.cli.enterprise import enterprise
+
+    return enterprise(loaded, ledger, trust_domain=domain)
+
+
+def _web(loaded: settings.Settings, plane: Enterprise) -> AbstractAsyncContextManager[str]:
+    from altar.cli.web_of_host import web_of_host
+
+    return web_of_host(loaded, plane)
+
+
 def _open_ledger(
-    settings: settings.Host, loop: asyncio.AbstractEventLoop, stop: Callable[[AltarError], None]
+    settings: settings.Host,
+    loop: asyncio.AbstractEventLoop,
+    stop: Callable[[AltarError], None],
+    *,
+    is_governed: bool,
 ) -> Ledger:
     from altar.ledger.ledger import Ledger
     from altar.ledger.signer import FileSigner
@@ -185,6 +222,8 @@ def _open_ledger(
         wall_ms=wall_ms,
         on_failure=stop,
         deliver=lambda done: _deliver(loop, done),
+        per_tenant=is_governed,
+        pseudonyms=is_governed,
     )
 
 

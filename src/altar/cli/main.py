@@ -21,26 +21,44 @@ __all__ = ["COMMANDS", "cli", "main"]
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "audit": ("altar.cli.audit:audit", "List, export and verify the audit log."),
+    "bindings": ("altar.cli.administration:bindings", "Who has which role, for what, until when."),
     "call": ("altar.cli.call:call", "Call one tool and print its result."),
+    "can-i": ("altar.cli.administration:can_i", "Say whether you may do something on a host."),
     "config": ("altar.cli.config:config", "Show the settings and where each came from."),
     "conformance": ("altar.cli.conformance:conformance", "Judge JSON cases, one a line."),
     "demo": ("altar.cli.demo:demo", "Run one application here, on a grid, and through a crash."),
+    "groups": ("altar.cli.administration:groups", "Groups of principals."),
     "host": ("altar.cli.host:host", "Serve a manifest to clients and runtimes."),
+    "identity": ("altar.cli.identity:identity", "Begin with an administrator; see where people come from."),
     "journal": ("altar.cli.journal:journal", "Show what ran here and is not in the log of its host."),
+    "keys": ("altar.cli.administration:keys", "API keys of programs."),
     "lint": ("altar.cli.lint:lint", "Say what makes tools hard for models or for promotion."),
     "session": ("altar.cli.session:session", "See, extend and end your sessions on a host."),
     "runtime": ("altar.cli.runtime:runtime", "Run the tools of some modules for a host."),
     "doctor": ("altar.cli.doctor:doctor", "Check that this machine is ready."),
+    "login": ("altar.cli.login:login", "Sign in to a host."),
+    "logout": ("altar.cli.login:logout", "End the login at a host."),
     "manifest": ("altar.cli.manifest:manifest", "Build and check manifests of contracts."),
+    "principals": ("altar.cli.administration:principals", "People and programs of a tenant."),
     "promote": ("altar.cli.promote:promote", "Take tools of a development host into a manifest."),
+    "roles": ("altar.cli.administration:roles", "What may be granted."),
+    "store": ("altar.cli.store:store", "Back up, restore and migrate tenants and roles."),
+    "tenants": ("altar.cli.administration:tenants", "Make, suspend and end tenants."),
     "tools": ("altar.cli.tools:tools", "List the tools that modules declare."),
     "top": ("altar.cli.top:top", "Show what a running host is doing."),
     "up": ("altar.cli.up:up", "Start a whole grid on this machine."),
+    "who-can": ("altar.cli.administration:who_can", "List who may do something on a host."),
+    "whoami": ("altar.cli.login:whoami", "Show who you are to a host."),
 }
 """Each command: where it is, and its line in `altar --help`."""
 
 GRID = frozenset({"grpc", "grpc_health", "grpc_reflection", "google", "cryptography", "uvloop"})
 """What the extra `grid` brings, by the names under which Python imports it."""
+
+AESP = frozenset(
+    {"alembic", "argon2", "httpx", "joserfc", "psycopg", "scim2_models", "sqlalchemy", "starlette", "uvicorn"}
+)
+"""What the extra `aesp` brings, likewise."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,10 +136,11 @@ def _usage_error(error: click.ClickException) -> ValidationError:
 
 def _missing_extra(missing: ModuleNotFoundError) -> ConfigurationError:
     # Whatever else is missing is a defect, and its traceback must be seen.
-    if (missing.name or "").partition(".")[0] not in GRID:
+    package = (missing.name or "").partition(".")[0]
+    if package not in GRID | AESP:
         raise missing
     return ConfigurationError(
         "ENVIRONMENT_ERROR",
         f"This command needs the package {missing.name!r}, which is not installed",
-        hint="pip install 'altar-ai[grid]'",
+        hint=f"pip install 'altar-ai[{'aesp' if package in AESP else 'grid'}]'",
     )

@@ -7,7 +7,6 @@ The same declarations give the same bytes: a manifest can be reviewed, signed an
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +17,9 @@ import click
 from altar.adm.errors import ConfigurationError, ValidationError
 from altar.cli import output
 from altar.cli.manifest_diff import diff
+from altar.cli.manifest_enrich import enrich
 from altar.cli.manifest_signing import keygen, rollback, sign, verify
+from altar.cli.manifest_text import manifest_bytes
 from altar.cli.tools import load_modules, module_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def manifest() -> None:
     """Build, check, compare and sign manifests of contracts."""
 
 
-for _command in (keygen, sign, verify, rollback, diff):
+for _command in (keygen, sign, verify, rollback, diff, enrich):
     manifest.add_command(_command)
 
 
@@ -117,13 +118,6 @@ def build_manifest(modules: Sequence[str], *, metadata: dict[str, str] | None = 
         document = inspect.getdoc(sys.modules[module]) or f"Tools of the module {module}."
         contracts.append(ToolContract(module, document.split("\n", 1)[0], tuple(found)))
     return ToolManifest(FORMAT, tuple(contracts), metadata or {})
-
-
-def manifest_bytes(built: ToolManifest) -> bytes:
-    """The manifest as a file: JSON with sorted members, numbers as in canonical JSON, two spaces a level."""
-    from altar.adm.canonical import canonical, parse
-
-    return (json.dumps(parse(canonical(built.to_adm())), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def compare(known: Manifest, tools: Iterable[ToolFunction[..., Any]]) -> list[dict[str, str]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from altar.adm.declaration import FunctionDeclaration
+    from altar.grid.manifests.manifest import Manifest
     from altar.grid.manifests.manifest_diff import Change
 
 __all__ = ["changes_as_json", "changes_as_text", "declarations_in", "diff", "read_document"]
@@ -33,9 +34,11 @@ def diff(*, old: Path, new: Path, check: bool, as_json: bool) -> int:
     A change breaks callers when what they send is not taken any more, or when they are answered with what they do not
     expect; one that cannot be judged counts as breaking, and is said so.
     """
+    from altar.grid.manifests.governance_diff import with_governance
     from altar.grid.manifests.manifest_diff import changes_between
 
     changes = changes_between(declarations_in(old), declarations_in(new))
+    changes = with_governance(changes, _manifest_in(old), _manifest_in(new))
     breaks = any(change.breaks for change in changes)
     text = changes_as_text(changes) or "no tool has changed"
     output.data({"breaks": breaks, "changes": changes_as_json(changes)}, as_json=as_json, text=text)
@@ -44,9 +47,13 @@ def diff(*, old: Path, new: Path, check: bool, as_json: bool) -> int:
 
 def declarations_in(file: Path) -> list[FunctionDeclaration]:
     """The declarations of a manifest, signed by whomever or plain."""
+    return [contract.declaration for contract in _manifest_in(file)]
+
+
+def _manifest_in(file: Path) -> Manifest:
     from altar.grid.manifests.manifest import Manifest
 
-    return [contract.declaration for contract in Manifest.of(read_document(file), source=str(file))]
+    return Manifest.of(read_document(file), source=str(file))
 
 
 def read_document(file: Path) -> dict[str, Any]:

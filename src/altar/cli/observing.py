@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from altar import settings
@@ -39,15 +39,23 @@ async def traced(telemetry: settings.Telemetry, *, role: Role, name: str) -> Asy
 
 
 @asynccontextmanager
-async def operations(host: Host, settings: settings.Host) -> AsyncIterator[dict[str, str]]:
-    """Serve the operations endpoint if the settings ask for one; gives what the announcement says of it."""
+async def operations(
+    host: Host, settings: settings.Host, *, sinks: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+) -> AsyncIterator[dict[str, str]]:
+    """Serve the operations endpoint if the settings ask for one; gives what the announcement says of it.
+
+    ``sinks`` tells how far the receivers of the log are behind, each time somebody asks.
+    """
     if settings.operations is None:
         yield {}
         return
     from altar.grid.host.operations import serve_operations
 
+    def status() -> dict[str, Any]:
+        return host.status() if sinks is None else {**host.status(), "sinks": sinks()}
+
     file = settings.data / URL_FILE
-    async with serve_operations(host.status, listen=settings.operations, public=settings.operations_public) as url:
+    async with serve_operations(status, listen=settings.operations, public=settings.operations_public) as url:
         _write(file, url)
         try:
             yield {"operations": url}

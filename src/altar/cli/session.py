@@ -28,7 +28,8 @@ _profile = click.option("--profile", help="Profile of altar.toml.")
 def session() -> None:
     """See, extend and end the sessions that you have open on a host.
 
-    Whose sessions they are is read from the client certificate in `[tls]`; those of others are not there.
+    Whose sessions they are is read from the credential, the saved login, or the client certificate in `[tls]`.
+    Those of others are not there.
     """
 
 
@@ -83,7 +84,7 @@ def destroy(*, session_id: str, force: bool, source: str | None, profile: str | 
 
 
 def _asked(what: Callable[[SessionAdmin], Awaitable[T]], *, source: str | None, profile: str | None) -> T:
-    from altar.settings import Settings
+    from altar.settings import Settings, credential_options
 
     require_grid()
     settings = Settings.load(profile=profile, source=source)
@@ -97,7 +98,7 @@ def _asked(what: Callable[[SessionAdmin], Awaitable[T]], *, source: str | None, 
 
         tls = settings.tls
         files = certificates_of({"certificate": tls.certificate, "key": tls.key, "authority": tls.authority})
-        async with administration(settings.source, files) as admin:
+        async with administration(settings.source, files, options=credential_options(settings)) as admin:
             return await what(admin)
 
     return asyncio.run(ask())

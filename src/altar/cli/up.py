@@ -39,6 +39,9 @@ PAUSE, LONGEST_PAUSE, STEADY = 0.5, 30.0, 60.0
 @click.option("--runtimes", type=click.IntRange(min=1, max=64), default=2, show_default=True, help="How many.")
 @click.option("--listen", metavar="HOST:PORT", help="Loopback address of the host; port 0 lets the system choose.")
 @click.option("--development", is_flag=True, help="Let runtimes bring contracts that are not in the manifest.")
+@click.option(
+    "--tier", type=click.Choice(["none", "foundation"]), help="Govern the host: identities, tenants and roles."
+)
 @click.option("--check", is_flag=True, help="Only say what would be done.")
 @output.json_option
 @tied_option
@@ -48,6 +51,7 @@ def up(
     runtimes: int,
     listen: str | None,
     development: bool,
+    tier: str | None,
     check: bool,
     as_json: bool,
     tied: bool,
@@ -57,12 +61,14 @@ def up(
     Without MODULES, those of the setting `runtime.tools`.
     What is missing is made: a certificate authority, certificates, the keys of the log and of the manifest,
     the signed manifest, `altar.toml`.
+    With `--tier foundation` the first start makes an administrator, and the client certificate of this machine is one
+    too.
     When all is ready one line of JSON goes to stdout; Ctrl-C ends it.
     """
     from altar.settings import Settings
 
     require_grid()
-    flags: dict[str, Any] = {"host.listen": listen}
+    flags: dict[str, Any] = {"host.listen": listen, "aesp.tier": tier}
     settings = Settings.load(**flags)
     grid = _grid(settings, modules or settings.runtime.tools, runtimes)
     manifest = manifest_bytes(build_manifest(load_modules(grid.modules)))
@@ -80,10 +86,28 @@ def up(
         )
     grid.logs.mkdir(parents=True, exist_ok=True)
     failures: list[AltarError] = []
-    running = _Grid(grid, settings.host, failures, development=development)
+    if settings.aesp.tier != "none":
+        _begin(settings, certificate=grid.client)
+    running = _Grid(grid, settings.host, failures, development=development, tier=settings.aesp.tier)
     run_until_told(running.run, tied=tied)
     if failures:
         raise failures[0]
+
+
+def _begin(settings: Settings, *, certificate: str) -> None:
+    """Make the first administrator, unless there is one."""
+    from altar.cli.enterprise import begin
+
+    try:
+        begun = asyncio.run(begin(settings, name="admin", certificate=certificate))
+    except AltarError as refused:
+        if refused.code != "RESOURCE_CONFLICT":
+            raise
+        return
+    output.say(
+        f"made {begun.principal}, whose one-time password is {begun.password}\n"
+        "  sign in with it and a new one: altar login --name admin"
+    )
 
 
 _DONE = {"make": "made", "renew": "renewed", "write": "wrote", "keep": "kept"}
@@ -123,8 +147,11 @@ def _show(steps: list[Step], grid: LocalGrid, *, as_json: bool) -> None:
 class _Grid:
     """The running processes: one host, some runtimes, from the first start to the orderly end."""
 
-    def __init__(self, grid: LocalGrid, settings: Host, failures: list[AltarError], *, development: bool) -> None:
+    def __init__(
+        self, grid: LocalGrid, settings: Host, failures: list[AltarError], *, development: bool, tier: str
+    ) -> None:
         self._grid = grid
+        self._tier = tier
         self._development = development or settings.mode == "development"
         self._data = settings.data
         self._operations = settings.operations or "127.0.0.1:0"
@@ -177,6 +204,7 @@ class _Grid:
             "ALTAR_HOST_SIGNING_KEY": str(grid.signing_key),
             "ALTAR_HOST_OPERATIONS": self._operations,
             "ALTAR_HOST_MANIFEST_KEYS": str(grid.manifest_verifier),
+            "ALTAR_AESP_TIER": self._tier,
         }
         if self._development:
             environ["ALTAR_ENVIRONMENT"] = "development"

@@ -15,7 +15,24 @@ Only the command line and `altar.session()` read settings, and importing this mo
 
 from __future__ import annotations
 
+from altar.settings.aesp import Aesp
+from altar.settings.audit import Audit, AuditSink
 from altar.settings.loading import Explained, Settings, variable_of
+from altar.settings.logins import credential_options, logins_directory
 from altar.settings.sections import Host, Runtime, Section, Telemetry, TlsFiles
 
-__all__ = ["Explained", "Host", "Runtime", "Section", "Settings", "Telemetry", "TlsFiles", "variable_of"]
+__all__ = [
+    "Aesp",
+    "Audit",
+    "AuditSink",
+    "Explained",
+    "Host",
+    "Runtime",
+    "Section",
+    "Settings",
+    "Telemetry",
+    "TlsFiles",
+    "credential_options",
+    "logins_directory",
+    "variable_of",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import tomllib
@@ -16,6 +17,9 @@ from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 from pydantic import ValidationError as ModelError
 
 from altar.adm.errors import ConfigurationError
+from altar.settings.aesp import Aesp
+from altar.settings.audit import Audit
+from altar.settings.login import Login
 from altar.settings.sections import Host, Runtime, Seconds, Section, Source, Telemetry, TlsFiles
 
 if TYPE_CHECKING:
@@ -65,9 +69,23 @@ class Settings(Section):
         description="Directory of what ran in this process, until the host has recorded it.",
     )
     tls: TlsFiles = Field(default=TlsFiles(), description="Certificate files of the client.")
+    credential: SecretStr = Field(
+        default=SecretStr(""),
+        description="Token or API key that says who asks on a grid; a saved login or the certificate does without it.",
+    )
+    credential_file: Path | None = Field(
+        default=None, description="File that holds such a token or key; it is read again when a fresh one is needed."
+    )
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Database of tenants and roles, `sqlite:///path` or `postgresql://…`; else a file in `host.data`.",
+    )
+    login: Login = Field(default=Login(), description="How `altar login` signs in.")
     host: Host = Field(default=Host(), description="The host.")
     runtime: Runtime = Field(default=Runtime(), description="The runtime.")
     telemetry: Telemetry = Field(default=Telemetry(), description="Traces.")
+    audit: Audit = Field(default=Audit(), description="What becomes of the log.")
+    aesp: Aesp = Field(default=Aesp(), description="Governance.")
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _file: Path | None = PrivateAttr(None)
@@ -284,8 +302,13 @@ def _from_environment(environ: Mapping[str, str], leaves: Mapping[str, FieldInfo
     for key, field in leaves.items():
         variable = variable_of(key)
         if text := environ.get(variable):
-            value = [part.strip() for part in text.split(",") if part.strip()] if _is_list(field) else text
-            given[key] = _Given(value, f"environment {variable}", "environment")
+            origin = f"environment {variable}"
+            value: object = text
+            if _is_table_list(field):
+                value = _tables(key, text, origin)
+            elif _is_list(field):
+                value = [part.strip() for part in text.split(",") if part.strip()]
+            given[key] = _Given(value, origin, "environment")
     return given
 
 
@@ -351,6 +374,20 @@ def _is_list(field: FieldInfo) -> bool:
     return get_origin(field.annotation) is tuple
 
 
+def _is_table_list(field: FieldInfo) -> bool:
+    return any(isinstance(each, type) and issubclass(each, BaseModel) for each in get_args(field.annotation))
+
+
+def _tables(key: str, text: str, origin: str) -> object:
+    """A list of tables in one variable is JSON."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            "INVALID_CONFIG", f"Setting {key!r} ({origin}) is no JSON", hint="write a list of objects: [{…}, {…}]"
+        ) from error
+
+
 def _nested(values: Mapping[str, object]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for key, value in values.items():
@@ -390,4 +427,6 @@ def _shown_value(value: object) -> object:
         return _HIDDEN
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_defaults=True)
     return [_shown_value(one) for one in value] if isinstance(value, list | tuple) else value

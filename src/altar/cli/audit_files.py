@@ -1,0 +1,94 @@
+"""Which log a command of `altar audit` is about, and what of the settings belongs to it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from altar.adm.errors import ConfigurationError, ValidationError
+
+if TYPE_CHECKING:
+    from altar.aesp.audit.sinks.sink import SinkOptions
+    from altar.settings import AuditSink, Settings
+
+__all__ = ["DATA", "FILE", "data_option", "inside", "ledger_in", "settings_of", "sink_options", "time_ms_of"]
+
+DATA = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+MAX_SECRET = 4096
+
+data_option = click.option("--data", type=DATA, help="Directory of the ledger; else the setting `host.data`.")
+
+
+def ledger_in(data: Path | None) -> Path:
+    """The ledger of a directory; without one, that of the settings."""
+    return inside(data if data is not None else settings_of().host.data)
+
+
+def inside(path: Path) -> Path:
+    """The ledger in a directory, or the file itself."""
+    return path / "ledger.db" if path.is_dir() else path
+
+
+def settings_of(profile: str | None = None) -> Settings:
+    """The settings of this place."""
+    from altar.settings import Settings
+
+    return Settings.load(profile=profile)
+
+
+def sink_options(settings: Settings) -> list[SinkOptions]:
+    """The sinks of the settings, with their secrets read from their files.
+
+    Relative paths count from the directory of `altar.toml`.
+    Raises ConfigurationError ENVIRONMENT_ERROR for a file of a secret that cannot be read.
+    """
+    beside = settings.file.parent if settings.file is not None else Path.cwd()
+    return [_options(sink, beside) for sink in settings.audit.sinks]
+
+
+def time_ms_of(text: str | None, *, option: str) -> int | None:
+    """Milliseconds since 1970 for a time as a person writes it, `2026-11-23` or `2026-11-23T08:00:00+01:00`.
+
+    A time without a zone is UTC. Raises ValidationError MALFORMED_REQUEST.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValidationError(
+            "MALFORMED_REQUEST",
+            f"{option} {text!r} is no time",
+            ran="no",
+            hint="write 2026-11-23 or 2026-11-23T08:00:00+01:00; without a zone it is UTC",
+        ) from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _options(sink: AuditSink, beside: Path) -> SinkOptions:
+    from altar.aesp.audit.sinks.sink import SinkOptions
+
+    given: dict[str, Any] = sink.model_dump(exclude={"token_file", "secret_file", "authority", "certificate", "key"})
+    if sink.kind == "file":
+        given["address"] = str(beside / sink.address)
+    given |= {name: str(beside / path) for name in ("authority", "certificate", "key") if (path := getattr(sink, name))}
+    return SinkOptions(**given, token=_secret(sink.token_file, beside), secret=_secret(sink.secret_file, beside))
+
+
+def _secret(path: Path | None, beside: Path) -> str:
+    if path is None:
+        return ""
+    try:
+        with (beside / path).open(encoding="utf-8") as file:
+            return file.read(MAX_SECRET).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            "ENVIRONMENT_ERROR",
+            f"The secret of a sink in {str(path)!r} cannot be read",
+            hint="name a file that holds nothing else, readable by this user only",
+            detail=str(error),
+        ) from error

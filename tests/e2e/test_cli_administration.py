@@ -1,0 +1,108 @@
+"""The nouns of administration: each verb is refused without its permission, and with it they do what they say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from altar.aesp.service.permissions import METHODS, Access
+from altar.cli.main import COMMANDS, main
+from altar.cli.verbs import VERBS, Verb
+from tests.integration.foundation_scene import FoundationGrid
+
+pytestmark = pytest.mark.timeout(240)
+
+ELSEWHERE = {
+    "EnterpriseAuditService/QueryEvents",
+    "EnterpriseAuditService/ExportAuditLogs",
+    "EnterpriseAuditService/GetAuditStatistics",
+    "EnterpriseAuthorizationService/WhoCan",
+}
+"""Methods whose command is none of these nouns: `altar audit` and `altar who-can`."""
+
+Run = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FoundationGrid]:
+    with FoundationGrid(tmp_path_factory.mktemp("nouns") / "grid", runtimes=0) as made:
+        made.tenant("acme")
+        yield made
+
+
+@pytest.fixture
+def run(scene: FoundationGrid, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `altar … --json` in this process, in the name of a token; gives the exit code and what it printed."""
+    monkeypatch.chdir(scene.directory)
+    files = scene.grid.client
+    for name, value in {
+        "ALTAR_SOURCE": scene.grid.source,
+        "ALTAR_TLS_CERTIFICATE": str(files.certificate),
+        "ALTAR_TLS_KEY": str(files.key),
+        "ALTAR_TLS_AUTHORITY": str(files.authority),
+        "XDG_CONFIG_HOME": str(scene.directory / "config"),
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def ran(*arguments: str, token: str) -> tuple[int, Any]:
+        monkeypatch.setenv("ALTAR_CREDENTIAL", token)
+        number = main([*arguments, "--json"])
+        out = capsys.readouterr().out
+        return number, json.loads(out)
+
+    return ran
+
+
+def test_every_governed_method_has_a_command_and_every_noun_is_one() -> None:
+    governed = {name for name, rule in METHODS.items() if rule.access not in {Access.OPEN, Access.OWN}}
+
+    assert governed - ELSEWHERE == {verb.method for verb in VERBS}
+    assert {verb.noun for verb in VERBS} <= COMMANDS.keys()
+
+
+def test_every_verb_is_refused_without_its_permission_and_leaves_an_entry(scene: FoundationGrid, run: Run) -> None:
+    token = scene.person("acme", "nobody")
+
+    codes = {(verb.noun, verb.name): run(*_words(verb), token=token)[1]["error"]["type"] for verb in VERBS}
+
+    assert dict.fromkeys(codes, "PERMISSION_DENIED") == codes
+    scene.recorded("acme", METHODS[VERBS[-1].method].event, "acme/nobody", "DENIED")
+    events = scene.events("acme", event_type="admin.*", principal_id="acme/nobody")
+    assert {METHODS[verb.method].event for verb in VERBS} == {event["event_type"] for event in events}
+    assert {"DENIED"} == {event["outcome"] for event in events}
+
+
+def test_an_administrator_makes_a_role_gives_it_and_sees_who_can(scene: FoundationGrid, run: Run) -> None:
+    boss, ann = scene.person("acme", "boss", "admin"), scene.person("acme", "ann")
+
+    asked = ["tools/weather:execute"]
+    before, _ = run("can-i", *asked, token=ann)
+    run("roles", "create", "caller", "--permission", "tools/weather:execute", token=boss)
+    _, bound = run("bindings", "create", "caller", "--principal", "ann", "--days", "1", token=boss)
+    after, _ = run("can-i", *asked, token=ann)
+    _, who = run("who-can", *asked, token=boss)
+    run("bindings", "delete", bound["binding"]["binding_id"], token=boss)
+    at_last, _ = run("can-i", *asked, token=ann)
+
+    assert (1, 0, 1) == (before, after, at_last)
+    assert {"acme/ann", "acme/boss"} == {one["principal_id"] for one in who["holders"]}
+
+
+def test_a_list_goes_on_where_its_cursor_says(scene: FoundationGrid, run: Run) -> None:
+    boss = scene.person("acme", "lister", "admin")
+    for name in ("g1", "g2", "g3"):
+        run("groups", "create", name, token=boss)
+
+    _, first = run("groups", "list", "--limit", "2", token=boss)
+    _, second = run("groups", "list", "--limit", "2", "--cursor", first["next_cursor"], token=boss)
+
+    assert [["g1", "g2"], ["g3"]] == [[one["name"] for one in page["groups"]] for page in (first, second)]
+    assert "" == second["next_cursor"]
+
+
+def _words(verb: Verb) -> list[str]:
+    """A command line for a verb, whatever its arguments mean."""
+    return [verb.noun, verb.name, *("x" for _ in verb.arguments)]
