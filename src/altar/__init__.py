@@ -134,7 +134,7 @@ def _settled(
     from altar.settings import Settings, credential_options
 
     settings = Settings.load(profile=profile, source=source, **where)
-    shown = credential_options(settings) if credential is None else {"credential": credential}
+    shown = credential_options(settings, given=credential)
     tls = settings.tls
     return replace(
         options,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -101,6 +103,38 @@ def test_a_list_goes_on_where_its_cursor_says(scene: FoundationGrid, run: Run) -
 
     assert [["g1", "g2"], ["g3"]] == [[one["name"] for one in page["groups"]] for page in (first, second)]
     assert "" == second["next_cursor"]
+
+
+def test_a_table_has_times_as_people_read_them_and_an_empty_one_says_so(
+    scene: FoundationGrid, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boss = scene.person("acme", "clock", "admin")
+    run("groups", "create", "timed", token=boss)
+    _, bound = run("bindings", "create", "viewer", "--principal", "clock", "--days", "1", token=boss)
+    ends = datetime.fromtimestamp(int(bound["binding"]["expires_ms"]) / 1000, UTC)
+
+    printed = {}
+    for words in (("bindings", "list"), ("principals", "trail", "clock"), ("keys", "list")):
+        assert 0 == main([*words])
+        printed[words[0]] = capsys.readouterr()
+
+    assert ends.strftime("%Y-%m-%dT%H:%M:%SZ") in printed["bindings"].out
+    assert bound["binding"]["expires_ms"] not in printed["bindings"].out
+    trail = printed["principals"].out.splitlines()
+    assert trail[0].startswith("TIMESTAMP")
+    assert len(trail) > 1
+    assert all(re.match(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ  ", line) for line in trail[1:])
+    assert ("", "none\n") == printed["keys"]
+
+
+def test_what_is_missing_is_named(scene: FoundationGrid, run: Run) -> None:
+    boss = scene.person("acme", "namer", "admin")
+
+    _, key = run("keys", "create", "nosuch", token=boss)
+    _, purge = run("tenants", "purge", "acme", token=scene.root)
+
+    assert ("UNKNOWN_RESOURCE", "There is no principal 'nosuch'") == (key["error"]["type"], key["error"]["message"])
+    assert purge["error"]["hint"].endswith("--confirm NAME")
 
 
 def _words(verb: Verb) -> list[str]:

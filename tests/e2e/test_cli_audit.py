@@ -47,6 +47,19 @@ def test_a_call_is_one_row_with_its_outcome(log: Path, tmp_path: Path) -> None:
     assert (1, "runtime-1", flight["seq"] + 1) == (flight["attempts"], flight["runtime"], flight["outcome_seq"])
 
 
+@pytest.mark.parametrize("change", [(b"altar_audit_export", b"altar-audit-export"), (b'"origin"', b'"orig\xffn"')])
+def test_an_export_with_a_damaged_first_line_is_still_judged(
+    log: Path, tmp_path: Path, change: tuple[bytes, bytes]
+) -> None:
+    assert 0 == altar("audit", "export", "-o", "log.jsonl", at=tmp_path).code
+    file = tmp_path / "log.jsonl"
+    file.write_bytes(file.read_bytes().replace(*change, 1))
+
+    done = altar("audit", "verify", "log.jsonl", at=tmp_path)
+
+    assert (1, True) == (done.code, "DAMAGED" in done.out)
+
+
 def test_the_table_is_for_readers(log: Path, tmp_path: Path) -> None:
     done = altar("audit", "list", "--data", str(log), at=tmp_path)
 

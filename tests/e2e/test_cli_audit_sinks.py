@@ -167,6 +167,29 @@ def test_entries_are_printed_as_a_table_and_in_every_format(place: Path) -> None
     assert lines["cef"][1].startswith("CEF:0|ALTAR|")
 
 
+def test_a_tenant_without_a_log_is_said_to_have_none(place: Path) -> None:
+    asked = altar("audit", "query", "--tenant", "nosuch", at=place)
+    vkey = signer_in(log_of(place).parent).vkey
+    exported = altar("audit", "export", "-o", "x.jsonl", "--tenant", "nosuch", "--vkey", vkey, at=place)
+
+    assert 2 == asked.code
+    assert "There is no log of the tenant 'nosuch' (UNKNOWN_RESOURCE)" in asked.err
+    assert "hint: correct the name" in asked.err
+    assert asked.err == exported.err
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv", "cef", "ocsf"])
+def test_a_copy_that_proves_nothing_is_said_to_be_no_export(place: Path, form: str) -> None:
+    written = altar("audit", "query", "--format", form, at=place).out
+    (place / "copy").write_text(written)
+
+    done = altar("audit", "verify", "copy", "--vkey", signer_in(log_of(place).parent).vkey, at=place)
+
+    assert (2, "") == (done.code, done.out)
+    assert "'copy' is no export, no archive and no ledger (INVALID_CONFIG)" in done.err
+    assert "altar audit export" in done.err
+
+
 def test_times_are_written_as_people_write_them(place: Path) -> None:
     assert [] == altar("audit", "query", "--since", "2030-01-01", "--json", at=place).json["records"]
     assert [] != altar("audit", "query", "--until", "2030-01-01T00:00:00+02:00", "--json", at=place).json["records"]

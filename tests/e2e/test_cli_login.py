@@ -237,5 +237,10 @@ def test_a_plain_host_says_that_it_takes_no_credential(tmp_path: Path, home: Pat
             "ALTAR_CREDENTIAL": "altar_x_y",
         }
         done = altar("call", "transfer", "amount=3", at=tmp_path, environ=environ)
+        asked = [altar(*words, at=tmp_path, environ=environ).err for words in (["whoami"], ["tenants", "list"])]
+        empty = altar("whoami", at=tmp_path, environ=environ | {"ALTAR_CREDENTIAL": ""})
 
     assert "FEATURE_UNAVAILABLE" in done.err
+    assert asked[0] == asked[1]
+    assert "This host has no identities and no tenants (FEATURE_UNAVAILABLE)" in asked[0]
+    assert (2, True) == (empty.code, "Setting 'credential' is empty (environment ALTAR_CREDENTIAL)" in empty.err)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from altar.testing import until
-from tests.e2e.command import COMMAND, altar
+from tests.e2e.command import COMMAND, Done, altar
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -52,3 +52,13 @@ def test_the_first_start_makes_an_administrator_and_this_machine_may_administer(
     assert ["operator/admin", "operator/cert:me"] == [one["principal_id"] for one in people.json["principals"]]
     assert "hello Ada" in said.out, said.err
     assert "one-time password" in (tmp_path / "up.log").read_text()
+    assert 'tier = "foundation"' in (tmp_path / "altar.toml").read_text()
+    _assert_refused(altar("up", "shop", "--tier", "none", "--runtimes", "1", at=tmp_path))
+    _assert_refused(altar("host", "--listen", "127.0.0.1:0", at=tmp_path, environ={"ALTAR_AESP_TIER": "none"}))
+
+
+def _assert_refused(done: Done) -> None:
+    """A plain host has not started over what a governed one has made."""
+    assert 0 != done.code
+    assert "" == done.out
+    assert "a plain one would let everybody call (INVALID_CONFIG)" in done.err

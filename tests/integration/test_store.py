@@ -149,11 +149,13 @@ def test_a_text_that_postgresql_refuses_is_the_caller_s_fault(postgres_store: St
 
 def test_the_password_of_the_database_is_in_no_error() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        Store.open("postgresql://altar:hunter2-secret@127.0.0.1:1/none")
+        Store.open("postgresql://somebody:hunter2-secret@127.0.0.1:1/none")
 
     assert caught.value.code == "ENVIRONMENT_ERROR"
     shown = repr(caught.value) + str(caught.value.detail) + str(caught.value.hint)
     assert "hunter2-secret" not in shown
+    assert "at '127.0.0.1:1/none' cannot be opened" in caught.value.message
+    assert "somebody" not in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from altar.aesp.store import people, tables
 from altar.aesp.store.backup import backup, restore
 from altar.aesp.store.database import Store
 from altar.aesp.tenants import Tenants
+from altar.verify import verify
+from tests.unit.ledger.samples import commit, intent, open_ledger, signer_in
 
 
 @pytest.fixture
@@ -200,6 +202,7 @@ def test_what_is_no_backup_is_refused(tmp_path: Path, contents: dict[str, Any], 
         restore(f"sqlite:///{tmp_path}/new.db", tmp_path / "copy.tar")
 
     assert caught.value.code == "INVALID_CONFIG"
+    assert not (tmp_path / "new.db").exists()
     assert not (Path(tempfile.gettempdir()) / "out-of-the-backup").exists()
 
 
@@ -234,6 +237,76 @@ def test_the_ledger_and_what_lies_beside_it_come_along(tmp_path: Path) -> None:
     with pytest.raises(AltarError) as caught:
         restore(f"sqlite:///{tmp_path}/third.db", tmp_path / "copy.tar", log=tmp_path / "new" / "log.db")
     assert caught.value.code == "RESOURCE_CONFLICT"
+
+
+def test_a_copy_of_a_ledger_that_is_written_meanwhile_is_proved_and_written_on(tmp_path: Path) -> None:
+    log, signer = tmp_path / "ledger.db", signer_in(tmp_path)
+    ledger = open_ledger(log, signer, per_tenant=True)
+    commit(ledger, intent(0))
+    store = Store.open(f"sqlite:///{tmp_path}/store.db")
+    stop, written = threading.Event(), [0]
+
+    def write() -> None:
+        while not stop.is_set():
+            written[0] += 1
+            commit(ledger, intent(written[0]))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        while written[0] < 50:
+            pass
+        backup(store, tmp_path / "copy.tar", log=log)
+    finally:
+        stop.set()
+        writer.join()
+        store.close()
+        ledger.close()
+    restore(f"sqlite:///{tmp_path}/new.db", tmp_path / "copy.tar", log=tmp_path / "new" / "ledger.db")
+
+    copied = verify(tmp_path / "new" / "ledger.db", vkey=signer.vkey)
+    assert (True, ()) == (copied.ok, tuple(copied.findings))
+    assert copied.entries > 40
+    following = open_ledger(tmp_path / "new" / "ledger.db", signer, per_tenant=True)
+    commit(following, intent(1_000_000))
+    following.close()
+    report = verify(tmp_path / "new" / "ledger.db", vkey=signer.vkey)
+    assert (True, ()) == (report.ok, tuple(report.findings))
+    assert report.entries > copied.entries
+
+
+def test_a_backup_that_is_not_there_is_said_to_be_missing_and_makes_no_store(tmp_path: Path) -> None:
+    with pytest.raises(AltarError) as caught:
+        restore(f"sqlite:///{tmp_path}/new.db", tmp_path / "nosuch.tar")
+
+    assert "ENVIRONMENT_ERROR" == caught.value.code
+    assert "nosuch.tar' cannot be read: No such file or directory" in caught.value.message
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_the_command_says_that_it_left_the_log_of_the_backup_out(tmp_path: Path) -> None:
+    log, store = tmp_path / "ledger.db", Store.open(f"sqlite:///{tmp_path}/store.db")
+    ledger = open_ledger(log, signer_in(tmp_path))
+    commit(ledger, intent(0))
+    ledger.close()
+    backup(store, tmp_path / "copy.tar", log=log)
+    store.close()
+
+    told = [
+        subprocess.run(
+            [sys.executable, "-m", "altar", "store", "restore", "copy.tar", "--database", f"sqlite:///{at}.db", *more],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+        )
+        for at, more in (("one", []), ("two", ["--json"]), ("three", ["--log", "back.db"]))
+    ]
+
+    assert "the log in it was left out (files: 1); to have it too" in told[0].stderr
+    assert ["log/ledger.db"] == json.loads(told[1].stdout)["left_out"]
+    assert "left out" not in told[2].stderr
+    assert (tmp_path / "back.db").exists()
 
 
 def test_the_commands_do_the_same(store_url: str, another_url: str, tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ class Tenants:
             raise ValidationError(
                 "MALFORMED_REQUEST",
                 f"The tenant {name[:80]!r} is not purged: the confirmation is not its name",
-                hint="give the name of the tenant as the confirmation",
+                hint="give the name of the tenant once more as the confirmation: --confirm NAME",
             )
 
         def work(connection: Connection) -> None:

@@ -151,9 +151,11 @@ def _show(verb: Verb, answer: Mapping[str, Any], *, as_json: bool) -> None:
     if verb.columns:
         rows = [
             tuple(map(_word, verb.columns)),
-            *(tuple(_cell(one.get(name)) for name in verb.columns) for one in shown),
+            *(tuple(_cell(one.get(name), name) for name in verb.columns) for one in shown),
         ]
         output.data(None, as_json=False, text=output.columns(rows) if shown else "")
+        if not shown:
+            output.say("none")
         if answer.get("next_cursor"):
             output.say(f"there are more: --cursor {answer['next_cursor']}")
     elif isinstance(shown, Mapping):

@@ -24,6 +24,7 @@ from altar.cli.audit_files import FILE as _FILE
 from altar.cli.audit_files import data_option as _data_option
 from altar.cli.audit_files import inside as _inside
 from altar.cli.audit_files import ledger_in as _ledger
+from altar.cli.audit_files import require_log
 from altar.cli.audit_query import index, query
 from altar.cli.audit_seal import forget, seal, verify_archive
 from altar.cli.audit_sinks import forward, sinks
@@ -166,6 +167,7 @@ def verify(
         output.data(told, as_json=as_json, text=_archive_text(told))
         return output.DONE
     try:
+        require_log(_inside(path))
         checkpoint = since.read_text(encoding="utf-8") if since is not None else None
         if witness is not None:
             if since is not None:

@@ -14,11 +14,24 @@ if TYPE_CHECKING:
     from altar.aesp.audit.sinks.sink import SinkOptions
     from altar.settings import AuditSink, Settings
 
-__all__ = ["DATA", "FILE", "data_option", "inside", "ledger_in", "settings_of", "sink_options", "time_ms_of"]
+__all__ = [
+    "DATA",
+    "FILE",
+    "data_option",
+    "inside",
+    "ledger_in",
+    "require_log",
+    "settings_of",
+    "sink_options",
+    "time_ms_of",
+]
 
 DATA = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 MAX_SECRET = 4096
+_HEAD = b'{"altar_audit_export":'
+_LINES = (b'{"entry"', b'{"checkpoint"', b'{"end"')
+_LONGEST_LINE = 64 * 1024
 
 data_option = click.option("--data", type=DATA, help="Directory of the ledger; else the setting `host.data`.")
 
@@ -31,6 +44,27 @@ def ledger_in(data: Path | None) -> Path:
 def inside(path: Path) -> Path:
     """The ledger in a directory, or the file itself."""
     return path / "ledger.db" if path.is_dir() else path
+
+
+def require_log(path: Path) -> None:
+    """Return when a file may be a log, be it a damaged one; so that text of another kind is not called damaged.
+
+    Raises ConfigurationError INVALID_CONFIG for text that begins as no export does and has no line of one, such as the
+    copy that a sink wrote; OSError when the file cannot be read.
+    """
+    with path.open("rb") as file:
+        first = file.readline(_LONGEST_LINE)
+        alike = sum(a == b for a, b in zip(first, _HEAD, strict=False))
+        if not _is_text(first) or alike > len(_HEAD) // 2:
+            return
+        while line := file.readline(_LONGEST_LINE):
+            if line.startswith(_LINES):
+                return
+    raise ConfigurationError(
+        "INVALID_CONFIG",
+        f"{str(path)!r} is no export, no archive and no ledger",
+        hint="a copy that a sink wrote proves nothing; write what does with `altar audit export`",
+    )
 
 
 def settings_of(profile: str | None = None) -> Settings:
@@ -67,6 +101,14 @@ def time_ms_of(text: str | None, *, option: str) -> int | None:
             hint="write 2026-11-23 or 2026-11-23T08:00:00+01:00; without a zone it is UTC",
         ) from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        text = line.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and text.isprintable()
 
 
 def _options(sink: AuditSink, beside: Path) -> SinkOptions:

@@ -70,6 +70,7 @@ def query(
     """
     from altar.aesp.audit.opening import open_records
     from altar.aesp.audit.query import Query
+    from altar.aesp.audit.record import named as with_names
     from altar.ledger.subjects import read_names
 
     path = ledger_in(data)
@@ -83,9 +84,10 @@ def query(
         newest_first=not (oldest_first or follow),
     )
     records = open_records(path)
+    _require_log(records, wanted.tenant, waits=follow)
 
     def named(record: Record) -> Record:
-        return replace(record, principal=known.get(record.principal, ("", record.principal))[1]) if names else record
+        return with_names(record, known.get) if names else record
 
     if follow:
         if as_json or wanted.cursor:
@@ -113,6 +115,17 @@ def index(*, data: Path | None, rebuild: bool, as_json: bool) -> None:
     with Index(f"{path}.index") as made, progress_bar("indexing entries") as show:
         count = made.rebuild(records, progress=show) if rebuild else made.catch_up(records, progress=show)
     output.data({"entries": count}, as_json=as_json, text=f"took in {count} entries")
+
+
+def _require_log(records: Records, tenant: str | None, *, waits: bool) -> None:
+    """Return when there is a log of this tenant; whoever waits for entries is told that there is none yet."""
+    from altar.ledger.reader import unknown_log
+
+    if tenant is None or any(log.tenant == tenant for log in records.reader.logs()):
+        return
+    if not waits:
+        raise unknown_log(tenant)
+    output.say(f"there is no log of the tenant {tenant[:80]!r} yet")
 
 
 def _page(path: Path, records: Records, wanted: Query, *, no_index: bool) -> Page:

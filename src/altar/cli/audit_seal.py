@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from altar.adm.errors import ConfigurationError, ValidationError
+from altar.adm.errors import ConfigurationError
 from altar.cli import output
 from altar.cli.audit_files import FILE, data_option, ledger_in, settings_of, time_ms_of
 from altar.cli.processes import wall_ms
@@ -40,6 +40,7 @@ def seal(
     """
     from altar.aesp.audit.archive import check_archive, position_before, write_archive
     from altar.aesp.audit.opening import open_records
+    from altar.ledger.reader import unknown_log
     from altar.ledger.signer import log_vkey
 
     key = log_vkey(_host_key(vkey_file), tenant)
@@ -49,7 +50,7 @@ def seal(
     try:
         log = next((each for each in reader.logs() if each.tenant == tenant), None)
         if log is None:
-            raise ValidationError("UNKNOWN_RESOURCE", f"There is no log of the tenant {tenant!r}", ran="no")
+            raise unknown_log(tenant)
         stop = position_before(reader, log, time_ms_of(before, option="--before") or 0)
         with temporary.open("wb") as out:
             made = write_archive(reader, log, out, start=start, stop=stop, vkey=key)

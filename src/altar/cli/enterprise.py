@@ -47,6 +47,7 @@ from altar.aesp.tenants import Tenants
 from altar.aesp.tool_access import ToolAccess
 from altar.aesp.withdrawal import Withdrawal
 from altar.cli.web_of_host import providers_at_start
+from altar.grid.host.sessions import tenant_of
 from altar.ledger.entry import Event
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class Enterprise:
         if deed.event == "-":
             durable.set_result(None)
         else:
-            self._gate.commit([_event_of(deed)], then)
+            self._gate.commit([self._event_of(deed)], then)
         return durable
 
     def signed_in(self, event: str, facts: Mapping[str, str]) -> None:
@@ -262,6 +263,23 @@ class Enterprise:
         if self._host is None:
             raise RuntimeError("the host is not attached yet")
         return self._host.gate
+
+    def _event_of(self, deed: Deed) -> Event:
+        """The entry for a deed: who did it and whom it was done to are pseudonyms in it."""
+        resource = deed.resource
+        if deed.about:
+            resource = f"{resource}/{self._gate.named(tenant_of(deed.about), deed.about)}"
+        return Event(
+            event=deed.event,
+            subject=resource,
+            tenant=deed.tenant,
+            principal=deed.principal,
+            action=deed.action,
+            resource=resource,
+            outcome=deed.outcome,
+            code=deed.code,
+            correlation=deed.correlation,
+        )
 
     def _note(self, event: Event) -> None:
         self._gate.commit([event], _nobody)
@@ -348,20 +366,6 @@ def database_of(settings: Settings) -> str:
         return told
     settings.host.data.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{(settings.host.data / 'aesp.db').absolute()}"
-
-
-def _event_of(deed: Deed) -> Event:
-    return Event(
-        event=deed.event,
-        subject=deed.resource,
-        tenant=deed.tenant,
-        principal=deed.principal,
-        action=deed.action,
-        resource=deed.resource,
-        outcome=deed.outcome,
-        code=deed.code,
-        correlation=deed.correlation,
-    )
 
 
 def _nobody(_first: int, _error: AltarError | None) -> None:

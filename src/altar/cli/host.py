@@ -19,6 +19,7 @@ from altar.cli import output
 from altar.cli.audit_sinks import figures_of, forwarding
 from altar.cli.observing import operations, traced
 from altar.cli.processes import announce, log_to_stderr, run_until_told, tied_option, wall_ms
+from altar.cli.tiers import require_tier
 from altar.cli.trust import manifest_store, require_mode
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ async def _serve(loaded: settings.Settings, tracing: Tracing | None, leave: asyn
     from altar.grid.trust.tls import server_credentials
 
     settings = loaded.host
+    require_tier(loaded)
     files = certificate_files(settings.tls, role="host")
     store = manifest_store(settings)
     active = store.load(now=datetime.now(UTC))

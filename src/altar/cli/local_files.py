@@ -41,7 +41,7 @@ class LocalGrid:
     `settings` is the settings file and `root` its directory; all else lies in `.altar` below that, unless the
     settings say otherwise.
     `signing_key` is the private key of the log; `origin` is the log's name.
-    `data` is the directory of the host, which remembers the manifests that were active.
+    `data` is the directory of the host, which remembers the manifests that were active; `tier` is the host's.
     """
 
     settings: Path
@@ -52,6 +52,7 @@ class LocalGrid:
     modules: tuple[str, ...]
     client: str = "me"
     data: Path | None = None
+    tier: str = "none"
 
     @property
     def authority(self) -> Path:
@@ -289,6 +290,7 @@ def _toml(grid: LocalGrid) -> str:
         f"manifest_keys = [{place(grid.manifest_verifier)}]",
         f"signing_key = {place(grid.signing_key)}",
         *certificate("host.tls", "host", grid.host),
+        *(("", "[aesp]", f"tier = {_quoted(grid.tier)}") if grid.tier != "none" else ()),
         "",
         "[runtime]",
         f"runtime_id = {_quoted(grid.runtimes[0])}",

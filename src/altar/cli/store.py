@@ -56,7 +56,14 @@ def restore(*, file: Path, log: Path | None, database: str | None, profile: str 
     from altar.aesp.store.backup import restore as filled
 
     contents = filled(_address(database, profile), file, log=log)
-    _tell({"file": str(file), **contents}, f"restored {file} (files: {len(contents['members'])})", as_json=as_json)
+    left_out = [name for name in contents["members"] if name.startswith("log/")] if log is None else []
+    words = f"restored {file} (files: {len(contents['members']) - len(left_out)})"
+    if left_out:
+        words += (
+            f"\nthe log in it was left out (files: {len(left_out)}); to have it too,"
+            " restore into another new store with --log PATH"
+        )
+    _tell({"file": str(file), **contents, "left_out": left_out}, words, as_json=as_json)
 
 
 @store.command(short_help="Bring the tables forward to this ALTAR.")

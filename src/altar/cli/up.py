@@ -21,6 +21,7 @@ from altar.cli.children import Child, require_grid, start_child
 from altar.cli.local_files import LocalGrid, Step, carry_out, plan
 from altar.cli.manifest import build_manifest, manifest_bytes
 from altar.cli.processes import announce, run_until_told, tied_option
+from altar.cli.tiers import require_tier
 from altar.cli.tools import load_modules
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def up(
     require_grid()
     flags: dict[str, Any] = {"host.listen": listen, "aesp.tier": tier}
     settings = Settings.load(**flags)
+    require_tier(settings)
     grid = _grid(settings, modules or settings.runtime.tools, runtimes)
     manifest = manifest_bytes(build_manifest(load_modules(grid.modules)))
     steps = plan(grid, manifest=manifest, now=datetime.now(UTC))
@@ -133,6 +135,7 @@ def _grid(settings: Settings, modules: tuple[str, ...], runtimes: int) -> LocalG
         data=settings.host.data.absolute(),
         listen=address,
         modules=modules,
+        tier=settings.aesp.tier,
     )
 
 

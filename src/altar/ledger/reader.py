@@ -20,7 +20,7 @@ from altar.ledger.logs import stored_nodes
 from altar.ledger.proofs import Node, consistency_of, inclusion_of, stored_at
 from altar.ledger.sqlite import APPLICATION_ID, LOG_BITS, USER_VERSION, damaged, translated
 
-__all__ = ["LogInfo", "LogReader", "Row"]
+__all__ = ["LogInfo", "LogReader", "Row", "unknown_log"]
 
 _AT_ONCE = 512
 TILE_HEIGHT = 8
@@ -265,7 +265,7 @@ class LogReader:
         if tenant not in self._numbers:
             self._read_logs()
         if tenant not in self._numbers:
-            raise ValidationError("UNKNOWN_RESOURCE", f"There is no log of the tenant {tenant[:80]!r}")
+            raise unknown_log(tenant)
         return self._numbers[tenant] << LOG_BITS
 
     def _tenant(self, log: int) -> str:
@@ -290,3 +290,13 @@ class LogReader:
     def _ask(self, sql: str, *parameters: int) -> list[Any]:
         with translated(self.path):
             return self._db.execute(sql, parameters).fetchall()
+
+
+def unknown_log(tenant: str) -> ValidationError:
+    """Make the error for a tenant that has no log."""
+    return ValidationError(
+        "UNKNOWN_RESOURCE",
+        f"There is no log of the tenant {tenant[:80]!r}",
+        ran="no",
+        hint="correct the name; the log of a tenant begins with the first entry about it",
+    )

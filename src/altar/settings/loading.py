@@ -105,7 +105,8 @@ class Settings(Section):
         `path` names the file and `profile` the profile; without them `ALTAR_CONFIG` and `ALTAR_PROFILE` do.
         A flag is a setting by its name (`timeout=5`), its dotted name (`**{"host.listen": …}`) or its section
         (`host={"listen": …}`); a flag that is None was not given.
-        An empty environment variable was not given either.
+        An empty environment variable was not given either; but an empty `ALTAR_CREDENTIAL` was, so that a token that
+        is missing is never taken for the wish to do without one.
         Relative paths count from the directory of the file; those of flags and environment count from the
         working directory.
 
@@ -138,6 +139,10 @@ class Settings(Section):
         """The profile that was selected, or None."""
         return self._profile
 
+    def origin(self, key: str) -> str:
+        """The place the value of a setting came from, as `explain` words it."""
+        return self._origins.get(key, "default")
+
     def explain(self) -> list[Explained]:
         """Every setting with its value and origin, in the order of the page; secrets are hidden.
 
@@ -145,7 +150,7 @@ class Settings(Section):
         `altar.toml line 3` or `default`.
         """
         return [
-            Explained(key, _shown_value(reduce(getattr, key.split("."), self)), self._origins.get(key, "default"))
+            Explained(key, _shown_value(reduce(getattr, key.split("."), self)), self.origin(key))
             for key, _ in _leaves(type(self))
         ]
 
@@ -161,6 +166,7 @@ def variable_of(key: str) -> str:
 
 _FILE_NAME = "altar.toml"
 _HIDDEN = "********"
+_GIVEN_WHEN_EMPTY = frozenset({"credential"})
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\})?")
 
 
@@ -301,7 +307,8 @@ def _from_environment(environ: Mapping[str, str], leaves: Mapping[str, FieldInfo
     given = {}
     for key, field in leaves.items():
         variable = variable_of(key)
-        if text := environ.get(variable):
+        text = environ.get(variable)
+        if text or (text is not None and key in _GIVEN_WHEN_EMPTY):
             origin = f"environment {variable}"
             value: object = text
             if _is_table_list(field):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from altar.adm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from altar.settings.loading import Settings
@@ -24,7 +26,28 @@ def logins_directory(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(said) / "altar" / "logins"
 
 
-def credential_options(settings: Settings) -> dict[str, Any]:
-    """The options of a source that say what proves who asks: as it is set, else as `altar login` kept it."""
+def credential_options(settings: Settings, *, given: str | Callable[[], str] | None = None) -> dict[str, Any]:
+    """The options of a source that say what proves who asks: as it is given or set, else as `altar login` kept it.
+
+    Raises ConfigurationError INVALID_CONFIG for one that is empty: whoever names a credential must never ask in the
+    name of a saved login or a certificate instead.
+    """
+    if given is not None:
+        if isinstance(given, str) and not given.strip():
+            raise _empty("The credential of this session is empty")
+        return {"credential": given}
     said = settings.credential.get_secret_value()
+    origin = settings.origin("credential")
+    if not said.strip() and origin != "default" and settings.source.startswith("grid://"):
+        raise _empty(f"Setting 'credential' is empty ({origin})")
     return {"credential": said or None, "credential_file": settings.credential_file, "login": logins_directory()}
+
+
+def _empty(message: str) -> ConfigurationError:
+    return ConfigurationError(
+        "INVALID_CONFIG",
+        message,
+        ran="no",
+        path="credential",
+        hint="give a token or an API key; leave it out altogether for the saved login or the certificate",
+    )

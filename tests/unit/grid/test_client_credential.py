@@ -95,8 +95,21 @@ async def test_a_file_is_read_each_time(tmp_path: Path) -> None:
 
 
 def test_without_any_the_certificate_says_who_asks(tmp_path: Path) -> None:
-    for options in ({}, {"credential": "", "credential_file": None, "login": tmp_path}):
+    for options in ({}, {"credential": None, "credential_file": None, "login": tmp_path}):
         assert credential_in(options, target="h:1", files=FILES) is None
+
+
+@pytest.mark.parametrize("given", ["", lambda: ""])
+async def test_an_empty_credential_is_refused_and_nothing_else_stands_in(given: object, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY)
+    options = {"credential": given, "credential_file": tmp_path / "key", "login": tmp_path}
+    shown = credential_in(options, target="h:1", files=FILES)
+    assert shown is not None
+
+    with pytest.raises(AltarError) as caught:
+        await shown.fresh()
+
+    assert "INVALID_CREDENTIALS" == caught.value.code
 
 
 async def test_what_is_kept_for_one_principal_is_parted_from_that_of_another(tmp_path: Path) -> None:

@@ -222,6 +222,7 @@ async def test_sessions_and_runtimes_are_recorded_as_they_come_and_go(place: Pla
         ("session.closed", session.session_id),
         ("runtime.detached", "one"),
     ]
+    assert "destroyed" == place.recorded("event")[2]["note"]
 
 
 async def test_closing_a_session_by_force_cancels_its_calls(place: Place) -> None:

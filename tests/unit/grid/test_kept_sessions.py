@@ -163,7 +163,7 @@ def test_a_session_that_was_destroyed_is_not_found_again(place: Place) -> None:
 
     assert len(place.sessions) == 0
     assert place.store.load() == ([], [])
-    assert place.notes == [(session.session_id, "alice")]
+    assert place.notes == [(session.session_id, "destroyed")]
 
 
 def test_the_time_that_the_host_was_down_counts(place: Place) -> None:

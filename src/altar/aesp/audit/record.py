@@ -7,8 +7,8 @@ A record of it repeats who asked, for which tool, in which session, so that each
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ import orjson
 
 from altar.adm.errors import ConfigurationError
 
-__all__ = ["MAX_OPEN_INTENTS", "Log", "Reader", "Record", "Records", "Row", "members_of"]
+__all__ = ["MAX_OPEN_INTENTS", "Log", "Reader", "Record", "Records", "Row", "members_of", "named"]
 
 MAX_OPEN_INTENTS = 20_000
 """How many intents are remembered for the outcomes that follow; an older one is read again."""
@@ -204,6 +204,22 @@ class Records:
         return {}
 
 
+def named(record: Record, name_of: Callable[[str], tuple[str, str] | None]) -> Record:
+    """Put names in the place of the pseudonyms of who did it and whom it was done to.
+
+    ``name_of`` gives tenant and id of the principal of a pseudonym, None when nobody knows; that stays a pseudonym.
+    """
+    who = name_of(record.principal) if record.principal.startswith(_PSEUDONYM) else None
+    if who is not None:
+        record = replace(record, principal=who[1])
+    kind, _, name = record.resource.partition("/")
+    about = name_of(name) if name.startswith(_PSEUDONYM) else None
+    if about is None:
+        return record
+    resource = f"{kind}/{about[1].removeprefix(f'{about[0]}/')}"
+    return replace(record, resource=resource, subject=resource if record.subject == record.resource else record.subject)
+
+
 def members_of(record: Record) -> dict[str, str | int]:
     """Give the members of a record that say something, without the entry's bytes; `id` comes first."""
     members: dict[str, str | int] = {}
@@ -214,6 +230,7 @@ def members_of(record: Record) -> dict[str, str | int]:
     return members
 
 
+_PSEUDONYM = "p-"
 _ALWAYS = frozenset({"position", "tenant", "time_ms"})
 _MEMBERS = tuple(name for name in Record.__dataclass_fields__ if name != "entry")
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999, which is as far as dates go

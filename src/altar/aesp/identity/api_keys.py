@@ -258,12 +258,14 @@ class ApiKeys:
     async def _insert(self, new: _New) -> None:
         from sqlalchemy import func, select
 
+        from altar.aesp.store import people
         from altar.aesp.store.tables import api_keys as table
 
         tenant, now_ms = new.key.tenant, self._now_ms()
         name = name_in(new.key.principal, tenant)
 
         def work(connection: Connection) -> bool:
+            people.find_principal(connection, tenant=tenant, name=name)
             live = (
                 select(func.count())
                 .select_from(table)

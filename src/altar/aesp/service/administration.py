@@ -19,6 +19,7 @@ from google.protobuf import message_factory
 
 from altar.adm.errors import AltarError, AuthorizationError, ExecutionError, ValidationError
 from altar.aesp.control_plane import principal_of, require_active
+from altar.aesp.identity.service_accounts import SERVICE
 from altar.aesp.service.permissions import METHODS, Access, Rule
 from altar.grid import wire
 from altar.grid.host.callers import bearer_of
@@ -43,6 +44,7 @@ _LONGEST = 128
 _REFUSALS = 120
 """Refused requests of one caller that are recorded one by one in a minute; the rest is counted in one entry."""
 _MINUTE = 60.0
+_PEOPLE = frozenset({"principals", "service-accounts"})
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Record = Callable[["Deed"], Awaitable[None]]
@@ -96,7 +98,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What was asked for, by whom, and how it ended; for the record. No secret and no answer is in it."""
+    """What was asked for, by whom, and how it ended; for the record. No secret and no answer is in it.
+
+    ``about`` is the id of the principal that it was done to, which the record has by its pseudonym; ``resource`` is
+    then the kind alone, as it is where somebody is named who is not there.
+    """
 
     event: str
     tenant: str
@@ -106,6 +112,7 @@ class Deed:
     outcome: Literal["SUCCESS", "DENIED", "FAILURE"]
     code: str = ""
     correlation: str = ""
+    about: str = ""
 
 
 class Administration:
@@ -166,7 +173,7 @@ class Administration:
         """
         service, method = self._methods[name]
         rule, carry_out = METHODS[name], getattr(service, _snake(method))
-        deed = Deed(rule.event, "", "", rule.action, rule.kind, "DENIED")
+        deed, resource, named = Deed(rule.event, "", "", rule.action, rule.kind, "DENIED"), rule.kind, ""
         try:
             crowded = wire.crowded(request)
             if crowded is not None:
@@ -174,18 +181,21 @@ class Administration:
             asked = self._ask(rule, request, came)
             if asked.who is not None:
                 # in the log of the asker, until it is sure that there is another tenant and it may act there
-                resource = _resource(rule, request, asked)
-                deed = replace(deed, tenant=asked.who.tenant, principal=asked.who.id, resource=resource)
-            self._authorize(rule, asked, deed.resource)
+                resource, named = _resource(rule, request, asked), _principal_named(rule, request, asked)
+                about = self._known(named) if asked.tenant == asked.who.tenant else ""
+                recorded = rule.kind if _names_somebody(rule) else resource
+                deed = replace(deed, tenant=asked.who.tenant, principal=asked.who.id, resource=recorded, about=about)
+            self._authorize(rule, asked, resource)
             if rule.access is Access.TENANT:
-                deed = replace(deed, tenant=asked.tenant, outcome="FAILURE")
+                deed = replace(deed, tenant=asked.tenant, outcome="FAILURE", about=self._known(named))
             answer = await _answered(carry_out, asked, request)
         except AltarError as refused:
             if isinstance(refused, AuthorizationError):
                 deed = replace(deed, outcome="DENIED")
             await self._record_refusal(replace(deed, code=refused.code))
             raise
-        await self._record(replace(deed, outcome="SUCCESS"))
+        about = named if _makes_somebody(rule) else deed.about or self._known(named)
+        await self._record(replace(deed, outcome="SUCCESS", about=about))
         return answer
 
     def _handler(
@@ -247,6 +257,10 @@ class Administration:
                 hint="leave it out for your own",
             )
 
+    def _known(self, principal_id: str) -> str:
+        """The id if there is such a principal, else nothing: whoever is not there is given no pseudonym."""
+        return principal_id if principal_id and self._directory.principal(principal_id) is not None else ""
+
     async def _record_refusal(self, deed: Deed) -> None:
         now = self._clock()
         if now - self._refused_since >= _MINUTE:
@@ -281,6 +295,24 @@ def _resource(rule: Rule, request: Any, asked: Asked) -> str:
     name = asked.name_of(str(getattr(request, rule.field, ""))) if rule.field else ""
     plain = "".join(letter if "!" <= letter <= "~" else "?" for letter in name[:_LONGEST])
     return f"{rule.kind}/{plain}" if plain else rule.kind
+
+
+def _names_somebody(rule: Rule) -> bool:
+    """Whether a request names a principal, whose name is not for the record."""
+    return rule.field == "principal_id" or _makes_somebody(rule)
+
+
+def _makes_somebody(rule: Rule) -> bool:
+    return rule.action == "create" and rule.kind in _PEOPLE
+
+
+def _principal_named(rule: Rule, request: Any, asked: Asked) -> str:
+    """The id of the principal that a request names, whether or not it is there; empty when it names none."""
+    name = asked.name_of(str(getattr(request, rule.field, ""))) if _names_somebody(rule) else ""
+    if not name:
+        return ""
+    begins = SERVICE if rule.kind == "service-accounts" and not name.startswith(SERVICE) else ""
+    return f"{asked.tenant}/{begins}{name}"
 
 
 def _address(peer: str) -> str:

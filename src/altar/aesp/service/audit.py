@@ -20,7 +20,7 @@ from altar.adm.errors import AltarError, ValidationError
 from altar.aesp.audit.formats import format_named, head_of
 from altar.aesp.audit.opening import open_records
 from altar.aesp.audit.query import Page, Query, search
-from altar.aesp.audit.record import Record, Records, members_of
+from altar.aesp.audit.record import Record, Records, members_of, named
 from altar.aesp.service.paging import limit_of
 
 if TYPE_CHECKING:
@@ -160,8 +160,7 @@ class Audit:
         return self._names.pseudonym(asked.tenant, f"{asked.tenant}/{asked.name_of(principal_id)}") or _NOBODY
 
     def _named(self, record: Record) -> Record:
-        known = self._names.name_of(record.principal) if record.principal.startswith("p-") else None
-        return replace(record, principal=known[1]) if known is not None else record
+        return named(record, self._names.name_of)
 
 
 _NOBODY = "p-"

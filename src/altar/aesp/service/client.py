@@ -20,6 +20,7 @@ from altar._proto.altar.aesp.v1 import (
 )
 from altar.adm.errors import ConfigurationError, ValidationError
 from altar.grid import wire
+from altar.grid.client.authentication import no_identities
 from altar.grid.status import error_of_rpc
 from altar.grid.trust.handshake import explain_handshake_failure
 from altar.grid.trust.tls import channel_credentials
@@ -97,15 +98,11 @@ class AdminClient:
             raise await self._error(failed) from failed
 
     async def _error(self, failed: grpc.aio.AioRpcError) -> Exception:
-        if failed.code() is grpc.StatusCode.UNIMPLEMENTED:
-            return ConfigurationError(
-                "FEATURE_UNAVAILABLE",
-                "This host has no identities and no tenants",
-                ran="no",
-                hint="start it with aesp.tier = 'foundation'",
-            )
-        if failed.code() is not grpc.StatusCode.UNAVAILABLE:
-            return error_of_rpc(failed, ran="no")
+        error = error_of_rpc(failed, ran="no")  # what the host said, where it said anything
+        if error.code == "VERSION_MISMATCH" and failed.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return no_identities()
+        if error.code != "CONNECTION_FAILED":
+            return error
         details = failed.details() or failed.code().name
         return await asyncio.to_thread(explain_handshake_failure, self._target, self._files, details)
 

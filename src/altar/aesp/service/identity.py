@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from altar._proto.altar.aesp.v1 import identity_pb2 as pb
-from altar.adm.errors import ValidationError
+from altar.adm.errors import AltarError, ValidationError
 from altar.aesp.identity.passwords import one_time_password
 from altar.aesp.identity.sync import MARK
 from altar.aesp.principal import PrincipalKind
@@ -173,8 +173,12 @@ class Identity(GroupsAndKeys):
             expires_ms=request.expires_ms or None,
         )
         name = new.key.principal.partition("/")[2]
-        for role in sorted(set(request.roles)):
-            await self._of.roles.bind(role, tenant=asked.tenant, principal=name, created_by=asked.principal.id)
+        try:
+            for role in sorted(set(request.roles)):
+                await self._of.roles.bind(role, tenant=asked.tenant, principal=name, created_by=asked.principal.id)
+        except AltarError:  # the role has just gone: neither the account nor its key is left behind
+            await self._of.service_accounts.remove(name, tenant=asked.tenant)
+            raise
         row = await self._row(asked, name)
         return pb.CreateServiceAccountResponse(principal=self._told(row), key=messages.key(new.key), api_key=new.text)
 

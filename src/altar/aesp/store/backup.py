@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 
 from altar.adm.errors import ConfigurationError, ValidationError
 from altar.aesp.store import tables
-from altar.aesp.store.engines import OWNER, is_postgres, make_engine
+from altar.aesp.store.engines import OWNER, dialect_of, is_postgres, make_engine
 from altar.aesp.store.faults import translated
 from altar.aesp.store.migrating import migrate, refuse_newer, revision_of
 
@@ -80,24 +80,26 @@ def restore(url: str, source: Path, *, log: Path | None = None) -> dict[str, Any
     """Fill the empty store at ``url`` from a backup, bring it forward, and give the backup's contents.
 
     ``log`` is where the ledger shall be, when the backup has one; nothing may be there.
-    Raises ConfigurationError: INVALID_CONFIG for a file that is no backup or of another kind of database,
-    LOG_DAMAGED when a member is not as it was written; ValidationError RESOURCE_CONFLICT when the store or the place of
-    the log is not empty. Nothing is changed then.
+    Raises ConfigurationError: ENVIRONMENT_ERROR for a file that cannot be read, INVALID_CONFIG for one that is no
+    backup or of another kind of database, LOG_DAMAGED when a member is not as it was written;
+    ValidationError RESOURCE_CONFLICT when the store or the place of the log is not empty.
+    Nothing is changed then.
     """
-    engine = make_engine(url)
-    try:
-        with tempfile.TemporaryDirectory(prefix="altar-restore-") as folder:
-            members = Path(folder)
-            contents = _unpack(source, members)
-            refuse_newer(contents["revision"])
-            if contents["dialect"] != engine.dialect.name:
-                raise ConfigurationError(
-                    "INVALID_CONFIG",
-                    f"The backup is of {contents['dialect']}, the store is of {engine.dialect.name}",
-                    hint="restore it into the same kind of database",
-                )
-            logs = [name for name in contents["members"] if name.startswith("log/")]
-            places = _places_of_log(logs, log)
+    kind = dialect_of(url)
+    with tempfile.TemporaryDirectory(prefix="altar-restore-") as folder:
+        members = Path(folder)
+        contents = _unpack(source, members)
+        refuse_newer(contents["revision"])
+        if contents["dialect"] != kind:
+            raise ConfigurationError(
+                "INVALID_CONFIG",
+                f"The backup is of {contents['dialect']}, the store is of {kind}",
+                hint="restore it into the same kind of database",
+            )
+        logs = [name for name in contents["members"] if name.startswith("log/")]
+        places = _places_of_log(logs, log)
+        engine = make_engine(url)  # only now: it makes the file of SQLite
+        try:
             if is_postgres(engine):
                 _fill_postgres(engine, contents, members)
             else:
@@ -105,10 +107,10 @@ def restore(url: str, source: Path, *, log: Path | None = None) -> dict[str, Any
             migrate(engine)
             for name, place in places.items():
                 _copy(members / name, place)
-    except DBAPIError as error:
-        raise translated(error) from error
-    finally:
-        engine.dispose()
+        except DBAPIError as error:
+            raise translated(error) from error
+        finally:
+            engine.dispose()
     return contents
 
 
@@ -129,12 +131,19 @@ def _fill_sqlite(engine: Engine, members: Path) -> None:
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:
-    """Copy a database page by page, in one consistent state, also while others write to it."""
+    """Copy a database page by page, in one consistent state, also while others write to it.
+
+    SQLite counts a copy as a change of the schema; the copy gets the number of the original back, because the
+    auditor's program compares it.
+    """
     with (
-        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as reading,
-        closing(sqlite3.connect(target)) as writing,
+        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as reading,
+        closing(sqlite3.connect(target, isolation_level=None)) as writing,
     ):
+        reading.execute("BEGIN")  # what is asked and what is copied are of the same state
+        ((schema,),) = reading.execute("PRAGMA schema_version")
         reading.backup(writing)
+        writing.execute(f"PRAGMA schema_version = {schema}")
     target.chmod(0o600)
 
 
@@ -265,7 +274,9 @@ def _unpack(source: Path, members: Path) -> dict[str, Any]:
                     raise ConfigurationError(
                         "LOG_DAMAGED", f"{name!r} in the backup is not as it was written", hint="use another backup"
                     )
-    except (OSError, KeyError, TypeError, ValueError, tarfile.TarError) as error:
+    except OSError as error:
+        raise _unread(source, error) from error
+    except (KeyError, TypeError, ValueError, tarfile.TarError) as error:
         raise _no_backup(source) from error
     return contents
 
@@ -335,6 +346,14 @@ def _not_empty() -> ValidationError:
 def _no_backup(source: Path) -> ConfigurationError:
     return ConfigurationError(
         "INVALID_CONFIG", f"{str(source)!r} is no backup of a store", hint="give a file that `altar store backup` wrote"
+    )
+
+
+def _unread(source: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        "ENVIRONMENT_ERROR",
+        f"The backup {str(source)!r} cannot be read: {error.strerror or type(error).__name__}",
+        hint="name a file that `altar store backup` wrote",
     )
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, event, select
 from sqlalchemy.exc import DBAPIError
 
 from altar.adm.errors import AltarError, ConfigurationError, ExecutionError
-from altar.aesp.store.engines import READS, enter, is_postgres, make_engine
+from altar.aesp.store.engines import READS, enter, is_postgres, make_engine, place_of
 from altar.aesp.store.faults import is_conflict, malformed, translated
 from altar.aesp.store.migrating import migrate
 from altar.aesp.store.tables import tenant_versions
@@ -51,7 +51,7 @@ class Store:
             migrate(engine)
         except DBAPIError as error:
             engine.dispose()
-            raise _unopened(error) from error
+            raise _unopened(error, place_of(engine)) from error
         except BaseException:
             engine.dispose()
             raise
@@ -189,12 +189,12 @@ def _note_write(
         connection.info[_WROTE] = True
 
 
-def _unopened(error: DBAPIError) -> AltarError:
+def _unopened(error: DBAPIError, place: str) -> AltarError:
     told = translated(error)
     if isinstance(told, ExecutionError):
         return ConfigurationError(
             "ENVIRONMENT_ERROR",
-            "The store of tenants and roles cannot be opened",
+            f"The store of tenants and roles at {place!r} cannot be opened",
             hint="check the address, the password and that the database runs",
             detail=f"{type(error.orig).__name__}: {str(error.orig).splitlines()[0] if str(error.orig) else ''}",
         )

@@ -16,7 +16,18 @@ from sqlalchemy.exc import ArgumentError
 
 from altar.adm.errors import ConfigurationError
 
-__all__ = ["APP", "OPERATOR", "OWNER", "READS", "SCHEMA", "enter", "is_postgres", "make_engine"]
+__all__ = [
+    "APP",
+    "OPERATOR",
+    "OWNER",
+    "READS",
+    "SCHEMA",
+    "dialect_of",
+    "enter",
+    "is_postgres",
+    "make_engine",
+    "place_of",
+]
 
 SCHEMA = "altar"
 """The schema of PostgreSQL that holds the tables."""
@@ -36,15 +47,26 @@ def make_engine(url: str) -> Engine:
     Nothing is asked of it yet.
     Raises ConfigurationError INVALID_CONFIG for any other address; the password never appears in it.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise _unusable("it is no address") from None
-    if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed)
-    if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
-        return _postgres(parsed)
-    raise _unusable(f"{parsed.drivername!r} is neither sqlite nor postgresql")
+    parsed = _parsed(url)
+    return _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgres(parsed)
+
+
+def dialect_of(url: str) -> str:
+    """Give ``sqlite`` or ``postgresql`` for the address of a store, and open nothing.
+
+    Raises ConfigurationError INVALID_CONFIG for any other address.
+    """
+    return "sqlite" if _parsed(url).get_backend_name() == "sqlite" else "postgresql"
+
+
+def place_of(engine: Engine) -> str:
+    """Say where a database is, for a message: the file, or host:port and name; never who signs in, nor with what."""
+    url = engine.url
+    if not is_postgres(engine):
+        return url.database or ""
+    host = url.host or url.query.get("host") or "localhost"  # a folder of sockets is named in the query
+    at = f"{host if isinstance(host, str) else ','.join(host)}:{url.port or 5432}"
+    return f"{at}/{url.database}" if url.database else at
 
 
 def is_postgres(engine: Engine) -> bool:
@@ -63,6 +85,16 @@ def enter(connection: Connection, *, tenant: str | None) -> None:
 
 
 _ENTER = text("SELECT set_config('role', :role, true), set_config('altar.tenant', :tenant, true)")
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise _unusable("it is no address") from None
+    if parsed.get_backend_name() == "sqlite" or parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
+        return parsed
+    raise _unusable(f"{parsed.drivername!r} is neither sqlite nor postgresql")
 
 
 def _sqlite(parsed: URL) -> Engine:

@@ -32,7 +32,10 @@ _LONGEST = 128
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What was asked for, by whom, and how it ended; for the record. No secret and no answer is in it."""
+    """What was asked for, by whom, and how it ended; for the record. No secret and no answer is in it.
+
+    ``about`` is the id of the principal that it was done to, where the resource is one.
+    """
 
     event: str
     tenant: str
@@ -42,6 +45,7 @@ class Deed:
     outcome: str
     code: str = ""
     correlation: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)

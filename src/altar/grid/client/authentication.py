@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from altar._proto.altar.aesp.v1 import authentication_pb2
+from altar.adm.errors import ConfigurationError
 from altar.grid import wire
 from altar.grid.status import error_of_rpc
 from altar.grid.trust.handshake import explain_handshake_failure
@@ -18,7 +19,7 @@ from altar.grid.trust.tls import channel_credentials
 if TYPE_CHECKING:
     from altar.grid.trust.certificates import CertificateFiles
 
-__all__ = ["Authentication", "Issued", "Whoami"]
+__all__ = ["Authentication", "Issued", "Whoami", "no_identities"]
 
 _SERVICE = "/altar.aesp.v1.EnterpriseAuthenticationService"
 _SECONDS = 30.0
@@ -136,7 +137,19 @@ class Authentication:
             error = error_of_rpc(failed, ran="no")  # type: ignore[arg-type]  # says what one of aio says
             if error.code == "CONNECTION_FAILED":
                 raise explain_handshake_failure(self._target, self._files, str(failed)) from failed
+            if error.code == "VERSION_MISMATCH" and failed.code() is grpc.StatusCode.UNIMPLEMENTED:
+                raise no_identities() from failed
             raise error from failed
+
+
+def no_identities() -> ConfigurationError:
+    """Make the error for a host that has none of the services of governance."""
+    return ConfigurationError(
+        "FEATURE_UNAVAILABLE",
+        "This host has no identities and no tenants",
+        ran="no",
+        hint="start it with aesp.tier = 'foundation'",
+    )
 
 
 def _issued(details: authentication_pb2.SuccessfulAuthDetails) -> Issued:

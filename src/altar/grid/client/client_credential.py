@@ -85,7 +85,7 @@ def credential_in(options: Mapping[str, Any], *, target: str, files: Certificate
     given = options.get("credential")
     if callable(given):
         return ClientCredential(given, renewable=True)
-    if given:
+    if given is not None:  # an empty one is refused when it is asked for: nobody else's counts instead
         return ClientCredential(lambda: str(given), renewable=False)
     if options.get("credential_file"):
         path = Path(options["credential_file"])
@@ -114,8 +114,8 @@ async def owner_in(options: Mapping[str, Any], *, target: str) -> str:
     given = options.get("credential")
     if callable(given):
         return _owner(await asyncio.to_thread(given))
-    if given or options.get("credential_file"):
-        return _owner(str(given) if given else _read(Path(options["credential_file"])))
+    if given is not None or options.get("credential_file"):
+        return _owner(str(given) if given is not None else _read(Path(options["credential_file"])))
     if options.get("login"):
         from altar.grid.client.saved_login import SavedLogins
 

@@ -92,7 +92,7 @@ class Views(Protocol):
 class Sessions:
     """All sessions of a host. The time to live slides with every use and is capped.
 
-    ``note`` is told the id of each session that ends, why, and its tenant.
+    ``note`` is told the id of each session that ends, why, in a word that names nobody, and its tenant.
     """
 
     def __init__(
@@ -272,7 +272,7 @@ class Sessions:
                 hint="wait for them, or force it to cancel them",
             )
         over = ValidationError("INVALID_SESSION", "The session was closed", ran="no", hint="open a new session")
-        self._remove(session, principal, over, then=then)
+        self._remove(session, "destroyed", over, then=then)
         return session
 
     def left(self, session_id: str) -> None:

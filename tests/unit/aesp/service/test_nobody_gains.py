@@ -38,6 +38,33 @@ async def refusal(made: Plane, method: str, request: Mapping[str, Any], *, token
     return refused.value.code
 
 
+async def test_a_service_account_with_a_role_that_is_not_there_is_not_left_behind(made: Plane) -> None:
+    boss = await made.token("acme", "boss")
+    asked = {"name": "deployer", "roles": ["viewer", "nosuch"]}
+
+    assert "UNKNOWN_RESOURCE" == await refusal(made, f"{IDENTITY}/CreateServiceAccount", asked, token=boss)
+
+    assert made.made.directory.principal("acme/svc:deployer") is None
+
+
+async def test_a_service_account_whose_role_goes_meanwhile_is_not_left_behind(made: Plane) -> None:
+    boss, create = await made.token("acme", "boss"), made.made.service_accounts.create
+    for binding in await made.made.roles.bindings(tenant="acme", role="help-desk"):
+        await made.made.roles.unbind(binding.id, tenant="acme")
+
+    async def created(*names: Any, **more: Any) -> Any:
+        new = await create(*names, **more)
+        await made.made.roles.delete("help-desk", tenant="acme")
+        return new
+
+    made.made.service_accounts.create = created  # type: ignore[method-assign]  # the role goes at the worst moment
+    asked = {"name": "deployer", "roles": ["help-desk"]}
+    assert "UNKNOWN_RESOURCE" == await refusal(made, f"{IDENTITY}/CreateServiceAccount", asked, token=boss)
+
+    assert made.made.directory.principal("acme/svc:deployer") is None
+    assert [] == await made.made.keys.listed(tenant="acme", principal="acme/svc:deployer", after="", limit=10)
+
+
 @pytest.mark.parametrize(
     ("method", "request_"),
     [
