@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 require_tls13()  # gRPC reads its settings when it is imported, which some test module does before its first test runs
 
+HERE = Path(__file__).parent
+SLOW = ("e2e", "fault", "integration")
+"""Folders whose tests start processes."""
+
 ALLOWED_SKIPS: frozenset[str] = frozenset({"the libraries of the providers are not installed: make peers"})
 """Reasons for which a test may be skipped in CI, word for word."""
 
@@ -29,18 +33,28 @@ def tools_of_this_module(request: pytest.FixtureRequest) -> Iterator[None]:
     One process imports many of them, in an order that differs from run to run, and tools that are declared while tests
     run would meet others of their name.
     """
-    before = REGISTRY.tools()
     known = {request.module.__name__}
     known |= {value.__name__ for value in vars(request.module).values() if isinstance(value, ModuleType)}
     known |= {str(getattr(value, "__module__", "")) for value in vars(request.module).values()}
-    REGISTRY.clear()
-    for tool in before:
-        if not tool.function.__module__.startswith("tests.") or tool.function.__module__ in known:
-            REGISTRY.register(tool)
+    _forget_tools_of_tests()
+    for tool in REGISTRY.ever():
+        if tool.function.__module__ in known and "<locals>" not in tool.function.__qualname__:
+            REGISTRY.register(tool, replace=True)
     yield
+    _forget_tools_of_tests()
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Let a module of tests declare what another has declared already."""
+    if isinstance(collector, pytest.Module):
+        _forget_tools_of_tests()
+
+
+def _forget_tools_of_tests() -> None:
+    kept = [tool for tool in REGISTRY.tools() if not tool.function.__module__.startswith("tests.")]
     REGISTRY.clear()
-    for tool in before:
-        REGISTRY.register(tool, replace=True)
+    for tool in kept:
+        REGISTRY.register(tool)
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +110,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """With ``CI=true``, watch for skipped tests."""
     if os.environ.get("CI") == "true":
         config.pluginmanager.register(_SkipsFail(), "altar-skips-fail")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``ALTAR_TESTS_HALF=0`` or ``1``, leave out the other half of the files whose tests start processes.
+
+    For a run that has not the time for all; a file stays whole, because its tests share a grid.
+    """
+    half = os.environ.get("ALTAR_TESTS_HALF")
+    if half is None:
+        return
+    theirs = {file for name in SLOW for file in sorted((HERE / name).glob("test_*.py"))[1 - int(half) :: 2]}
+    config.hook.pytest_deselected(items=[item for item in items if item.path in theirs])
+    items[:] = [item for item in items if item.path not in theirs]
 
 
 class _SkipsFail:
