@@ -6,6 +6,7 @@ claims on each tenth call, checkpoints once a second, and a sync to the disk for
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
 import tempfile
@@ -18,8 +19,10 @@ from pathlib import Path
 from altar.adm.canonical import digest
 from altar.adm.errors import AltarError
 from altar.ledger import FileSigner, Intent, Ledger, Outcome, write_export
+from altar.ledger.places import DatabaseLog, Place
 from altar.ledger.reader import LogReader
 from altar.ledger.subjects import Subjects, commitment
+from altar.testing.postgres import LocalPostgres, programs_of_postgres
 from altar.verify import verify
 
 __all__ = ["measure"]
@@ -65,17 +68,18 @@ def measure(rounds: int, *, calls: int = 100_000, long: int = 1_000_000) -> Iter
     yield "ledger: CPU for the entries of one call", "µs", "cpu", cpu
     yield "verify, database of 100 tenants: entries", "/s", "throughput", verified
     yield "verify, export of one tenant: entries", "/s", "throughput", exported
+    yield from _on_postgres(rounds, calls)
     with tempfile.TemporaryDirectory(prefix="altar-bench-") as folder:
         inclusion, consistency = _prove(Path(folder), long)
     yield f"inclusion proof, log of {long:,} entries", "ms", "latency", inclusion
     yield f"consistency proof, log of {long:,} entries", "ms", "latency", consistency
 
 
-def _write(folder: Path, calls: int) -> tuple[Ledger, float, float]:
+def _write(folder: Path, calls: int, place: Place | None = None) -> tuple[Ledger, float, float]:
     """Carry so many calls through a ledger; give it closed, entries a second, and CPU in µs a call."""
     signer = FileSigner.create(folder / "key.pem", name="altar.local/bench")
     ledger = Ledger.open(
-        folder / "ledger.db",
+        place or folder / "ledger.db",
         signer=signer,
         origin="altar.local/bench",
         host="bench",
@@ -110,6 +114,25 @@ def _write(folder: Path, calls: int) -> tuple[Ledger, float, float]:
     seconds, cpu = time.perf_counter() - began, time.process_time() - spent
     ledger.close()
     return ledger, 2 * calls / seconds, cpu / calls * 1e6
+
+
+def _on_postgres(rounds: int, calls: int) -> Iterator[Figure]:
+    """Measure the same on a PostgreSQL of this machine that syncs each commit; nothing where none is installed."""
+    if programs_of_postgres() is None:
+        return
+    written: list[float] = []
+    cpu: list[float] = []
+    with LocalPostgres(durable=True) as server:
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory(prefix="altar-bench-") as folder:
+                files = Path(folder) / "ledger.db"
+                place = DatabaseLog(server.create_database(), "altar.local/bench", files, key=os.urandom(32))
+                _, rate, cost = _write(Path(folder), calls, place)
+                server.drop_database(place.url)
+            written.append(rate)
+            cpu.append(cost)
+    yield "ledger on PostgreSQL, 100 tenants, commitments: durable entries", "/s", "throughput", written
+    yield "ledger on PostgreSQL: CPU of the host for the entries of one call", "µs", "cpu", cpu
 
 
 def _made(subjects: Subjects, number: int) -> _Made:

@@ -19,6 +19,7 @@ import click
 
 from altar.adm.errors import ConfigurationError, ValidationError
 from altar.cli import output
+from altar.cli.administration import commands_of
 from altar.cli.audit_anchor import anchor, cosigned_for, witness_key, witnessed_checkpoint
 from altar.cli.audit_files import FILE as _FILE
 from altar.cli.audit_files import data_option as _data_option
@@ -26,11 +27,13 @@ from altar.cli.audit_files import inside as _inside
 from altar.cli.audit_files import ledger_in as _ledger
 from altar.cli.audit_files import require_log
 from altar.cli.audit_query import index, query
+from altar.cli.audit_rotate import rotate_key
 from altar.cli.audit_seal import forget, seal, verify_archive
 from altar.cli.audit_sinks import forward, sinks
 from altar.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from altar.ledger.places import Place
     from altar.verify import Report
 
 __all__ = ["audit", "joined"]
@@ -49,7 +52,7 @@ def audit() -> None:
     """List, ask, export, send on and verify the audit log."""
 
 
-for _command in (query, index, forward, sinks, anchor, seal, forget):
+for _command in (query, index, forward, sinks, anchor, seal, forget, rotate_key, *commands_of("audit")):
     audit.add_command(_command)
 
 
@@ -76,8 +79,9 @@ def list_entries(
     Nothing is proved by this: `altar audit verify` does that.
     """
     path = export_file or _ledger(data)
+    entries = _of_ledger(path, tenant) if export_file is None else _of_export(export_file)
     try:
-        rows = joined(_of_export(path) if export_file else _of_ledger(path, tenant), kind=kind, tool=tool, last=last)
+        rows = joined(entries, kind=kind, tool=tool, last=last)
         text = output.columns([_cells(row) for row in rows])
     except (ValueError, TypeError, KeyError, OverflowError) as error:  # a line or an entry that is none
         raise _damaged(path, error) from error
@@ -100,6 +104,7 @@ def export(
     A checkpoint that witnesses have cosigned is written beside it, with the ending `.cosigned`.
     """
     from altar.ledger.export import write_export
+    from altar.ledger.places import beside
     from altar.ledger.signer import log_vkey
 
     key = _verifier_key(vkey, vkey_file)
@@ -113,7 +118,7 @@ def export(
             out.flush()
             os.fsync(out.fileno())
         Path(temporary).replace(target)
-        if note := cosigned_for(_ledger(data), log_vkey(key, tenant).split("+", 1)[0]):
+        if note := cosigned_for(beside(_ledger(data)), log_vkey(key, tenant).split("+", 1)[0]):
             target.with_name(f"{target.name}.cosigned").write_bytes(note)
     except OSError as error:
         raise _unwritable(target, error) from error
@@ -279,6 +284,8 @@ def _remarks(row: Mapping[str, Any]) -> str:
     if "chunks" in row:
         remarks.append(f"chunks {row['chunks']}")
     remarks += [f"{name} {row[name]}" for name in ("key", "where", "route", "parent", "reported") if name in row]
+    if row.get("verdict", "allow") != "allow":
+        remarks.append(f"{row['verdict']} {row.get('approval', '')}".strip())
     return ", ".join(remarks)
 
 
@@ -302,10 +309,10 @@ def _verifier_key(vkey: str | None, vkey_file: Path | None) -> str:
         ) from error
 
 
-def _of_ledger(path: Path, tenant: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _of_ledger(path: Place, tenant: str) -> Iterator[tuple[int, dict[str, Any]]]:
     from altar.ledger.reader import LogReader
 
-    if not path.is_file():
+    if isinstance(path, Path) and not path.is_file():
         raise ConfigurationError(
             "ENVIRONMENT_ERROR", f"There is no ledger at {str(path)!r}", hint="name its directory with --data"
         )
@@ -327,7 +334,7 @@ def _of_export(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise _unreadable(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> ConfigurationError:
+def _damaged(path: Place, error: Exception) -> ConfigurationError:
     return ConfigurationError(
         "LOG_DAMAGED",
         f"The log {str(path)!r} cannot be read",

@@ -15,6 +15,7 @@ from altar.cli.audit_files import DATA, data_option, ledger_in, settings_of
 
 if TYPE_CHECKING:
     from altar.aesp.audit.anchors import AnchorLoop, Anchors
+    from altar.ledger.places import Place
     from altar.settings import Settings
 
 __all__ = ["anchor", "anchored", "cosigned_for", "witness_key", "witnessed_checkpoint"]
@@ -31,10 +32,11 @@ def anchor(*, data: Path | None, directory: Path | None, as_json: bool) -> int:
     Exit code 1 when a place could not be reached, or a witness has seen another past of this log.
     """
     from altar.aesp.audit.opening import open_records
+    from altar.ledger.places import beside
 
     settings = settings_of()
     path = ledger_in(data)
-    anchors = _anchors(settings, path, directory)
+    anchors = _anchors(settings, beside(path), directory)
     if anchors is None:
         raise ConfigurationError(
             "INVALID_CONFIG", "There is nowhere to keep checkpoints", hint="give --to, or set audit.anchor or witnesses"
@@ -63,12 +65,13 @@ def anchor(*, data: Path | None, directory: Path | None, as_json: bool) -> int:
 
 
 @contextlib.contextmanager
-def anchored(settings: Settings, path: Path) -> Iterator[AnchorLoop | None]:
+def anchored(settings: Settings, path: Place) -> Iterator[AnchorLoop | None]:
     """Keep the checkpoints of the log at `path` elsewhere while the block runs, if the settings say where."""
     from altar.aesp.audit.anchors import AnchorLoop
     from altar.aesp.audit.opening import open_records
+    from altar.ledger.places import beside
 
-    anchors = _anchors(settings, path, None)
+    anchors = _anchors(settings, beside(path), None)
     if anchors is None:
         yield None
         return
@@ -127,9 +130,9 @@ def _note_file(path: Path) -> Path | None:
     from altar.aesp.audit.anchors import note_path
     from altar.aesp.audit.opening import open_records
 
-    beside = path.with_name(f"{path.name}.cosigned")
-    if beside.exists():
-        return beside
+    cosigned = path.with_name(f"{path.name}.cosigned")
+    if cosigned.exists():
+        return cosigned
     kept = Path(f"{path}.witness")
     if not kept.is_dir():
         return None
@@ -143,9 +146,9 @@ def _note_file(path: Path) -> Path | None:
 def _anchors(settings: Settings, path: Path, directory: Path | None) -> Anchors | None:
     from altar.aesp.audit.anchors import Anchors, read_witness_file
 
-    beside = settings.file.parent if settings.file is not None else Path.cwd()
+    home = settings.file.parent if settings.file is not None else Path.cwd()
     place = directory or settings.audit.anchor
     if place is None and not settings.audit.witnesses:
         return None
-    witnesses = [read_witness_file(beside / file) for file in settings.audit.witnesses]
+    witnesses = [read_witness_file(home / file) for file in settings.audit.witnesses]
     return Anchors(path, directory=place, witnesses=witnesses)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from altar.adm.errors import ConfigurationError, ValidationError
+from altar.cli.log_place import log_of
 
 if TYPE_CHECKING:
     from altar.aesp.audit.sinks.sink import SinkOptions
+    from altar.ledger.places import Place
     from altar.settings import AuditSink, Settings
 
 __all__ = [
@@ -36,9 +38,12 @@ _LONGEST_LINE = 64 * 1024
 data_option = click.option("--data", type=DATA, help="Directory of the ledger; else the setting `host.data`.")
 
 
-def ledger_in(data: Path | None) -> Path:
-    """The ledger of a directory; without one, that of the settings."""
-    return inside(data if data is not None else settings_of().host.data)
+def ledger_in(data: Path | None) -> Place:
+    """The ledger of a directory; without one, or where it is in a database, that of the settings."""
+    if data is not None and (file := inside(data)).is_file():
+        return file
+    place = log_of(settings_of(), data=data)
+    return inside(data) if data is not None and isinstance(place, Path) else place
 
 
 def inside(path: Path) -> Path:

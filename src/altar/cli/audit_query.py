@@ -19,6 +19,7 @@ from altar.cli.progress import progress_bar
 if TYPE_CHECKING:
     from altar.aesp.audit.query import Page, Query
     from altar.aesp.audit.record import Record, Records
+    from altar.ledger.places import Place
 
 __all__ = ["index", "query"]
 
@@ -71,10 +72,11 @@ def query(
     from altar.aesp.audit.opening import open_records
     from altar.aesp.audit.query import Query
     from altar.aesp.audit.record import named as with_names
+    from altar.ledger.places import beside
     from altar.ledger.subjects import read_names
 
     path = ledger_in(data)
-    known = read_names(path)
+    known = read_names(beside(path))
     asked["principal"] = next((p for p, (_, name) in known.items() if name == asked["principal"]), asked["principal"])
     wanted = Query(
         **asked,
@@ -109,10 +111,11 @@ def index(*, data: Path | None, rebuild: bool, as_json: bool) -> None:
     """
     from altar.aesp.audit.index import Index
     from altar.aesp.audit.opening import open_records
+    from altar.ledger.places import beside
 
     path = ledger_in(data)
     records = open_records(path)
-    with Index(f"{path}.index") as made, progress_bar("indexing entries") as show:
+    with Index(f"{beside(path)}.index") as made, progress_bar("indexing entries") as show:
         count = made.rebuild(records, progress=show) if rebuild else made.catch_up(records, progress=show)
     output.data({"entries": count}, as_json=as_json, text=f"took in {count} entries")
 
@@ -128,13 +131,14 @@ def _require_log(records: Records, tenant: str | None, *, waits: bool) -> None:
     output.say(f"there is no log of the tenant {tenant[:80]!r} yet")
 
 
-def _page(path: Path, records: Records, wanted: Query, *, no_index: bool) -> Page:
+def _page(path: Place, records: Records, wanted: Query, *, no_index: bool) -> Page:
     from altar.aesp.audit.index import Index
     from altar.aesp.audit.query import search
+    from altar.ledger.places import beside
 
     if no_index:
         return search(records, wanted)
-    with Index(f"{path}.index") as made:
+    with Index(f"{beside(path)}.index") as made:
         with progress_bar("indexing entries") as show:
             made.catch_up(records, progress=show)
         return search(records, wanted, index=made)

@@ -9,7 +9,10 @@ import click
 
 from altar.adm.errors import ConfigurationError
 from altar.cli import output
+from altar.cli.administration import ask_host
 from altar.cli.audit_files import FILE, data_option, ledger_in, settings_of, time_ms_of
+from altar.cli.audit_rotate import writer_of
+from altar.cli.log_place import writable
 from altar.cli.processes import wall_ms
 
 __all__ = ["forget", "seal", "verify_archive"]
@@ -39,13 +42,14 @@ def seal(
     Nothing is taken out of the host's own log.
     """
     from altar.aesp.audit.archive import check_archive, position_before, write_archive
-    from altar.aesp.audit.opening import open_records
+    from altar.aesp.audit.opening import open_stored
+    from altar.aesp.audit.past import past_of
     from altar.ledger.reader import unknown_log
     from altar.ledger.signer import log_vkey
 
     key = log_vkey(_host_key(vkey_file), tenant)
     start = check_archive(after, vkey=key).stop if after is not None else 0
-    reader = open_records(ledger_in(data)).reader
+    reader = open_stored(ledger_in(data))
     temporary = target.with_name(f".{target.name}.new")
     try:
         log = next((each for each in reader.logs() if each.tenant == tenant), None)
@@ -53,7 +57,8 @@ def seal(
             raise unknown_log(tenant)
         stop = position_before(reader, log, time_ms_of(before, option="--before") or 0)
         with temporary.open("wb") as out:
-            made = write_archive(reader, log, out, start=start, stop=stop, vkey=key)
+            said = past_of(reader, tenant).rotations
+            made = write_archive(reader, log, out, start=start, stop=stop, vkey=key, rotations=said)
             out.flush()
             os.fsync(out.fileno())
         check_archive(temporary, vkey=key)
@@ -70,26 +75,35 @@ def seal(
 @click.command(short_help="Forget for good who a pseudonym of the log stands for.")
 @click.argument("principal")
 @click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.option("--source", help="The host, while it is running: `grid://host:port`; the setting `source` unless given.")
 @data_option
 @output.json_option
-def forget(*, principal: str, yes: bool, data: Path | None, as_json: bool) -> None:
+def forget(*, principal: str, yes: bool, source: str | None, data: Path | None, as_json: bool) -> None:
     """Destroy the pseudonym and the key of PRINCIPAL, given as `<tenant>/<name>`; its entries stay and verify.
 
     Nobody can tell any more whose they are, nor confirm what was in them. There is no way back.
-    The host must be stopped: it holds what is destroyed in memory. That it was done is recorded when it starts again.
+    A host that is running is asked to do it, which needs the permission `audit:forget`; it is done at once.
+    Refused while the log of the tenant is held.
     """
     from altar.aesp.audit.forgetting import forget_offline
 
     if not yes:
         click.confirm(f"Forget {principal} for good?", abort=True, err=True)
     settings = settings_of()
-    found = forget_offline(
-        ledger_in(data),
-        principal,
-        signing_key=settings.host.signing_key,
-        host=settings.host.name,
-        wall_ms=wall_ms,
-    )
+    place = ledger_in(data)
+    if isinstance(place, Path) and writer_of(place) is not None:
+        tenant, _, name = principal.partition("/")
+        request = {"tenant_id": tenant, "principal_id": name}
+        ask_host("EnterpriseAuditService/ForgetPrincipal", request, source=source)
+        found = True
+    else:
+        found = forget_offline(
+            writable(place, signing_key=settings.host.signing_key),
+            principal,
+            signing_key=settings.host.signing_key,
+            host=settings.host.name,
+            wall_ms=wall_ms,
+        )
     output.data({"principal": principal, "forgotten": found}, as_json=as_json, text=f"{principal} is forgotten")
 
 

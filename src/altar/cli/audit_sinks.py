@@ -17,6 +17,7 @@ from altar.adm.errors import ConfigurationError
 from altar.cli import output
 from altar.cli.audit_anchor import anchored
 from altar.cli.audit_files import data_option, ledger_in, settings_of, sink_options
+from altar.cli.log_place import LEDGER, log_of
 from altar.cli.processes import announce, log_to_stderr, run_until_told, tied_option, wall_ms
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ def forward(*, data: Path | None, profile: str | None, tied: bool) -> None:
     """
     from altar.aesp.audit.opening import open_records
     from altar.aesp.audit.sinks.forwarder import Forwarder
+    from altar.ledger.places import beside
 
     settings = settings_of(profile)
-    path = ledger_in(data) if data is not None else settings.host.data / "ledger.db"
+    path = ledger_in(data) if data is not None else log_of(settings)
     given = sink_options(settings)
     if not (given or settings.audit.anchor or settings.audit.witnesses):
         raise ConfigurationError(
@@ -48,7 +50,7 @@ def forward(*, data: Path | None, profile: str | None, tied: bool) -> None:
         )
     open_records(path)  # a log that is not there is an error now, not in a thread
     log_to_stderr(facts={"role": "forwarder", "name": settings.host.name})
-    forwarder = Forwarder(path, given, records=lambda: open_records(path), wall_ms=wall_ms)
+    forwarder = Forwarder(beside(path), given, records=lambda: open_records(path), wall_ms=wall_ms)
 
     async def start(leave: asyncio.Event) -> None:
         with forwarder, anchored(settings, path):
@@ -70,16 +72,17 @@ def sinks(*, data: Path | None, forget: str | None, as_json: bool) -> int:
     from altar.aesp.audit.opening import open_records
     from altar.aesp.audit.sinks.cursors import Cursors
     from altar.aesp.audit.sinks.forwarder import lags
+    from altar.ledger.places import beside
 
     path = ledger_in(data)
     reader = open_records(path).reader
     size = reader.size()
     reader.close()
-    if forget is not None and not Cursors(f"{path}.sinks", wall_ms=wall_ms).forget(forget):
+    if forget is not None and not Cursors(f"{beside(path)}.sinks", wall_ms=wall_ms).forget(forget):
         raise ConfigurationError(
             "INVALID_CONFIG", f"There is no sink {forget!r}", hint="`altar audit sinks` lists them"
         )
-    found = lags(path, size=size, wall_ms=wall_ms)
+    found = lags(beside(path), size=size, wall_ms=wall_ms)
     rows = [_figures(lag) for lag in found]
     text = output.columns(
         [
@@ -129,7 +132,7 @@ def figures_of(settings: Settings, size: Callable[[], int]) -> Callable[[], list
     """
     if not settings.audit.sinks:
         return None
-    path = settings.host.data / "ledger.db"
+    path = settings.host.data / LEDGER
 
     def figures() -> list[dict[str, Any]]:
         from altar.aesp.audit.sinks.forwarder import lags

@@ -5,16 +5,15 @@ A claim is an intent with the member ``key``; how it ended is its outcome.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from altar.ledger.entry import entry_members
 from altar.ledger.format1 import sealed_path
 from altar.ledger.log import leaf_hash
-from altar.ledger.sqlite import damaged, translated
+from altar.ledger.places import DatabaseLog, Place
+from altar.ledger.reading import Reading, reading
+from altar.ledger.sqlite import damaged
 
 __all__ = ["RecordedClaim", "recorded_claims"]
 
@@ -43,24 +42,24 @@ class RecordedClaim:
     ended_ms: int
 
 
-def recorded_claims(path: str, *, floor: int = 0) -> Iterator[RecordedClaim]:
-    """The claims of the logs at `path` whose intents have their ``seq`` at `floor` or later, in order.
+def recorded_claims(place: Place, *, floor: int = 0) -> Iterator[RecordedClaim]:
+    """The claims of the logs at `place` whose intents have their ``seq`` at `floor` or later, in order.
 
     The logs must have been opened, which gives every intent of an earlier process an outcome, and no call may have been
     taken since.
-    SQLite looks for the intents itself, so that this costs one look at each entry from `floor` on, and no more.
+    The database looks for the intents itself, so that this costs one look at each entry from `floor` on, and no more.
     Raises ConfigurationError LOG_DAMAGED when one of them is not what its leaf hash says.
     """
-    older = sealed_path(path)
-    with _reading(path) as db:
+    older = None if isinstance(place, DatabaseLog) else sealed_path(place)
+    with reading(place) as db:
         ((first,),) = db.execute("SELECT min(seq) FROM entries")
-        if first is not None and floor < first and older.is_file():
-            with _reading(str(older)) as before:
+        if first is not None and floor < first and older is not None and older.is_file():
+            with reading(older) as before:
                 yield from _claims(before, str(older), floor, stored="leaf")
-        yield from _claims(db, path, floor, stored="hashes")
+        yield from _claims(db, str(place), floor, stored="hashes")
 
 
-def _claims(db: sqlite3.Connection, path: str, floor: int, *, stored: str) -> Iterator[RecordedClaim]:
+def _claims(db: Reading, path: str, floor: int, *, stored: str) -> Iterator[RecordedClaim]:
     found = db.execute(
         f"SELECT e.seq, e.body, e.{stored}, a.seq, a.body, a.{stored} FROM entries e"  # noqa: S608 - our own words
         " CROSS JOIN outcomes o ON o.intent = e.seq CROSS JOIN entries a ON a.seq = o.seq"
@@ -83,10 +82,3 @@ def _claims(db: sqlite3.Connection, path: str, floor: int, *, stored: str) -> It
             str(outcome["ran"]),
             int(outcome["time"]),
         )
-
-
-@contextmanager
-def _reading(path: str) -> Iterator[sqlite3.Connection]:
-    address = f"{Path(path).resolve().as_uri()}?mode=ro"
-    with translated(path), closing(sqlite3.connect(address, uri=True, timeout=5)) as db:
-        yield db

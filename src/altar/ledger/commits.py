@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +10,9 @@ from altar.adm.errors import AltarError, ExecutionError
 from altar.ledger.entry import Entry
 from altar.ledger.logs import Log
 
-__all__ = ["Batch", "Commit", "EntriesRefusedError", "Then"]
+__all__ = ["Batch", "Commit", "EntriesRefusedError", "Then", "report", "unavailable"]
+
+_log = logging.getLogger(__name__)
 
 Then = Callable[[int, AltarError | None], None]
 """Told where entries stand, or why they do not."""
@@ -26,16 +29,23 @@ class EntriesRefusedError(ExecutionError):
 
 @dataclass(slots=True)
 class Commit:
-    """One call of `commit` on its way: its entries, whom to tell, and what became of each entry."""
+    """One call of `commit` on its way: its entries, whom to tell, and what became of each entry.
+
+    ``within`` is called in the writer's thread, and adds to the transaction what only the writer knows.
+    ``failure`` is what went wrong with this commit alone, once its transaction was durable.
+    """
 
     entries: Sequence[Entry]
     then: Then
+    within: Callable[[Batch], None] | None = None
     first: int = -1
     seqs: list[int] = field(default_factory=list)
     refused: int = 0
+    failure: AltarError | None = None
 
     def answer(self, failure: AltarError | None) -> Callable[[], None]:
         """Make the call that tells what became of this commit."""
+        failure = failure or self.failure
         if failure is not None:
             return lambda: self.then(-1, failure)
         if not self.refused:
@@ -73,3 +83,30 @@ class Batch:
         self.bodies.append(body)
         self.logs.append(log)
         log.size += 1
+
+
+def report(deliver: Callable[[Callable[[], None]], None], callbacks: Sequence[Callable[[], None]]) -> None:
+    """Deliver the answers of one transaction together; a listener's fault is not the log's."""
+
+    def run_all() -> None:
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception:  # noqa: BLE001 - one listener's mistake must not silence the others
+                _log.exception("a ledger callback failed")
+
+    try:
+        deliver(run_all)
+    except Exception:  # noqa: BLE001 - the listeners are gone, such as a loop that ended; entries are safe
+        _log.exception("ledger answers could not be delivered")
+
+
+def unavailable(what: str, *, detail: str | None = None) -> ExecutionError:
+    """Make the error for a log that takes no more entries."""
+    return ExecutionError(
+        "LOG_UNAVAILABLE",
+        f"The audit log takes no more entries: {what}",
+        hint="nothing is called without a record; see the host's log for the cause",
+        detail=detail,
+        ran="no",
+    )

@@ -32,6 +32,7 @@ __all__ = [
     "Start",
     "Status",
     "Stop",
+    "Verdict",
     "entry_members",
 ]
 
@@ -49,6 +50,7 @@ Status = Literal["SUCCESS", "ERROR", "PARTIAL"]
 EventOutcome = Literal["", "SUCCESS", "DENIED", "FAILURE"]
 Where = Literal["", "caller", "fallback"]
 KeyKind = Literal["", "once"]
+Verdict = Literal["", "allow", "audit", "approved", "break_glass"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,7 +66,12 @@ class Intent:
     `route` why this version of the tool was chosen (such as "weights:5/100"),
     `where` is "caller" for a call that runs where it was made, under a permit of the host, and "fallback" for one
     that ran there without a host and is recorded later,
-    `key` is "once" when the call id is an idempotency key.
+    `key` is "once" when the call id is an idempotency key,
+    `policy` is the digest of the bundle of policies that decided on the call, and without it the three after it are "",
+    `verdict` is what they decided ("allow", "audit", "approved" by people, or "break_glass"),
+    `approval` is the id of the request that was approved,
+    `facts` is the text of a JSON object in canonical form, at most 1024 bytes: what those policies read;
+    that form is the maker's duty, and is only looked at where the text is long or has other than printable ASCII.
     Raises `ValidationError` (MALFORMED_REQUEST) when the entry would not fit in the log.
     """
 
@@ -82,6 +89,10 @@ class Intent:
     route: str = ""
     where: Where = ""
     key: KeyKind = ""
+    policy: str = ""
+    verdict: Verdict = ""
+    approval: str = ""
+    facts: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be recorded whole."""
@@ -104,8 +115,20 @@ class Intent:
             or self.route
             or self.where
             or self.key
+            or (self.policy and not self._policy_fits(text))
         ):
             _require_fit(self, digests=("arguments", "contract"))
+
+    def _policy_fits(self, text: str) -> bool:
+        """Tell whether what policies decided surely fits beside ``text``: each character takes two bytes at most."""
+        facts = self.facts
+        return (
+            len(self.policy) == _DIGEST_LENGTH
+            and len(facts) + len(self.approval) <= _SURELY_FITS_BESIDE
+            and self.verdict in _VERDICTS
+            and f"{text}{facts}{self.approval}".isprintable()
+            and facts.isascii()
+        )
 
     def encode(self, time_ms: int) -> bytes:
         """Give the entry's bytes, with the time of its commit in milliseconds since 1970."""
@@ -124,9 +147,8 @@ class Intent:
             "v": 2,
             "version": self.version,
         }
-        if self.parent or self.route or self.where or self.key:
-            said = {"parent": self.parent, "route": self.route, "where": self.where, "key": self.key}
-            members.update((name, value) for name, value in said.items() if value)
+        if self.parent or self.route or self.where or self.key or self.policy:
+            members.update((name, value) for name in _OF_INTENT if (value := getattr(self, name)))
             return orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
         return orjson.dumps(members)
 
@@ -321,11 +343,14 @@ _Bytes = bytes  # inside of Outcome the word is one of its members
 
 # One character takes at most six bytes (\u001f); the other members and two digests take fewer than 400.
 _SURELY_FITS = 270
+_SURELY_FITS_BESIDE = 440
+_VERDICTS = frozenset({"", "allow", "audit", "approved", "break_glass"})
 _DIGEST_LENGTH = len("sha256:") + 64
 _DIGEST_LENGTHS = frozenset({_DIGEST_LENGTH, len("hmac-sha256:") + 64})
 _LONGEST_NAME = 64
 _LONGEST_TENANT = _SURELY_FITS
 _EVENT = re.compile(r"[a-z]+(?:\.[a-z_]+)+")
+_OF_INTENT = ("parent", "route", "where", "key", "policy", "verdict", "approval", "facts")
 _OF_EVENT = ("action", "code", "correlation", "count", "data", "outcome", "principal", "resource", "session")
 _EVENT_OUTCOMES = frozenset({"", "SUCCESS", "DENIED", "FAILURE"})
 _LATEST_TIME_MS = 2**53
@@ -344,6 +369,8 @@ def _require_fit(entry: Intent | Outcome | Event | Start, *, digests: tuple[str,
             )
     if isinstance(entry, Outcome):
         _require_sound(entry)
+    elif isinstance(entry, Intent):
+        _require_decided(entry)
     elif isinstance(entry, Event) and not (
         entry.outcome in _EVENT_OUTCOMES and type(entry.count) is int and entry.count >= 0
     ):
@@ -397,6 +424,19 @@ def _require_sound(outcome: Outcome) -> None:
         )
 
 
+def _require_decided(intent: Intent) -> None:
+    """Check what an intent says of the policies that decided."""
+    said = intent.verdict or intent.approval or intent.facts
+    sound = len(intent.policy) == _DIGEST_LENGTH if intent.policy else not said
+    if not sound or intent.verdict not in _VERDICTS:
+        raise ValidationError(
+            "MALFORMED_REQUEST",
+            f"An intent cannot have the policy {intent.policy[:80]!r} and the verdict {intent.verdict[:40]!r}",
+        )
+    if intent.facts:
+        _require_data(intent.facts)
+
+
 def _require_data(data: str) -> None:
     """Check that the data of an event is one JSON object in its canonical form, and not too long."""
     written = data.encode("utf-8", "replace")
@@ -408,5 +448,5 @@ def _require_data(data: str) -> None:
     if not sound:
         raise ValidationError(
             "MALFORMED_REQUEST",
-            f"The data of an event must be one JSON object in canonical form, at most {MAX_DATA_BYTES} bytes",
+            f"Data and facts must be one JSON object in canonical form, at most {MAX_DATA_BYTES} bytes",
         )

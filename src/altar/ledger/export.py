@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import orjson
 
 from altar.ledger.log import parse_note
+from altar.ledger.places import Place
 from altar.ledger.reader import LogReader
 from altar.ledger.signer import log_vkey
 from altar.ledger.sqlite import damaged
@@ -24,7 +24,7 @@ __all__ = ["read_checkpoint", "write_export"]
 
 
 def write_export(
-    store_path: str | Path,
+    store_path: Place,
     out: BinaryIO,
     *,
     vkey: str,
@@ -46,12 +46,12 @@ def write_export(
         for line in _lines(reader, tenant, vkey=log_vkey(vkey, tenant), progress=progress or _ignore):
             seal.update(line)
             out.write(line)
-            total += line.startswith(b'{"entry"')
+            total += line.startswith((b'{"entry"', b'{"leaf"'))
     out.write(_line({"end": f"sha256:{seal.hexdigest()}"}))
     return total
 
 
-def read_checkpoint(store_path: str | Path, *, tenant: str = "") -> str:
+def read_checkpoint(store_path: Place, *, tenant: str = "") -> str:
     """Give the newest signed checkpoint of a log at `store_path`.
 
     Kept elsewhere, it lets an auditor prove later that nothing before it was changed or taken away.
@@ -84,7 +84,8 @@ def _lines(reader: LogReader, tenant: str, *, vkey: str, progress: Callable[[int
             text = body.decode()
         except UnicodeDecodeError as error:
             raise damaged(reader.path, "an entry is not UTF-8 text", detail=str(error)) from error
-        yield _line({"entry": text, "leaf": base64.b64encode(leaf).decode(), "seq": position})
+        told = {"entry": text} if text else {}  # of one that was removed, the hash alone is there
+        yield _line({**told, "leaf": base64.b64encode(leaf).decode(), "seq": position})
         expected += 1
         if expected % 1000 == 0:
             progress(expected, total)

@@ -14,32 +14,32 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
 
-from altar.adm.canonical import canonical
-from altar.adm.errors import AltarError, ExecutionError
+from altar.adm.errors import AltarError
 from altar.ledger.claims import RecordedClaim, recorded_claims
-from altar.ledger.commits import Batch, Commit, EntriesRefusedError, Then
-from altar.ledger.entry import Entry, Event, Intent, Outcome, Start, Stop, entry_members
-from altar.ledger.format1 import Sealed, seal_format1, sealed_before
-from altar.ledger.log import leaf_hash
+from altar.ledger.commits import Batch, Commit, EntriesRefusedError, Then, report, unavailable
+from altar.ledger.entry import Entry, Event, Intent, Outcome, Start, Stop
+from altar.ledger.files_beside import FilesBeside
+from altar.ledger.format1 import sealed_before
+from altar.ledger.log_store import LogStore
 from altar.ledger.logs import Log, Logs
-from altar.ledger.result_store import ResultStore, results_path
+from altar.ledger.places import DatabaseLog, Place, beside
+from altar.ledger.recovery import OpenIntent, begun, continued, forget_again, put_unknown, recovered, store_at
+from altar.ledger.result_store import ResultStore
+from altar.ledger.rotation import rotation_event, rotations_in
 from altar.ledger.session_store import SessionStore
 from altar.ledger.signer import Signer, log_vkey
-from altar.ledger.sqlite import Connection, LogStore, SqliteStore, connect_sqlite, damaged
+from altar.ledger.sqlite import Connection, connect_sqlite
+from altar.ledger.subject_copies import copies_of
 from altar.ledger.subjects import Subjects, subjects_path
 
 __all__ = ["EntriesRefusedError", "Ledger", "Then"]
 
 _log = logging.getLogger(__name__)
-
-
-_Open = tuple[str, Log, int]
-"""An intent that waits for its outcome: its invocation, its log, and its position there."""
 
 
 class Ledger:
@@ -51,7 +51,7 @@ class Ledger:
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        path: Place,
         *,
         signer: Signer,
         origin: str,
@@ -65,7 +65,7 @@ class Ledger:
         per_tenant: bool = False,
         pseudonyms: bool = False,
     ) -> Ledger:
-        """Open the logs at `path`, or begin new ones, and record that this host started.
+        """Open the logs at `path`, a file or a database, or begin new ones, and record that this host started.
 
         `origin` names the host's own log; `host` and `software` stand in its start entry.
         `wall_ms` gives the time in milliseconds since 1970.
@@ -79,23 +79,26 @@ class Ledger:
         Raises `ConfigurationError`: LOG_DAMAGED when the log is not what its newest checkpoint states,
         ENVIRONMENT_ERROR when it is in use, INVALID_CONFIG when it has another origin or key.
         """
-        seal_format1(path, signer=signer, origin=origin, wall_ms=wall_ms)
-        store = SqliteStore(path, connect=connect)
+        store = store_at(path, signer=signer, origin=origin, host=host, wall_ms=wall_ms, connect=connect)
         ledger = None
         try:
             ledger = cls(
                 store,
+                place=path if isinstance(path, DatabaseLog) else store.path,
                 signer=signer,
                 origin=origin,
                 wall_ms=wall_ms,
                 on_failure=on_failure,
-                deliver=deliver or _run,
+                deliver=deliver or (lambda function: function()),
                 checkpoint_every=checkpoint_every,
                 per_tenant=per_tenant,
             )
             if pseudonyms:
-                ledger.subjects = Subjects(subjects_path(store.path), on_failure=on_failure)
+                copies = copies_of(path)
+                ledger.subjects = Subjects(subjects_path(ledger.path), on_failure=on_failure, copies=copies)
             ledger._begin(host=host, software=software)
+            if ledger.subjects is not None:
+                forget_again(ledger.subjects, ledger.place, ledger.size, ledger.commit)
         except BaseException:
             if ledger is not None and ledger.subjects is not None:
                 ledger.subjects.close()
@@ -107,6 +110,7 @@ class Ledger:
         self,
         store: LogStore,
         *,
+        place: Place,
         signer: Signer,
         origin: str,
         wall_ms: Callable[[], int],
@@ -122,22 +126,27 @@ class Ledger:
         self.commits = 0
         self.entries_written = 0
         self.wall_ms = wall_ms
+        self.place = place
         self.on_stored: Callable[[float], None] | None = None  # told the seconds of each transaction, by the writer
         self._store = store
-        self._sessions: SessionStore | None = None
-        self._results: ResultStore | None = None
+        self._files = FilesBeside(self.path, on_failure=on_failure, deliver=deliver)
         self.subjects: Subjects | None = None
         self._signer = signer
+        self._following = signer  # the one that signs when all that waits is written
         self._logs = Logs(store, signer=signer, origin=origin)
         self._per_tenant = per_tenant
-        self._about = ("", "", 0)  # host, software and SQLite's version, for the start of a tenant's log
+        self._started_at = 0  # where the newest start stands in the host's own log
+        self._about = ("", "", 0)  # host, software and the database's version, for the start of a tenant's log
         self._on_failure = on_failure
         self._deliver = deliver
         self._checkpoint_seconds = checkpoint_every.total_seconds()
         self._grown: dict[Log, None] = {}  # not signed as they are now, the first to grow first
         self._unsigned = 0
         self._signed_at = 0.0
-        self._open_intents: dict[int, _Open] = {}
+        self._open_intents: dict[int, OpenIntent] = {}
+        self._rotations: list[Event] | None = None  # the keys that have followed each other, once they are asked for
+        self._sign_all = False  # the transaction that is being made is one after which every log is signed
+        self._afterwards: list[Callable[[], None]] = []  # what is done when it is durable
         self._failure: AltarError | None = None
         self._closed = False
         self._gate = threading.Lock()
@@ -146,8 +155,11 @@ class Ledger:
 
     @property
     def path(self) -> str:
-        """Give the file that the log is in."""
-        return self._store.path
+        """Give the path to which the endings of the files beside the log are added; without one it is the log's file.
+
+        Where the log itself is, also when that is a database, `place` says.
+        """
+        return str(beside(self.place))
 
     @property
     def vkey(self) -> str:
@@ -158,6 +170,10 @@ class Ledger:
         """Give the key with which anyone can verify the checkpoints of this tenant's log."""
         return log_vkey(self._signer.vkey, tenant if self._per_tenant else "")
 
+    def size_of(self, tenant: str) -> int:
+        """Give how many entries the log of this tenant has, of a ledger that keeps one for each; for any thread."""
+        return self._logs.size_of(tenant)
+
     @property
     def failed(self) -> bool:
         """Tell whether nothing can be written any more."""
@@ -166,32 +182,21 @@ class Ledger:
     @property
     def sessions(self) -> SessionStore:
         """Give the store of the host's sessions, beside the log; it is opened at its first use, in one thread."""
-        if self._sessions is None:
-            path = f"{self._store.path}.sessions"
-            self._sessions = SessionStore(path, on_failure=self._on_failure, deliver=self._deliver)
-        return self._sessions
+        return self._files.sessions()
 
     @property
     def results(self) -> ResultStore:
         """Give the store of results under idempotency keys, beside the log; it is opened at its first use, as above."""
-        if self._results is None:
-            store = ResultStore(results_path(self._store.path), on_failure=self._on_failure, deliver=self._deliver)
-            try:
-                store.begin(self.size)
-            except BaseException:
-                store.close()
-                raise
-            self._results = store
-        return self._results
+        return self._files.results(self.size)
 
     @property
     def has_results(self) -> bool:
         """Tell whether a call under an idempotency key was ever recorded here."""
-        return self._results is not None or results_path(self._store.path).exists()
+        return self._files.has_results()
 
     def claims(self, *, floor: int) -> Iterator[RecordedClaim]:
         """Give the calls under idempotency keys from place `floor` on, in order, before any call is taken."""
-        return recorded_claims(self._store.path, floor=floor)
+        return recorded_claims(self.place, floor=floor)
 
     def commit(self, entries: Sequence[Entry], then: Then) -> None:
         """Record entries in order; returns at once and may be called from any thread.
@@ -202,11 +207,69 @@ class Ledger:
         An outcome for an intent that has one already, or that does not exist, is refused alone:
         `then` gets an `EntriesRefusedError` (INTERNAL), which says for each entry where it stands.
         """
+        self._put(Commit(entries, then))
+
+    def rotate(self, signer: Signer, then: Then) -> None:
+        """Let another key sign from here on; the one before names it in every log, see `rotation`.
+
+        Returns at once; `then(_, None)` is called when all logs have it and are signed by it, else as `commit` does.
+        Nothing is lost or held up: it is one more transaction.
+        Raises ConfigurationError INVALID_CONFIG for a key of another name, or for the one that signs already.
+        """
+
+        def within(batch: Batch) -> None:
+            self._rotations = [*self._known_rotations(), event]
+            for log in self._logs:
+                if log.epoch != self.epoch:
+                    self._start(log, batch)
+                batch.put(event.encode(batch.time_ms), log)
+            self._logs.sign_with(signer)
+            self._signer = signer
+            self._sign_all = True
+
         with self._gate:
+            event = rotation_event(self._following, signer)
+            self._following = signer
             if not self._closed:
-                self._waiting.put(Commit(entries, then))
+                self._waiting.put(Commit((), then, within))
                 return
-        self._report([lambda: then(-1, _unavailable("it is closed"))])
+        report(self._deliver, [lambda: then(-1, unavailable("it is closed"))])
+
+    def remove(self, tenant: str, start: int, stop: int, then: Then) -> None:
+        """Remove what the entries of a log from `start` to before `stop` say; their hashes stay, so that all verifies.
+
+        What is to be seen by whoever verifies must be committed before: all logs are signed first.
+        Entries about the log itself, and about who was forgotten, stay.
+        Returns at once; `then` is called as by `commit`, with LOG_UNAVAILABLE too when they could not be removed, after
+        which the log goes on. At most 2000 entries at a time, so that no call waits long.
+        """
+
+        def empty() -> None:
+            log = self._logs.find(tenant)
+            try:
+                if log is not None:
+                    self._store.remove(log.number, start, stop)
+            except Exception as error:  # noqa: BLE001 - whatever it is: nothing that was acknowledged is lost by it
+                commit.failure = unavailable("old entries could not be removed", detail=repr(error))
+
+        def within(_batch: Batch) -> None:
+            self._sign_all = True
+            self._afterwards.append(empty)
+
+        commit = Commit((), then, within)
+        self._put(commit)
+
+    def removable(self, tenant: str) -> int:
+        """Give the position before which a log has nothing that this process still needs; for any thread.
+
+        That is the first intent without outcome, and in the host's own log its newest start.
+        """
+        log = self._logs.find(tenant)
+        if log is None:
+            return 0
+        waiting = [position for _, of, position in list(self._open_intents.values()) if of is log]
+        newest = [self._started_at] if not log.number else []
+        return min([log.size, *waiting, *newest])
 
     def close(self) -> None:
         """Write what waits, close intents without outcome as OUTCOME_UNKNOWN, sign, and let go of the file.
@@ -219,9 +282,12 @@ class Ledger:
             self._closed = True
             self._waiting.put(None)
         self._writer.join()
-        for beside in (self._sessions, self._results, self.subjects):
-            if beside is not None:
-                beside.close()
+        if self.subjects is not None and self._failure is None:
+            with suppress(AltarError):  # it only saves a look at the next start
+                self.subjects.note_applied(self.size)
+        self._files.close()
+        if self.subjects is not None:
+            self.subjects.close()
         if self._failure is None:
             try:
                 batch = self._closing_batch()
@@ -233,12 +299,28 @@ class Ledger:
                 self._fail(error)
         self._store.close()
 
+    def _put(self, commit: Commit) -> None:
+        with self._gate:
+            if not self._closed:
+                self._waiting.put(commit)
+                return
+        report(self._deliver, [lambda: commit.then(-1, unavailable("it is closed"))])
+
+    def _known_rotations(self) -> list[Event]:
+        """Give the statements by which keys have followed each other; for the writer."""
+        if self._rotations is None:
+            self._rotations = rotations_in(self._store)
+        return self._rotations
+
     def _begin(self, *, host: str, software: str) -> None:
         """Load and check what is there, recover, record the start, and let the writer begin."""
         self._logs.load()
         self.size = self._store.next_seq()
-        self._recover()
-        before = sealed_before(self._store.path) if not self.size else None
+        # a log in a database outlives the files of the host that wrote it
+        self._files.is_stranger = isinstance(self.place, DatabaseLog) and self.size > 0
+        self._store.require_own([log.base + log.signed for log in self._logs if log.size > log.signed])
+        self.epoch, self._open_intents = recovered(self._store, self._logs)
+        before = sealed_before(self.path) if not self.size and isinstance(self.place, str) else None
         if before is not None:
             self.size, self.epoch = before.size, before.epoch
         self.epoch += 1
@@ -246,71 +328,36 @@ class Ledger:
             if log.size > log.signed:
                 self._grown[log] = None
                 self._unsigned += log.size - log.signed
-        self._about = (host, software, self._store.sqlite_version())
+        self._about = (host, software, self._store.database_version())
         try:
             batch = self._closing_batch()
             self._start(self._logs.of(""), batch)
             if before is not None:
-                batch.put(_continued(before).encode(batch.time_ms), self._logs.of(""))
+                batch.put(continued(before).encode(batch.time_ms), self._logs.of(""))
             self._store_batch(batch, sign=_ALL)
         except Exception as error:
-            raise _unavailable("its start could not be written", detail=repr(error)) from error
+            raise unavailable("its start could not be written", detail=repr(error)) from error
         self._writer.start()
-
-    def _recover(self) -> None:
-        """Find the last epoch, and the intents since its start that have no outcome."""
-        if not self.size:
-            return
-        answered: set[int] = set()
-        for row in self._store.entries_backwards():
-            if not any(kind in row.body for kind in _KINDS_TO_READ):
-                continue
-            if leaf_hash(row.body) != row.hashes[:32]:
-                raise damaged(self._store.path, f"entry {row.seq} is not what its leaf hash says")
-            log = self._logs.at(row.place)
-            try:
-                members = entry_members(row.body)
-                if members["kind"] == "outcome":
-                    answered.add(log.base + int(members["intent"]))
-                elif members["kind"] == "intent" and row.place not in answered:
-                    self._open_intents[row.seq] = (str(members["invocation"]), log, row.place - log.base)
-                elif members["kind"] in {"start", "stop"} and not log.number:
-                    self.epoch = int(members["epoch"])
-                    break
-            except (ValueError, KeyError) as error:
-                raise damaged(self._store.path, f"entry {row.seq} is malformed", detail=str(error)) from error
-            answered.discard(row.place)
-        if not self.epoch:
-            raise damaged(self._store.path, "it has no start entry")
-        for seq in self._open_intents:
-            if self._store.has_outcome(seq):
-                raise damaged(self._store.path, f"the outcome of entry {seq} is missing")
 
     def _closing_batch(self) -> Batch:
         """Begin a batch with an outcome for every intent that nobody will answer any more."""
         batch = Batch(first=self.size, time_ms=self.wall_ms())
-        for seq, (invocation, log, position) in sorted(self._open_intents.items(), key=lambda each: each[0]):
-            unknown = Outcome(
-                intent=seq,
-                invocation=invocation,
-                status="ERROR",
-                code="OUTCOME_UNKNOWN",
-                ran="unknown",
-                result="",
-                runtime="",
-                attempts=0,
-            )
-            batch.outcomes.append((seq, batch.next_seq))
-            batch.put(unknown.encode(batch.time_ms, intent=position), log)
-        self._open_intents.clear()
+        put_unknown(batch, self._open_intents)
         return batch
 
     def _start(self, log: Log, batch: Batch) -> None:
         """Begin a log in this epoch."""
         host, software, sqlite = self._about
         start = Start(epoch=self.epoch, host=host, log=log.origin, software=software, sqlite=sqlite)
+        if not log.number:
+            self._started_at = log.size
+        is_new = bool(log.number) and not log.size
         batch.put(start.encode(batch.time_ms), log)
         log.epoch = self.epoch
+        if is_new:  # whoever takes the whole log away leaves this behind; and its key may not be the first
+            for event in self._known_rotations():
+                batch.put(event.encode(batch.time_ms), log)
+            batch.put(begun(log).encode(batch.time_ms), self._logs.of(""))
 
     def _write_until_closed(self) -> None:
         """Run in the writer's thread: write what waits, and sign in time when nothing more comes."""
@@ -342,9 +389,14 @@ class Ledger:
             batch = Batch(first=self.size, time_ms=self.wall_ms())
             for commit in commits:
                 self._encode(commit, batch)
+                if commit.within is not None:
+                    commit.within(batch)
             due = not commits or time.monotonic() - self._signed_at >= self._checkpoint_seconds
             many = self._unsigned + len(batch.bodies) >= max(_CHECKPOINT_ENTRIES, 64 * len(self._grown))
-            self._store_batch(batch, sign=_MOST_SIGNED if due or many else 0)
+            self._store_batch(batch, sign=_ALL if self._sign_all else _MOST_SIGNED if due or many else 0)
+            self._sign_all = False
+            while self._afterwards:
+                self._afterwards.pop(0)()
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing of this transaction may count as written
             self._fail(error)
             self._answer(commits, failed=True)
@@ -429,55 +481,18 @@ class Ledger:
 
     def _fail(self, error: Exception) -> None:
         """Refuse everything from now on, and say so once."""
-        failure = _unavailable("writing failed", detail=repr(error))
+        failure = unavailable("writing failed", detail=repr(error))
         failure.__cause__ = error
         self._failure = failure
-        self._report([lambda: self._on_failure(failure)])
+        report(self._deliver, [lambda: self._on_failure(failure)])
 
     def _answer(self, commits: Sequence[Commit], *, failed: bool) -> None:
         if commits:
             failure = self._failure if failed else None
-            self._report([commit.answer(failure) for commit in commits])
-
-    def _report(self, callbacks: Sequence[Callable[[], None]]) -> None:
-        """Deliver the answers of one transaction together; a listener's fault is not the log's."""
-
-        def run_all() -> None:
-            for callback in callbacks:
-                try:
-                    callback()
-                except Exception:  # noqa: BLE001 - one listener's mistake must not silence the others
-                    _log.exception("a ledger callback failed")
-
-        try:
-            self._deliver(run_all)
-        except Exception:  # noqa: BLE001 - the listeners are gone, such as a loop that ended; entries are safe
-            _log.exception("ledger answers could not be delivered")
+            report(self._deliver, [commit.answer(failure) for commit in commits])
 
 
 _CHECKPOINT_ENTRIES = 4096
 _MOST_SIGNED = 1024
 """Logs that are signed at one time; the others wait for the next time, the first to grow first."""
 _ALL = sys.maxsize
-# Inside a JSON string every quote is escaped, so these bytes can only be the member itself.
-_KINDS_TO_READ = (b'"kind":"intent"', b'"kind":"outcome"', b'"kind":"start"', b'"kind":"stop"')
-
-
-def _run(function: Callable[[], None]) -> None:
-    function()
-
-
-def _continued(before: Sealed) -> Event:
-    """The event with which a log goes on from a file of format 1: what that file came to, as it was signed."""
-    said = canonical({"entries": before.size, "file": before.file, "format": 1, "root": before.root})
-    return Event(event="log.continued", subject=before.origin, data=said.decode())
-
-
-def _unavailable(what: str, *, detail: str | None = None) -> ExecutionError:
-    return ExecutionError(
-        "LOG_UNAVAILABLE",
-        f"The audit log takes no more entries: {what}",
-        hint="nothing is called without a record; see the host's log for the cause",
-        detail=detail,
-        ran="no",
-    )

@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 from altar.adm.errors import ConfigurationError
 from altar.ledger.log import Checkpoint, Frontier, NoteSignature, checkpoint_text, leaf_hash, parse_note, signed_note
+from altar.ledger.log_store import LOG_BITS, EntryRow, LogStore, StoredCheckpoint, StoredLog
 from altar.ledger.proofs import Node, node_at, right_edge, stored_at
 from altar.ledger.signer import Signer, is_signed_by, key_id_of, log_vkey, public_key_of
-from altar.ledger.sqlite import LOG_BITS, EntryRow, LogStore, StoredCheckpoint, StoredLog, damaged
+from altar.ledger.sqlite import damaged
 
 __all__ = ["Log", "Logs", "log_origin"]
 
@@ -65,6 +66,15 @@ class Logs:
         log = self._by_tenant.get(tenant)
         return self._begun(tenant) if log is None else log
 
+    def find(self, tenant: str) -> Log | None:
+        """Give the log of a tenant if it was begun. For any thread."""
+        return self._by_tenant.get(tenant)
+
+    def size_of(self, tenant: str) -> int:
+        """Give how many entries a tenant's log has; 0 where none was begun. For any thread."""
+        log = self._by_tenant.get(tenant)
+        return 0 if log is None else log.size
+
     def at(self, place: int) -> Log:
         """Give the log that a place is in; LOG_DAMAGED when there is none."""
         number = place >> LOG_BITS
@@ -88,6 +98,11 @@ class Logs:
         if due != there:
             raise damaged(self._store.path, f"its logs have {due} entries, {there} are there")
         self._check_stop()
+
+    def sign_with(self, signer: Signer) -> None:
+        """Sign with another key from here on."""
+        self._signer = signer
+        self._public = public_key_of(signer.vkey)
 
     def signed_checkpoint(self, log: Log) -> StoredCheckpoint:
         """Sign what a log is now."""

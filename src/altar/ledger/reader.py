@@ -8,17 +8,20 @@ check against a signed checkpoint.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from altar.adm.errors import ConfigurationError, ValidationError
-from altar.ledger.log import parse_note
+from altar.ledger.log import leaf_hash, parse_note
+from altar.ledger.log_store import LOG_BITS
 from altar.ledger.logs import stored_nodes
-from altar.ledger.proofs import Node, consistency_of, inclusion_of, stored_at
-from altar.ledger.sqlite import APPLICATION_ID, LOG_BITS, USER_VERSION, damaged, translated
+from altar.ledger.places import DatabaseLog, Place
+from altar.ledger.proofs import Node, consistency_of, inclusion_of, right_edge, stored_at
+from altar.ledger.reading import Reading
+from altar.ledger.sqlite import APPLICATION_ID, USER_VERSION, damaged, translated
 
 __all__ = ["LogInfo", "LogReader", "Row", "unknown_log"]
 
@@ -50,7 +53,7 @@ class Row(NamedTuple):
 class LogReader:
     """The logs in one database; open it with `open`, and use it in a `with`. For one thread at a time."""
 
-    def __init__(self, db: sqlite3.Connection, path: str) -> None:
+    def __init__(self, db: Reading, path: str) -> None:
         """Take an open database; `open` also looks whether it is one of logs."""
         self._db = db
         self.path = path
@@ -58,13 +61,17 @@ class LogReader:
         self._tenants: dict[int, str] = {}
 
     @classmethod
-    def open(cls, path: str | Path) -> LogReader:
-        """Open the logs at `path` for reading, from any thread.
+    def open(cls, path: Place) -> LogReader:
+        """Open the logs at `path`, a file or a database, for reading, from any thread.
 
         Raises ConfigurationError: ENVIRONMENT_ERROR when there are none, LOG_DAMAGED when they are not intact,
         INVALID_CONFIG for a format that is not read here; ExecutionError LOG_UNAVAILABLE when another program keeps
         the database locked.
         """
+        if isinstance(path, DatabaseLog):
+            from altar.ledger.postgres import PostgresReading  # only here its driver is needed
+
+            return cls(PostgresReading(path), str(path))
         place = Path(path)
         if not place.is_file():
             raise ConfigurationError("ENVIRONMENT_ERROR", f"There is no ledger at {str(path)!r}")
@@ -123,12 +130,19 @@ class LogReader:
         return 0 if last is None else int(last) + 1
 
     def entries(self, tenant: str, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """Read the entries of a log from position `start` to before `stop`, in order: position and bytes."""
+        """Read the entries of a log from position `start` to before `stop`, in order: position and bytes.
+
+        Those that were removed past their retention are passed over.
+        """
         for position, body, _ in self.stored(tenant, start, stop):
-            yield position, body
+            if body:
+                yield position, body
 
     def stored(self, tenant: str, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes, bytes]]:
-        """Read the entries of a log as `entries` does, each with its leaf hash as it is stored."""
+        """Read all entries of a log as `entries` does, each with its leaf hash as it is stored.
+
+        The bytes of one that was removed are empty.
+        """
         base = self._base(tenant)
         # no position leads out of the log: what is behind its last is the next tenant's
         at, after = base + max(0, start), base + ((1 << LOG_BITS) if stop is None else min(stop, 1 << LOG_BITS))
@@ -147,7 +161,10 @@ class LogReader:
             at = found[-1][0] + 1
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
-        """Read the entries of all logs from ``seq`` `start` to before `stop`, in the order of their commits."""
+        """Read the entries of all logs from ``seq`` `start` to before `stop`, in the order of their commits.
+
+        Those that were removed past their retention are passed over.
+        """
         after = (1 << 63) - 1 if stop is None else stop
         while start < after:
             found = self._ask(
@@ -158,10 +175,30 @@ class LogReader:
             )
             for seq, place, body, hashes in found:
                 log = place >> LOG_BITS
+                if not body:
+                    continue
                 yield Row(seq, self._tenant(log), place - (log << LOG_BITS), body, hashes[:32])
             if len(found) < _AT_ONCE:
                 return
             start = found[-1][0] + 1
+
+    def marked(self, marks: Sequence[bytes], start: int = 0) -> Iterator[Row]:
+        """Read those entries of all logs from ``seq`` `start` on that hold one of some marks, in the order of commits.
+
+        The database looks for them itself, so that this costs one look at each entry, and no more.
+        Raises ConfigurationError LOG_DAMAGED for one that is not what its leaf hash says.
+        """
+        wanted = " OR ".join("instr(body, ?)" for _ in marks)
+        found = self._ask(
+            f"SELECT seq, place, body, hashes FROM entries WHERE seq >= ? AND ({wanted}) ORDER BY seq",  # noqa: S608 - marks only
+            start,
+            *marks,
+        )
+        for seq, place, body, hashes in found:
+            if leaf_hash(body) != hashes[:32]:
+                raise damaged(self.path, f"entry {seq} is not what its leaf hash says")
+            log = place >> LOG_BITS
+            yield Row(seq, self._tenant(log), place - (log << LOG_BITS), body, hashes[:32])
 
     def checkpoint(self, tenant: str) -> bytes:
         """Give the newest signed checkpoint of a log, as a C2SP signed note.
@@ -209,6 +246,16 @@ class LogReader:
         """
         with self._missing(tenant, new):
             return consistency_of(old, new, lambda nodes: self._nodes(tenant, nodes))
+
+    def edge(self, tenant: str, size: int) -> bytes:
+        """Give the roots along the right edge of the tree over the first `size` entries, largest first, 32 bytes each.
+
+        Raises ValidationError UNKNOWN_RESOURCE when there are not so many.
+        """
+        with self._missing(tenant, size):
+            nodes = right_edge(size)
+            found = self._nodes(tenant, nodes)
+            return b"".join(found[node] for node in nodes)
 
     def tile(self, tenant: str, level: int, index: int, width: int = 256) -> bytes:
         """Give a tile of C2SP tlog-tiles: `width` hashes of nodes `level` × 8 above the entries, 32 bytes each.
@@ -287,7 +334,7 @@ class LogReader:
         self._numbers[name], self._tenants[log] = log, name
         return name
 
-    def _ask(self, sql: str, *parameters: int) -> list[Any]:
+    def _ask(self, sql: str, *parameters: int | bytes) -> list[Any]:
         with translated(self.path):
             return self._db.execute(sql, parameters).fetchall()
 

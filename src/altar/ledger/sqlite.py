@@ -1,6 +1,6 @@
 """The rows of a host's logs in one SQLite database, written by one process at a time (format 2).
 
-Rows are only ever added: there is no update and no delete.
+Rows are only ever added; the one change is `remove`, which empties the bodies of entries past their retention.
 Entries stand in the order in which they were committed, whichever log they are of; that place is their ``seq``.
 A ``place`` is where an entry stands in its own log: the number of the log times 2^40, and the position in it.
 Beside each entry are its leaf hash and the nodes of the tree that it completes, so that every node is kept once.
@@ -14,25 +14,20 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from altar.adm.errors import AltarError, ConfigurationError, ExecutionError
+from altar.ledger.log_store import KEPT, LOG_BITS, StoredCheckpoint, StoredLog, StoredRows, range_of
 
 __all__ = [
     "APPLICATION_ID",
     "DDL",
-    "LOG_BITS",
     "USER_VERSION",
     "Connection",
-    "EntryRow",
     "FileLock",
-    "LogStore",
     "SqliteStore",
-    "StoredCheckpoint",
-    "StoredLog",
     "connect_sqlite",
     "damaged",
     "translated",
@@ -47,8 +42,6 @@ DDL = (
     "CREATE TABLE outcomes (intent INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
     "CREATE TABLE checkpoints (place INTEGER PRIMARY KEY, note BLOB NOT NULL)",
 )
-LOG_BITS = 40
-"""How many bits of a place are the position in its log; those above are the number of the log."""
 
 
 class Connection(Protocol):
@@ -59,89 +52,6 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """Let go of the database."""
-
-
-class EntryRow(NamedTuple):
-    """One row of `entries`: the place in the order of commits and in its log, the bytes, and the stored hashes.
-
-    ``hashes`` are the 32-byte leaf hash and the nodes that it completes, lowest first.
-    """
-
-    seq: int
-    place: int
-    body: bytes
-    hashes: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StoredLog:
-    """One row of `logs`: its number, and the tenant it is kept for; "" in the host's own, which is number 0."""
-
-    log: int
-    tenant: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCheckpoint:
-    """One row of `checkpoints`: the log, how many of its entries are covered, and the signed note."""
-
-    log: int
-    size: int
-    note: bytes
-
-
-class LogStore(Protocol):
-    """What the writer of the logs asks of a database.
-
-    One `append` is one transaction: all of it is durable on return, or nothing of it is recorded and the database's own
-    error is raised.
-    Not for several threads at once.
-    """
-
-    path: str
-
-    def append(
-        self,
-        rows: Sequence[tuple[int, int, bytes, bytes]],
-        *,
-        outcomes: Sequence[tuple[int, int]] = (),
-        checkpoints: Sequence[StoredCheckpoint] = (),
-        logs: Sequence[StoredLog] = (),
-    ) -> None:
-        """Add entries (as the rows of `EntryRow`), (intent, seq) pairs, checkpoints and logs, durable on return."""
-
-    def sqlite_version(self) -> int:
-        """Give the number of SQLite's version, 3040001 for 3.40.1."""
-
-    def next_seq(self) -> int:
-        """Give the place in the order of commits that the next entry gets; 0 before the first."""
-
-    def first_seq(self) -> int:
-        """Give the place in the order of commits of the first entry, 0 when there is none."""
-
-    def logs(self) -> list[StoredLog]:
-        """Give the logs, by number."""
-
-    def size_of(self, log: int) -> int:
-        """Give the number of entries of a log: one more than its last position."""
-
-    def newest_checkpoint(self, log: int) -> StoredCheckpoint | None:
-        """Give the checkpoint of the largest size of a log, None if it has none."""
-
-    def hashes_at(self, log: int, positions: Sequence[int]) -> dict[int, bytes]:
-        """Give what is stored beside the entries at these positions, as far as they are there."""
-
-    def entries_of(self, log: int, first: int) -> Iterator[EntryRow]:
-        """Read the entries of a log from a position on, in order."""
-
-    def entries_backwards(self) -> Iterator[EntryRow]:
-        """Read all entries from the last to the first."""
-
-    def has_outcome(self, intent: int) -> bool:
-        """Tell whether the outcome of the intent with this ``seq`` is recorded."""
-
-    def close(self) -> None:
-        """Let go of the database; never raises."""
 
 
 def connect_sqlite(path: str) -> Connection:
@@ -155,7 +65,7 @@ def connect_sqlite(path: str) -> Connection:
     return connection
 
 
-class SqliteStore:
+class SqliteStore(StoredRows):
     """The tables of a host's logs in one file, held by this process alone until `close`; a `LogStore`.
 
     Not safe for several threads at once; the ledger's writer thread is the only one to use it.
@@ -220,94 +130,33 @@ class SqliteStore:
             raise
         self._new = False
 
-    def sqlite_version(self) -> int:
+    def database_version(self) -> int:
         """Give SQLite's version as one number, 3040001 for 3.40.1."""
         ((version,),) = self._connection.execute("SELECT sqlite_version()")
         major, minor, patch = (int(part) for part in version.split(".")[:3])
         return major * 1_000_000 + minor * 1_000 + patch
 
-    def next_seq(self) -> int:
-        """Give the place in the order of commits that the next entry gets; 0 before the first."""
-        if self._new:
-            return 0
-        ((last,),) = self._select("SELECT max(seq) FROM entries")
-        return 0 if last is None else int(last) + 1
+    def require_own(self, places: Sequence[int]) -> None:
+        """Do nothing: who can write to the file of this user has taken over more than the log."""
 
-    def first_seq(self) -> int:
-        """Give the place in the order of commits of the first entry, 0 when there is none."""
-        if self._new:
-            return 0
-        ((first,),) = self._select("SELECT min(seq) FROM entries")
-        return 0 if first is None else int(first)
-
-    def logs(self) -> list[StoredLog]:
-        """Give the logs, by number."""
-        if self._new:
-            return []
-        found = self._select("SELECT log, tenant FROM logs ORDER BY log")
-        return [StoredLog(log, bytes(tenant).decode("utf-8", "replace")) for log, tenant in found]
-
-    def size_of(self, log: int) -> int:
-        """Give the number of entries of a log: one more than its last position."""
-        if self._new:
-            return 0
-        first, after = _range_of(log)
-        ((last,),) = self._select("SELECT max(place) FROM places WHERE place >= ? AND place < ?", first, after)
-        return 0 if last is None else int(last) - first + 1
-
-    def newest_checkpoint(self, log: int) -> StoredCheckpoint | None:
-        """Give the checkpoint of the largest size of a log, None if it has none."""
-        if self._new:
-            return None
-        first, after = _range_of(log)
-        found = self._select(
-            "SELECT place, note FROM checkpoints WHERE place >= ? AND place < ? ORDER BY place DESC LIMIT 1",
-            first,
-            after,
-        )
-        return StoredCheckpoint(log, found[0][0] - first, found[0][1]) if found else None
-
-    def hashes_at(self, log: int, positions: Sequence[int]) -> dict[int, bytes]:
-        """Give what is stored beside the entries at these positions, as far as they are there."""
-        if self._new:
-            return {}
-        first, _ = _range_of(log)
-        found = self._select(
-            "SELECT p.place, e.hashes FROM places p CROSS JOIN entries e ON e.seq = p.seq"  # noqa: S608 - marks only
-            f" WHERE p.place IN ({','.join('?' * len(positions))})",
-            *(first + position for position in positions),
-        )
-        return {place - first: hashes for place, hashes in found}
-
-    def entries_of(self, log: int, first: int) -> Iterator[EntryRow]:
-        """Read the entries of a log from a position on, in order."""
-        at, after = _range_of(log)
-        at += first
-        while not self._new:
-            found = self._select(
-                "SELECT e.seq, p.place, e.body, e.hashes FROM places p CROSS JOIN entries e ON e.seq = p.seq"
-                " WHERE p.place >= ? AND p.place < ? ORDER BY p.place LIMIT 512",
-                at,
-                after,
-            )
-            yield from (EntryRow(*row) for row in found)
-            if not found:
-                return
-            at = found[-1][1] + 1
-
-    def entries_backwards(self) -> Iterator[EntryRow]:
-        """Read all entries from the last to the first."""
-        before = self.next_seq()
-        while before > 0:
-            found = self._select(
-                "SELECT seq, place, body, hashes FROM entries WHERE seq < ? ORDER BY seq DESC LIMIT 512", before
-            )
-            yield from (EntryRow(*row) for row in found)
-            before = found[-1][0] if found else 0
-
-    def has_outcome(self, intent: int) -> bool:
-        """Tell whether the outcome of the intent with this ``seq`` is recorded."""
-        return bool(self._select("SELECT 1 FROM outcomes WHERE intent = ?", intent))
+    def remove(self, log: int, start: int, stop: int) -> int:
+        """Empty the bodies of entries, see `LogStore`; what SQLite had of them in its pages is written over."""
+        execute = self._connection.execute
+        first, after = range_of(log)
+        first, after = first + max(0, start), min(first + max(0, stop), after)
+        keep = " ".join("AND NOT instr(body, ?)" for _ in KEPT)
+        where = f"WHERE seq IN (SELECT seq FROM places WHERE place >= ? AND place < ?) AND length(body) > 0 {keep}"  # noqa: S608 - our own words
+        execute("BEGIN IMMEDIATE")
+        try:
+            ((count,),) = execute(f"SELECT count(*) FROM entries {where}", (first, after, *KEPT))  # noqa: S608 - our own words
+            execute(f"UPDATE entries SET body = x'' {where}", (first, after, *KEPT))  # noqa: S608 - our own words
+            execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                execute("ROLLBACK")
+            raise
+        list(execute("PRAGMA wal_checkpoint(TRUNCATE)"))  # while somebody reads, what was removed is still in there
+        return int(count)
 
     def close(self) -> None:
         """Move what is in the write-ahead log into the database file and let go of both; never raises.
@@ -326,7 +175,7 @@ class SqliteStore:
             "busy_timeout = 5000",
             "page_size = 4096",
             "auto_vacuum = NONE",
-            "secure_delete = OFF",
+            "secure_delete = ON",  # or what is removed one day would still be in pages that were split before
         ):
             list(self._connection.execute(f"PRAGMA {pragma}"))
         objects = self._select("SELECT type, name, sql FROM sqlite_schema ORDER BY rowid")
@@ -374,7 +223,9 @@ def damaged(path: str, what: str, *, detail: str | None = None) -> Configuration
     return ConfigurationError(
         "LOG_DAMAGED",
         f"The ledger {path!r} is damaged: {what}",
-        hint=f"run `altar audit verify {path}` to see which entries are affected",
+        hint="export it, and run `altar audit verify` on that file to see which entries are affected"
+        if path.startswith("postgresql://")
+        else f"run `altar audit verify {path}` to see which entries are affected",
         detail=detail,
     )
 
@@ -445,11 +296,6 @@ def _out_of_reach(path: str, error: OSError) -> ConfigurationError:
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _ROWS_A_STATEMENT = 256
-
-
-def _range_of(log: int) -> tuple[int, int]:
-    """Give the first place of a log, and the first behind it."""
-    return log << LOG_BITS, (log + 1) << LOG_BITS
 
 
 def _insert(execute: Callable[..., object], table: str, width: int, values: Sequence[object]) -> None:

@@ -22,19 +22,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 
 from altar.adm.errors import AltarError, ExecutionError
 from altar.ledger.beside import UNREADABLE, Beside, Layout, Then, Work, seal
+from altar.ledger.keyed_hash import mac
 from altar.ledger.sqlite import Connection, translated
+from altar.ledger.subject_copies import SubjectCopies, SubjectCopy
 
 __all__ = ["Subject", "Subjects", "commitment", "mac", "read_names", "subjects_path"]
 
 _KEPT = 65_536
 """Subjects that are kept in memory; another one is read from the file when it is needed."""
 
-_INNER, _OUTER = (bytes(value ^ pad for value in range(256)) for pad in (0x36, 0x5C))
 _SELECT = "SELECT tenant, principal, pseudonym, key, seal FROM subjects"
 
 
@@ -55,15 +55,6 @@ def commitment(salt: bytes, digest: str) -> str:
     return "hmac-sha256:" + mac(salt, digest.encode()).hex()
 
 
-def mac(key: bytes, message: bytes) -> bytes:
-    """Give the HMAC-SHA-256 (RFC 2104) of a message under a key of at most 64 bytes.
-
-    Python's own goes through OpenSSL's table of algorithms at each call, which takes longer than the hashing.
-    """
-    block = key.ljust(64, b"\x00")
-    return sha256(block.translate(_OUTER) + sha256(block.translate(_INNER) + message).digest()).digest()
-
-
 class Subjects(Beside):
     """The subjects of one host's logs: `of` gives one, `name_of` looks one up, `destroy` forgets one."""
 
@@ -80,10 +71,29 @@ class Subjects(Beside):
         without="subjects",
     )
 
-    def __init__(self, path: str | Path, *, on_failure: Callable[[AltarError], None]) -> None:
-        """Open the file, or begin a new one; see `Beside` for what is raised."""
+    def __init__(
+        self, path: str | Path, *, on_failure: Callable[[AltarError], None], copies: SubjectCopies | None = None
+    ) -> None:
+        """Open the file, or begin a new one; see `Beside` for what is raised.
+
+        With `copies` each subject is kept there too, and what the file has not is taken from there.
+        """
         self._kept: OrderedDict[tuple[str, str], Subject] = OrderedDict()
+        self._copies = copies
+        self._is_owing = False  # somebody is to be forgotten, and could not be yet
         super().__init__(path, on_failure=on_failure, deliver=_here)
+        if copies is not None:
+            try:
+                self._agree_with(copies)
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Let go of the file and of the copies; calling it again does nothing."""
+        super().close()
+        if self._copies is not None:
+            self._copies.close()
 
     def of(self, tenant: str, principal: str) -> Subject:
         """Give the subject; a new one is made, and is durable on return, which waits for the disk once in its life.
@@ -141,6 +151,26 @@ class Subjects(Beside):
                 return tenant, principal
         return None
 
+    def applied(self) -> int:
+        """Give the ``seq`` before which everybody of whom the log says that they were forgotten is; 0 if unknown."""
+        rows: list[tuple[str, bytes]] = []
+        work = _Asked()
+
+        def look(connection: Connection) -> None:
+            rows.extend(connection.execute("SELECT pseudonym, seal FROM subjects WHERE tenant = '' AND principal = ''"))
+
+        work.read = self._careful(work, look)
+        self._wait(work)
+        return next((int(at[4:]) for at, sealed in rows if sealed == seal("", "", at, b"")), 0)
+
+    def note_applied(self, size: int) -> None:
+        """Note that all are forgotten of whom the log says so before ``seq`` `size`; not while one is only half."""
+        if not self._is_owing:
+            at = f"seq-{size}"
+            row = ("", "", at, b"", seal("", "", at, b""))
+            work = _Asked([("INSERT OR REPLACE INTO subjects VALUES (?,?,?,?,?)", row)])
+            self._wait(work)
+
     def destroy(self, tenant: str, principal: str) -> bool:
         """Forget a subject for good, durable on return; False when there is none.
 
@@ -154,6 +184,8 @@ class Subjects(Beside):
         def delete(connection: Connection) -> None:
             self._kept.pop((tenant, principal), None)
             where = "WHERE tenant = ? AND principal = ?"
+            if self._copies is not None:
+                self._copies.remove(tenant, principal)
             there.extend(connection.execute(f"SELECT 1 FROM subjects {where}", (tenant, principal)))  # noqa: S608 - our own words
             list(connection.execute(f"DELETE FROM subjects {where}", (tenant, principal)))  # noqa: S608 - our own words
             ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -166,8 +198,25 @@ class Subjects(Beside):
                 )
 
         work.read = self._careful(work, delete)
+        self._is_owing = True
         self._wait(work)
+        self._is_owing = False
         return bool(there)
+
+    def _agree_with(self, copies: SubjectCopies) -> None:
+        """Take in what the copies have and the file has not, and the other way round; before anything is asked."""
+        execute = self._connection.execute
+        copied = set()
+        for row in copies.every():
+            copied.add(row.pseudonym)
+            found = list(execute(f"{_SELECT} WHERE tenant = ? AND principal = ?", row[:2]))
+            if not found or found[0][2] != row.pseudonym:
+                list(execute("INSERT OR REPLACE INTO subjects VALUES (?,?,?,?,?)", (*row, seal(*row))))
+                # whoever put it there may have kept it since before its subject was forgotten: all is looked at again
+                list(execute("DELETE FROM subjects WHERE tenant = '' AND principal = ''"))
+        for *row, sealed in list(execute(f"{_SELECT} WHERE principal <> ''")):
+            if row[2] not in copied and sealed == seal(*row):
+                copies.keep(SubjectCopy(*row))
 
     def _making(self, tenant: str, principal: str, told: list[Subject] | None = None) -> _Asked:
         """Work that reads a subject into memory and into `told`, and makes it first where there is none."""
@@ -186,7 +235,9 @@ class Subjects(Beside):
                 keep(Subject(pseudonym, key))
                 return
             made = Subject(f"p-{secrets.token_hex(8)}", secrets.token_bytes(32))
-            row = (tenant, principal, made.pseudonym, made.key)
+            row = SubjectCopy(tenant, principal, made.pseudonym, made.key)
+            if self._copies is not None:
+                self._copies.keep(row)
             list(connection.execute("INSERT INTO subjects VALUES (?,?,?,?,?)", (*row, seal(*row))))
             keep(made)
 
@@ -252,7 +303,7 @@ def read_names(ledger: str | Path) -> dict[str, tuple[str, str]]:
         translated(str(path)),
         closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as db,
     ):
-        rows = db.execute(_SELECT).fetchall()
+        rows = db.execute(f"{_SELECT} WHERE principal <> ''").fetchall()
     return {
         pseudonym: (tenant, principal)
         for tenant, principal, pseudonym, key, sealed in rows

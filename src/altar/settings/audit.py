@@ -11,14 +11,21 @@ from altar.settings.sections import Count, Seconds, Section
 
 __all__ = ["Audit", "AuditSink"]
 
-_NEEDED = {"s3": ("bucket", "token_file", "secret_file"), "datadog": ("token_file",), "splunk": ("token_file",)}
+_NEEDED = {
+    "s3": ("bucket", "token_file", "secret_file"),
+    "datadog": ("token_file",),
+    "splunk": ("token_file",),
+    "webhook": ("token_file",),
+}
 
 
 class AuditSink(Section):
     """One receiver of the log, a table `[[audit.sinks]]` of its own."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Name of the sink; its cursor has it.")
-    kind: Literal["file", "syslog", "datadog", "splunk", "otlp", "s3"] = Field(description="What the receiver is.")
+    kind: Literal["file", "syslog", "datadog", "splunk", "otlp", "s3", "webhook"] = Field(
+        description="What the receiver is."
+    )
     address: str = Field(
         min_length=1,
         max_length=2048,
@@ -40,7 +47,8 @@ class AuditSink(Section):
     certificate: Path | None = Field(default=None, description="Certificate of this party, PEM, if the receiver asks.")
     key: Path | None = Field(default=None, description="Private key of that certificate, PEM.")
     token_file: Path | None = Field(
-        default=None, description="File of the API key (Datadog), token (Splunk, OTLP) or access key (S3)."
+        default=None,
+        description="File of the API key (Datadog), token (Splunk, OTLP), access key (S3) or signing secret (webhook).",
     )
     secret_file: Path | None = Field(default=None, description="File of the secret of the access key (S3).")
     acknowledge: bool = Field(default=False, description="Wait until Splunk has indexed what it was sent.")
@@ -49,6 +57,9 @@ class AuditSink(Section):
     region: str = Field(default="us-east-1", description="Region of the bucket (S3).")
     bucket: str = Field(default="", description="Name of the bucket (S3).")
     prefix: str = Field(default="", description="What names of objects begin with (S3).")
+    networks: tuple[str, ...] = Field(
+        default=(), description="Networks beyond the public internet that a webhook may lie in, such as `10.1.0.0/16`."
+    )
     rotate_bytes: Count = Field(default=64 * 1024 * 1024, description="Bytes after which a file is put aside.")
     keep: int = Field(default=10, ge=0, le=1000, description="How many files that were put aside stay.")
 
@@ -61,13 +72,30 @@ class AuditSink(Section):
 
 
 class Audit(Section):
-    """What becomes of the log beside being written."""
+    """Where the log is, and what becomes of it beside being written."""
 
+    log: Literal["auto", "file", "database"] = Field(
+        default="auto",
+        description="Where the log is: a file in `host.data`, or the PostgreSQL of `database_url`; `auto` takes the"
+        " database for a governed host that has no log in a file yet.",
+    )
     sinks: tuple[AuditSink, ...] = Field(
         default=(), max_length=32, description="Receivers that the log is sent on to, each a table `[[audit.sinks]]`."
     )
     redact: tuple[str, ...] = Field(
         default=(), description="Further words; what an application records under a key with one of them is withheld."
+    )
+    retain_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="Days for which entries are kept; older ones are sealed into archives and removed.",
+    )
+    retain_tenants: dict[str, int] = Field(
+        default={}, description="Days by the name of a tenant, where they are others; 0 keeps its log for ever."
+    )
+    archives: Path | None = Field(
+        default=None, description="Directory of the archives; else `ledger.db.archives` beside the log."
     )
     witnesses: tuple[Path, ...] = Field(
         default=(), description="Files of witnesses that cosign checkpoints: two lines each, address and verifier key."

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from altar.grid.trust.certificates import CertificateFiles, Role
     from altar.later.gate import Gate
     from altar.later.session import Session
+    from altar.ledger.places import Place
 
 __all__ = ["GridProcess", "LocalGrid"]
 
@@ -329,6 +330,17 @@ class LocalGrid:
             raise RuntimeError(f"altar {arguments[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
 
+    @property
+    def log(self) -> Place:
+        """Where the log of the host is: in its directory, or in the database of its settings."""
+        from altar.ledger.places import DatabaseLog
+
+        file = self.directory / "data/ledger.db"
+        url = str(self._settings.get("database_url", ""))
+        if file.exists() or not url.startswith("postgresql:"):
+            return file
+        return DatabaseLog(url, "altar.local/host-1", file)
+
     def entries(self) -> list[dict[str, Any]]:
         """Every entry of the log so far, in order; the host may be running."""
         lines = map(json.loads, self.export().read_text().splitlines())
@@ -340,7 +352,7 @@ class LocalGrid:
 
         out = self.directory / "log.jsonl"
         with out.open("wb") as file:
-            write_export(self.directory / "data/ledger.db", file, vkey=self.vkey)
+            write_export(self.log, file, vkey=self.vkey)
         return out
 
     def logs(self) -> Iterator[str]:

@@ -38,7 +38,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 _TABLES = """
 SELECT schemaname, tablename FROM pg_tables
-WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> 'alembic_version'
+WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename NOT IN ('alembic_version', 'layout')
 """
 
 
@@ -57,8 +57,8 @@ class LocalPostgres:
     ``url`` is the address of its first database, as the superuser, with the password of this server.
     """
 
-    def __init__(self) -> None:
-        """Start the server and wait until it answers.
+    def __init__(self, *, durable: bool = False) -> None:
+        """Start the server and wait until it answers; ``durable`` lets it sync to the disk as one that is kept does.
 
         Raises RuntimeError when PostgreSQL is not installed, or does not start.
         """
@@ -66,6 +66,7 @@ class LocalPostgres:
         if programs is None:
             raise RuntimeError("PostgreSQL is not installed: apt-get install postgresql")
         self.port = _free_port()
+        self._durable = durable
         self._programs = programs
         self._password = secrets.token_hex(16)
         self._folder = Path(tempfile.mkdtemp(prefix="altar-postgres-"))
@@ -111,6 +112,15 @@ class LocalPostgres:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)".encode())
 
+    def crash(self) -> None:
+        """End the server at once, as when its machine loses power but not its disk, and start it again on its data."""
+        pid = int((self._folder / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
+        os.kill(pid, signal.SIGQUIT)
+        self._guard.wait(timeout=30)
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
+        self._guard = self._start()
+
     def stop(self) -> None:
         """End the server and remove its data; calling it again does nothing."""
         if self._guard.stdin is not None:
@@ -153,8 +163,8 @@ class LocalPostgres:
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": "",
-            "fsync": "off",  # the data are gone after the run in any case
-            "full_page_writes": "off",
+            "fsync": "on" if self._durable else "off",  # the data are gone after the run in any case
+            "full_page_writes": "on" if self._durable else "off",
             "wal_level": "minimal",
             "max_wal_senders": 0,
             "autovacuum": "off",

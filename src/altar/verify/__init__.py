@@ -20,7 +20,7 @@ from typing import Literal
 
 from . import database, export, layout, wal
 from .log import LogCheck
-from .notes import Checkpoint, Key, NoteError, open_note, parse_vkey
+from .notes import Checkpoint, ForeignKeyError, Key, NoteError, open_note, parse_vkey, read_unsigned
 from .report import Finding, Findings, Location, LogReport, Report
 from .witnesses import check_cosignature
 
@@ -71,6 +71,8 @@ def verify(
             break
     else:
         findings.add("file", "was changed while it was read: verify an export, or a copy that nobody writes")
+    if since is not None:
+        _require_signed(since, key, logs)
     each = tuple(_report(log) for log in logs)
     return Report(
         ok=not findings,
@@ -87,6 +89,7 @@ def verify(
         statement=" ".join([_statement(logs, findings, key, elsewhere), *cosigned]),
         logs=each,
         foreign_key=all(log.has_foreign_key for log in logs),
+        removed=sum(log.removed for log in each),
     )
 
 
@@ -113,10 +116,27 @@ def locate(path: str | PathLike[str], offset: int) -> Location:
 def _open_since(since: str | None, key: Key) -> Checkpoint | None:
     if since is None:
         return None
+    note = since.encode("utf-8", "surrogatepass")
     try:
-        return open_note(since.encode("utf-8", "surrogatepass"), key, strict=False)
+        return open_note(note, key, strict=False)
+    except ForeignKeyError:
+        return read_unsigned(note)  # by another key of this log, perhaps: that is known when the log has been read
     except NoteError as error:
         raise ValueError(f"the checkpoint obtained elsewhere proves nothing: {error}") from error
+
+
+def _require_signed(since: str, key: Key, logs: list[LogCheck]) -> None:
+    """Raise ValueError unless the given key has signed the checkpoint, or one that it is joined to in a log here."""
+    note, problem = since.encode("utf-8", "surrogatepass"), NoteError("it is not signed")
+    joined = [each for log in logs if log.keys.is_trusted for each in log.keys.keys]
+    for each in (key, *joined):
+        try:
+            open_note(note, each, strict=False)
+        except NoteError as error:
+            problem = error if each is key else problem
+        else:
+            return
+    raise ValueError(f"the checkpoint obtained elsewhere proves nothing: {problem}") from problem
 
 
 def _cosignatures(since: str | None, witnesses: Sequence[str]) -> list[str]:
@@ -151,6 +171,8 @@ def _report(log: LogCheck) -> LogReport:
         verified_time=log.verified_time,
         unsigned_tail=len(log.outcome_of) - log.verified_size,
         since_proved=log.since_proved,
+        removed=log.retention.removed,
+        rotations=log.keys.rotations,
     )
 
 
@@ -174,6 +196,7 @@ def _statement(logs: list[LogCheck], findings: Findings, key: Key, since: Checkp
             said.append(f"All entries of {whole} more logs are proved so, up to their ends.")
         if more:
             said.append(f"{more} more logs are not proved up to their ends.")
+    said += _changes(logs)
     if since is None:
         said.append(
             "That the log was not rolled back or forked is proved only against a checkpoint obtained "
@@ -187,6 +210,22 @@ def _statement(logs: list[LogCheck], findings: Findings, key: Key, since: Checkp
     else:
         said.append(f"It is not proved that the log goes on from the checkpoint over {since.size} entries given.")
     return " ".join(said)
+
+
+def _changes(logs: list[LogCheck]) -> Iterator[str]:
+    """Say which keys have followed each other, and what was removed."""
+    judged = [log for log in logs if not log.has_foreign_key]
+    most = max(judged, key=lambda log: log.keys.rotations, default=None)
+    if most is not None and most.keys.rotations:
+        times = "once" if most.keys.rotations == 1 else f"{most.keys.rotations} times"
+        chain = " → ".join(key.key_id.hex() for key in most.keys.keys)
+        yield f"The signing key was changed {times}, and each key named the next one: {chain}."
+    removed = sum(log.retention.removed for log in judged)
+    if removed:
+        yield (
+            f"What {removed} of the entries said was removed by policy: that they were there, where they stood and "
+            "unaltered, is proved by their hashes; what they said is in the sealed archives that the log names."
+        )
 
 
 def _said_of(log: LogCheck, key: Key, *, named: bool) -> Iterator[str]:

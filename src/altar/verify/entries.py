@@ -294,6 +294,13 @@ _KINDS_2["intent"] |= {"arguments": _commitment}
 _KINDS_2["outcome"] |= {"result": _commitment_or_empty}
 _KINDS_2["event"] |= {"event": _event_name}
 _OPTIONAL_2 = _OPTIONAL | {
+    "intent": _OPTIONAL["intent"]
+    | {
+        "approval": _name,
+        "facts": _data,
+        "policy": _digest,
+        "verdict": _one_of("allow", "audit", "approved", "break_glass"),
+    },
     "event": {
         "action": _name,
         "code": _name,
@@ -304,7 +311,7 @@ _OPTIONAL_2 = _OPTIONAL | {
         "principal": _name,
         "resource": _name,
         "session": _name,
-    }
+    },
 }
 _RULES = {1: (_KINDS, _OPTIONAL), 2: (_KINDS_2, _OPTIONAL_2)}
 

@@ -25,6 +25,7 @@ from .report import Findings, Location
 MAGIC = b'{"altar_audit_export":'
 
 _HEAD_1 = b'{"altar_audit_export":1,'
+_OF_ENTRIES = (b'{"entry"', b'{"leaf"')  # one that is there, and one of which only the hash is
 _LONGEST_LINE = 64 * 1024
 _SMALLEST_ENTRY = 60  # bytes of the shortest line of an entry
 
@@ -118,7 +119,7 @@ def _read_frame(file: BinaryIO, findings: Findings) -> _Frame:
             ended = True
         elif line.data.startswith(b'{"checkpoint"'):
             _read_checkpoint(line, frame, findings)
-        elif not line.data.startswith(b'{"entry"'):
+        elif not line.data.startswith(_OF_ENTRIES):
             findings.add(f"line {line.number}", "is none of header, entry, checkpoint and end", offset=line.offset)
         elif frame.checkpoints:
             findings.add(f"line {line.number}", "is an entry after a checkpoint", offset=line.offset)
@@ -154,7 +155,8 @@ def _check_header(header: dict[str, object], log: LogCheck, vkey: str, findings:
     behind = f"/{tenant}" if tenant else ""
     given = vkey.strip()
     shown = {"origin": log.origin, "size": len(log.outcome_of)}
-    if not log.has_foreign_key:
+    keys = {vkey_under(key, behind) for key in log.keys.keys if key is not log.keys.given}
+    if not log.has_foreign_key and header["vkey"] not in keys:
         shown["vkey"] = given if given.split("+", 1)[0].endswith(behind) else vkey_under(parse_vkey(given), behind)
     if behind and not str(log.origin).endswith(behind):
         findings.add("line 1", f"states tenant {header['tenant']!r}, and the log is {log.origin!r}", offset=0)
@@ -210,9 +212,10 @@ def _settle(row: EntryRow, due: int, before_next: int, findings: Findings) -> En
 def _rows(file: BinaryIO, findings: Findings) -> Iterator[EntryRow]:
     """Yield the lines of entries as they are."""
     for line in _lines(file):
-        if line.number == 1 or not line.data.startswith(b'{"entry"'):
+        if line.number == 1 or not line.data.startswith(_OF_ENTRIES):
             continue
-        members = _members(line, {"entry": str, "leaf": str, "seq": int})
+        is_gone = line.data.startswith(_OF_ENTRIES[1])
+        members = _members(line, {"leaf": str, "seq": int} if is_gone else {"entry": str, "leaf": str, "seq": int})
         if isinstance(members, str):
             findings.add(f"line {line.number}", members, offset=line.offset)
             continue
@@ -222,7 +225,9 @@ def _rows(file: BinaryIO, findings: Findings) -> Iterator[EntryRow]:
         if leaf is None:
             findings.add(where, "its leaf hash is not 32 bytes in base64", seq=seq, offset=line.offset)
             leaf = b""
-        yield EntryRow(seq, str(members["entry"]).encode(), leaf, where, None, line.offset, seq)
+        if members.get("entry") == "":
+            findings.add(where, "is empty", seq=seq, offset=line.offset)
+        yield EntryRow(seq, str(members.get("entry", "")).encode(), leaf, where, None, line.offset, seq)
 
 
 def _leaf(text: str) -> bytes | None:
@@ -253,7 +258,7 @@ def _locate_in_line(line: _Line) -> Location:
     name, seq = "", None
     if line.number == 1:
         name = " (header)"
-    elif line.data.startswith(b'{"entry"'):
+    elif line.data.startswith(_OF_ENTRIES):
         seq = line.number - 2
         name = f" (entry {seq})"
     elif line.data.startswith(b'{"checkpoint"'):

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .entries import EntryError, Members, Plain, Tree, leaf_hash, read_entry, read_plain
+from .keys import ROTATED, KeyChain
 from .notes import Checkpoint, ForeignKeyError, Key, NoteError, open_note
 from .report import Findings
+from .retention import Retention
 
 NO_INTENT = -1
 OPEN = -2
@@ -78,8 +80,11 @@ class LogCheck:
         """Start before the first entry; `version` is that of the format, `name` what the log is called in findings."""
         self.version = version
         self.name = name
-        self.foreign: list[tuple[CheckpointRow, str]] = []
+        self.foreign: list[tuple[CheckpointRow, str, bytes | None]] = []  # with the root where each stands
         self.signed = 0
+        self.earlier = 0  # checkpoints of keys that came before the one that was given
+        self.keys = KeyChain(key)
+        self.retention = Retention()
         self.origin: str | None = None
         self.entries = 0
         self.intents = 0
@@ -144,6 +149,12 @@ class LogCheck:
         self._tell_contradicted()
         self._check_open()
         self._tell_foreign()
+        if self.retention.unexplained(self.verified_size) and not self.has_foreign_key:
+            self._findings.add(
+                self.name,
+                f"{self.retention.removed} entries before {self.retention.end} are gone but for their hashes, "
+                "and no signed entry says that they were sealed and removed",
+            )
         if self.verified_size == 0 and not self.has_foreign_key:
             self._findings.add(self.name, "no signed checkpoint covers any entry: nothing is proved")
         elif self._life.stopped and self.verified_size < size and not (self._unreadable or self.has_foreign_key):
@@ -157,21 +168,22 @@ class LogCheck:
     @property
     def has_foreign_key(self) -> bool:
         """Whether the log is signed, and by another key only."""
-        return bool(self.foreign) and not self.signed
+        return bool(self.foreign or self.earlier) and not self.signed
 
     def _tell_foreign(self) -> None:
         """Checkpoints of another key: all of them mean that the key is not this log's, some of them are damage."""
         if self.has_foreign_key:
-            row, _ = self.foreign[0]
+            row = self.foreign[0][0] if self.foreign else None
             what = f"{self._key.name!r} with key id {self._key.key_id.hex()} is not the key that signs {self.name}"
-            self._findings.add("key", what, page=row.page, offset=row.offset)
+            self._findings.add("key", what, page=row.page if row else None, offset=row.offset if row else None)
             return
-        for row, wrong in self.foreign:
+        for row, wrong, _ in self.foreign:
             self._findings.add(row.where, wrong, page=row.page, offset=row.offset)
 
     def _check_entry(self, row: EntryRow) -> None:
         """Check one entry by itself and against those before it."""
-        leaf = leaf_hash(row.body)
+        is_gone = not row.body and self.version > 1
+        leaf = row.leaf if is_gone else leaf_hash(row.body)
         if leaf != row.leaf:
             self._tell(row, "its bytes do not give the leaf hash stored beside them")
             if self._stored is None:
@@ -181,6 +193,11 @@ class LogCheck:
             hashes = self._stored.append(row.leaf)
         if row.hashes is not None and row.hashes != hashes and self._whole:
             self._tell(row, "the nodes of the tree stored beside it do not belong to the entries")
+        if is_gone:
+            self.retention.miss(row.seq)
+            self.outcome_of.append(UNKNOWN)
+            self._life.forget()
+            return
         if (plain := self._life.running and read_plain(row.body, self.version)) and self._follow_plain(plain, row.seq):
             return
         self.outcome_of.append(NO_INTENT)
@@ -241,7 +258,34 @@ class LogCheck:
         elif entry["kind"] == "outcome":
             self.outcomes += 1
             return self._close(int(entry["intent"]), str(entry["invocation"]), seq)
+        elif "event" in entry:
+            about = self.retention.follow(entry, seq)
+            return self._rotate(entry) if entry["event"] == ROTATED else about
         return None
+
+    def _rotate(self, entry: Members) -> str | None:
+        """Go on with the key that an entry names; checkpoints before may turn out to be of one before the given."""
+        is_first = not self.keys.rotations
+        wrong = self.keys.rotate(entry, used=self.signed > 0)
+        if wrong is None and is_first and self.keys.keys[0].public != self._key.public:
+            before, self.foreign = self.foreign, []
+            for row, what, root in before:
+                self._judge_earlier(row, what, root)
+        return wrong
+
+    def _judge_earlier(self, row: CheckpointRow, what: str, root: bytes | None) -> None:
+        """Hold a checkpoint against the first key of the log, now that it is known."""
+        try:
+            signed = open_note(row.note, self.keys.keys[0])
+        except ForeignKeyError:
+            self.foreign.append((row, what, root))
+            return
+        except NoteError as error:
+            self._findings.add(row.where, str(error), page=row.page, offset=row.offset)
+            return
+        self.earlier += 1
+        if root is not None and (signed.size, signed.root) != (row.size, root):
+            self._findings.add(row.where, "does not state the entries before it", page=row.page, offset=row.offset)
 
     def _close(self, intent: int, invocation: str, seq: int) -> str | None:
         """Note the outcome `seq` of `intent`; return what is wrong with it, or None."""
@@ -290,15 +334,16 @@ class LogCheck:
     def _read_checkpoint(self, row: CheckpointRow) -> Checkpoint | None:
         """Return what the checkpoint states if its signature and words are right; else None."""
         try:
-            signed = open_note(row.note, self._key)
+            signed = open_note(row.note, self.keys.in_force)
         except ForeignKeyError as error:
-            self.foreign.append((row, str(error)))
+            is_here = row.size == len(self.outcome_of) and self._whole
+            self.foreign.append((row, str(error), self._tree.root() if is_here else None))
             return None
         except NoteError as error:
-            self.signed += 1
+            self._count_signed()
             self._findings.add(row.where, str(error), page=row.page, offset=row.offset)
             return None
-        self.signed += 1
+        self._count_signed()
         if self.origin is None:
             self.origin = signed.origin
         if signed.size != row.size:
@@ -310,11 +355,18 @@ class LogCheck:
         self._findings.add(row.where, wrong, page=row.page, offset=row.offset)
         return None
 
+    def _count_signed(self) -> None:
+        if self.keys.is_trusted:
+            self.signed += 1
+        else:
+            self.earlier += 1
+
     def _compare(self, row: CheckpointRow, signed: Checkpoint) -> None:
         """Hold a signed root and its frontier against the entries."""
         if self._tree.root() == signed.root:
-            self.verified_size = row.size
-            self.verified_time = self._time
+            if self.keys.is_trusted:  # a key from before the given one proves nothing by itself
+                self.verified_size = row.size
+                self.verified_time = self._time
             fits = row.frontier is None or row.frontier == self._tree.frontier()
         else:
             explained = self._stored is not None and self._stored.root() == signed.root
@@ -427,6 +479,8 @@ class _Life:
             if self._epoch is not None and entry["epoch"] != self._epoch:
                 wrong = f"the stop ends epoch {entry['epoch']}, and epoch {self._epoch} is running"
             self.running = False
+        else:
+            self.running = True
         self.stopped = kind == "stop"
         return wrong
 

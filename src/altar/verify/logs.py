@@ -153,6 +153,7 @@ def check_logs(
     for check in checks:
         check.finish()
     _check_names(named, checks, findings)
+    _check_begun(checks, findings)
     _check_places(books, order)
     check_outcomes(books.leaves("outcomes"), books.pages, findings, due=order.outcomes(), first=order.first)
     if since is not None:
@@ -216,6 +217,16 @@ def _check_names(named: Sequence[_Named], checks: Sequence[LogCheck], findings: 
         if (number == 0) != (row.tenant == b"") or (check.origin is not None and check.origin != due):
             what = f"is named {row.tenant!r}, and its entries are those of {check.origin!r}"
             findings.add(f"log {number}", what, page=row.page, offset=row.offset)
+
+
+def _check_begun(checks: Sequence[LogCheck], findings: Findings) -> None:
+    """The host's own log says which logs were begun: none of them may be gone."""
+    for number, origin in checks[0].retention.begun.items():
+        found = checks[number].origin if number < len(checks) else None
+        if found is None:
+            findings.add(f"log {number}", f"is gone: the host's log says that it was begun as {origin!r}")
+        elif found != origin:
+            findings.add(f"log {number}", f"is {found!r}, and the host's log says that it was begun as {origin!r}")
 
 
 def _check_places(books: Books, order: _Order) -> None:

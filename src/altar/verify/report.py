@@ -42,6 +42,8 @@ class Finding:
 class LogReport:
     """What was found out about one of the logs in a file; the members are as in `Report`.
 
+    `removed` counts the entries that were removed by policy: their hashes are there, what they said is not.
+    `rotations` is how often the signing key was changed, each time named by the one before.
     `since_proved` is true when it was shown that this log goes on from the checkpoint obtained elsewhere.
     """
 
@@ -54,6 +56,8 @@ class LogReport:
     verified_time: int | None
     unsigned_tail: int
     since_proved: bool = False
+    removed: int = 0
+    rotations: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Report:
     `unsigned_tail` is how many entries come after it.
     `statement` says in a few sentences what was proved and what was not.
     `logs` says the same of each log in the file; the numbers above are their sums, and the time is the latest.
+    `removed` is the sum over the logs; they are among `entries`.
     `foreign_key` is true when nothing was proved because the log is signed by another key than the one given.
     """
 
@@ -84,6 +89,7 @@ class Report:
     statement: str
     logs: tuple[LogReport, ...] = ()
     foreign_key: bool = False
+    removed: int = 0
 
     @property
     def verdict(self) -> str:

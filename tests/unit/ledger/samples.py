@@ -13,6 +13,8 @@ import orjson
 
 from altar.adm.errors import AltarError
 from altar.ledger import Event, FileSigner, Intent, Ledger, Outcome
+from altar.ledger.places import DatabaseLog, Place
+from altar.ledger.postgres import PostgresReading, PostgresStore
 from altar.ledger.sqlite import Connection, SqliteStore, connect_sqlite
 
 ORIGIN = "altar.local/host-1"
@@ -55,7 +57,7 @@ def signer_in(folder: Path) -> FileSigner:
 
 
 def open_ledger(
-    path: Path,
+    path: Place,
     signer: FileSigner,
     *,
     failures: list[AltarError] | None = None,
@@ -98,18 +100,19 @@ def commit(ledger: Ledger, *entries: Intent | Outcome | Event) -> tuple[int, Alt
 
 def crash(ledger: Ledger) -> None:
     """Let go of the files as a killed process does: nothing more is recorded."""
-    store = cast("SqliteStore", ledger._store)
+    store = cast("SqliteStore | PostgresStore", ledger._store)
     store._connection.close()
     store._lock.release()
 
 
-def entries_in(path: Path) -> list[dict[str, Any]]:
+def entries_in(path: Place) -> list[dict[str, Any]]:
     return [orjson.loads(body) for (body,) in rows(path, "SELECT body FROM entries ORDER BY seq")]
 
 
-def rows(path: Path, sql: str) -> list[Sequence[Any]]:
-    connection = sqlite3.connect(path)
+def rows(path: Place, sql: str) -> list[Sequence[Any]]:
+    connection: Any = PostgresReading(path) if isinstance(path, DatabaseLog) else sqlite3.connect(path)
     try:
-        return connection.execute(sql).fetchall()
+        found: list[Sequence[Any]] = connection.execute(sql).fetchall()
+        return found
     finally:
         connection.close()

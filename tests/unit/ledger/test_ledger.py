@@ -12,6 +12,7 @@ import pytest
 from altar.adm.errors import AltarError, ConfigurationError
 from altar.ledger import EntriesRefusedError, Event, FileSigner
 from altar.ledger.log import Frontier, leaf_hash, parse_note, tree_root
+from altar.ledger.places import Place
 from altar.ledger.signer import is_signed_by
 from altar.ledger.sqlite import Connection, connect_sqlite
 from tests.unit.ledger.samples import (
@@ -60,34 +61,34 @@ def test_a_new_ledger_begins_with_its_start_and_ends_with_its_stop(path: Path, s
     assert (1, ORIGIN, signer.vkey) == (ledger.epoch, ledger.origin, ledger.vkey)
 
 
-def test_a_call_is_recorded_from_intent_to_outcome(path: Path, signer: FileSigner) -> None:
-    ledger = open_ledger(path, signer)
+def test_a_call_is_recorded_from_intent_to_outcome(place: Place, signer: FileSigner) -> None:
+    ledger = open_ledger(place, signer)
 
     first, no_error = commit(ledger, Event(event="session.opened", subject="s-1"), intent(1))
     second, neither = commit(ledger, outcome(1, first + 1))
     ledger.close()
 
     assert (None, None) == (no_error, neither)
-    entries = entries_in(path)
+    entries = entries_in(place)
     assert ["start", "event", "intent", "outcome", "stop"] == [entry["kind"] for entry in entries]
     assert (first + 1, "inv-1", "SUCCESS", DIGEST) == tuple(
         entries[second][name] for name in ("intent", "invocation", "status", "result")
     )
-    assert [(first + 1, second)] == rows(path, "SELECT intent, seq FROM outcomes")
+    assert [(first + 1, second)] == rows(place, "SELECT intent, seq FROM outcomes")
 
 
-def test_intent_and_outcome_may_be_committed_together(path: Path, signer: FileSigner) -> None:
-    ledger = open_ledger(path, signer)
+def test_intent_and_outcome_may_be_committed_together(place: Place, signer: FileSigner) -> None:
+    ledger = open_ledger(place, signer)
 
     first, error = commit(ledger, intent(1), outcome(1, -1), intent(2), intent(3), outcome(2, -2))
     ledger.close()
 
     assert error is None
-    entries = entries_in(path)
+    entries = entries_in(place)
     assert [first, first + 2] == [entries[first + 1]["intent"], entries[first + 4]["intent"]]
 
 
-def test_commits_that_wait_together_share_one_transaction(path: Path, signer: FileSigner) -> None:
+def test_commits_that_wait_together_share_one_transaction(place: Place, signer: FileSigner) -> None:
     writing, go_on = threading.Event(), threading.Event()
     batches: list[int] = []
 
@@ -99,7 +100,7 @@ def test_commits_that_wait_together_share_one_transaction(path: Path, signer: Fi
         writing.set()
         assert go_on.wait(30)
 
-    ledger = open_ledger(path, signer, deliver=deliver)
+    ledger = open_ledger(place, signer, deliver=deliver)
     before = ledger.commits
     firsts: list[int] = []
     ledger.commit([intent(0)], hold)
@@ -118,9 +119,9 @@ def test_commits_that_wait_together_share_one_transaction(path: Path, signer: Fi
 
 
 def test_a_second_outcome_is_refused_alone_and_the_rest_of_its_commit_is_recorded(
-    path: Path, signer: FileSigner
+    place: Place, signer: FileSigner
 ) -> None:
-    ledger = open_ledger(path, signer)
+    ledger = open_ledger(place, signer)
     first, _ = commit(ledger, intent(1), intent(2))
 
     seq, error = commit(ledger, outcome(1, first), outcome(1, first), outcome(2, first + 1))
@@ -131,13 +132,13 @@ def test_a_second_outcome_is_refused_alone_and_the_rest_of_its_commit_is_recorde
     assert ("INTERNAL", (seq, -1, seq + 1)) == (error.code, error.seqs)
     assert isinstance(second_error, EntriesRefusedError)
     assert (-1, (-1,)) == (again, second_error.seqs)
-    assert [(first, seq), (first + 1, seq + 1)] == rows(path, "SELECT intent, seq FROM outcomes ORDER BY seq")
-    assert 2 == sum(entry["kind"] == "outcome" for entry in entries_in(path))
+    assert [(first, seq), (first + 1, seq + 1)] == rows(place, "SELECT intent, seq FROM outcomes ORDER BY seq")
+    assert 2 == sum(entry["kind"] == "outcome" for entry in entries_in(place))
 
 
 @pytest.mark.parametrize("seq", [0, 99, -2, -1])
-def test_an_outcome_of_what_is_no_waiting_intent_is_refused(path: Path, signer: FileSigner, seq: int) -> None:
-    ledger = open_ledger(path, signer)
+def test_an_outcome_of_what_is_no_waiting_intent_is_refused(place: Place, signer: FileSigner, seq: int) -> None:
+    ledger = open_ledger(place, signer)
 
     first, error = commit(ledger, outcome(1, seq))
     ledger.close()
@@ -146,8 +147,8 @@ def test_an_outcome_of_what_is_no_waiting_intent_is_refused(path: Path, signer: 
     assert -1 == first
 
 
-def test_an_outcome_of_a_refused_entry_is_refused_too(path: Path, signer: FileSigner) -> None:
-    ledger = open_ledger(path, signer)
+def test_an_outcome_of_a_refused_entry_is_refused_too(place: Place, signer: FileSigner) -> None:
+    ledger = open_ledger(place, signer)
 
     first, error = commit(ledger, outcome(1, 99), outcome(1, -1), intent(1), outcome(1, -1))
     ledger.close()
@@ -156,46 +157,46 @@ def test_an_outcome_of_a_refused_entry_is_refused_too(path: Path, signer: FileSi
     assert (-1, -1, first, first + 1) == error.seqs
 
 
-def test_an_outcome_under_another_invocation_is_refused(path: Path, signer: FileSigner) -> None:
-    ledger = open_ledger(path, signer)
+def test_an_outcome_under_another_invocation_is_refused(place: Place, signer: FileSigner) -> None:
+    ledger = open_ledger(place, signer)
     first, _ = commit(ledger, intent(1))
 
     _, error = commit(ledger, outcome(2, first))
     ledger.close()
 
     assert isinstance(error, EntriesRefusedError)
-    assert ["OUTCOME_UNKNOWN"] == [e["code"] for e in entries_in(path) if e["kind"] == "outcome"]
+    assert ["OUTCOME_UNKNOWN"] == [e["code"] for e in entries_in(place) if e["kind"] == "outcome"]
 
 
-def test_intents_nobody_answered_are_closed_as_unknown_before_the_stop(path: Path, signer: FileSigner) -> None:
-    ledger = open_ledger(path, signer)
+def test_intents_nobody_answered_are_closed_as_unknown_before_the_stop(place: Place, signer: FileSigner) -> None:
+    ledger = open_ledger(place, signer)
     first, _ = commit(ledger, intent(1), intent(2))
     commit(ledger, outcome(1, first))
 
     ledger.close()
 
-    *_, unknown, stop = entries_in(path)
+    *_, unknown, stop = entries_in(place)
     assert ("inv-2", first + 1, "OUTCOME_UNKNOWN", "unknown", "ERROR") == tuple(
         unknown[name] for name in ("invocation", "intent", "code", "ran", "status")
     )
     assert "stop" == stop["kind"]
 
 
-def test_each_start_is_a_new_epoch(path: Path, signer: FileSigner) -> None:
+def test_each_start_is_a_new_epoch(place: Place, signer: FileSigner) -> None:
     for expected in (1, 2, 3):
-        ledger = open_ledger(path, signer)
+        ledger = open_ledger(place, signer)
         assert expected == ledger.epoch
         ledger.close()
 
 
-def test_checkpoints_are_signed_and_state_the_tree(path: Path, signer: FileSigner) -> None:
-    ledger = open_ledger(path, signer)
+def test_checkpoints_are_signed_and_state_the_tree(place: Place, signer: FileSigner) -> None:
+    ledger = open_ledger(place, signer)
     commit(ledger, *(intent(number) for number in range(300)))
     ledger.close()
 
-    leaves = [leaf for (leaf,) in rows(path, "SELECT substr(hashes, 1, 32) FROM entries ORDER BY seq")]
-    bodies = [body for (body,) in rows(path, "SELECT body FROM entries ORDER BY seq")]
-    stored = rows(path, "SELECT place, note FROM checkpoints ORDER BY place")
+    leaves = [leaf for (leaf,) in rows(place, "SELECT substr(hashes, 1, 32) FROM entries ORDER BY seq")]
+    bodies = [body for (body,) in rows(place, "SELECT body FROM entries ORDER BY seq")]
+    stored = rows(place, "SELECT place, note FROM checkpoints ORDER BY place")
     assert [leaf_hash(body) for body in bodies] == leaves
     assert [1, 602] == [size for size, _ in stored]
     for size, note in stored:
@@ -209,17 +210,17 @@ def test_checkpoints_are_signed_and_state_the_tree(path: Path, signer: FileSigne
         assert is_signed_by(ledger.vkey, text, signature.signature)
 
 
-def test_a_checkpoint_comes_at_the_latest_after_4096_entries(path: Path, signer: FileSigner) -> None:
-    ledger = open_ledger(path, signer)
+def test_a_checkpoint_comes_at_the_latest_after_4096_entries(place: Place, signer: FileSigner) -> None:
+    ledger = open_ledger(place, signer)
 
     for start in range(0, 4200, 700):
         commit(ledger, *(intent(number) for number in range(start, start + 700)))
 
-    assert [1, 4201] == [size for (size,) in rows(path, "SELECT place FROM checkpoints ORDER BY place")]
+    assert [1, 4201] == [size for (size,) in rows(place, "SELECT place FROM checkpoints ORDER BY place")]
     ledger.close()
 
 
-def test_what_is_written_is_signed_soon_even_when_nothing_more_comes(path: Path, signer: FileSigner) -> None:
+def test_what_is_written_is_signed_soon_even_when_nothing_more_comes(place: Place, signer: FileSigner) -> None:
     signed = threading.Event()
 
     class Watching:
@@ -230,7 +231,7 @@ def test_what_is_written_is_signed_soon_even_when_nothing_more_comes(path: Path,
                 signed.set()
             return signer.sign(message)
 
-    ledger = open_ledger(path, cast("FileSigner", Watching()), checkpoint_every=timedelta(milliseconds=20))
+    ledger = open_ledger(place, cast("FileSigner", Watching()), checkpoint_every=timedelta(milliseconds=20))
 
     commit(ledger, intent(1))
 
@@ -238,13 +239,13 @@ def test_what_is_written_is_signed_soon_even_when_nothing_more_comes(path: Path,
     ledger.close()
 
 
-def test_two_openers_cannot_have_one_ledger(path: Path, signer: FileSigner) -> None:
-    ledger = open_ledger(path, signer)
+def test_two_openers_cannot_have_one_ledger(place: Place, signer: FileSigner) -> None:
+    ledger = open_ledger(place, signer)
 
     with pytest.raises(ConfigurationError, match=r"is in use by process \d+") as caught:
-        open_ledger(path, signer)
+        open_ledger(place, signer)
     ledger.close()
-    open_ledger(path, signer).close()
+    open_ledger(place, signer).close()
 
     assert "ENVIRONMENT_ERROR" == caught.value.code
 
@@ -292,8 +293,8 @@ def test_a_full_disk_at_the_start_is_told_where_it_starts(path: Path, signer: Fi
     assert "LOG_UNAVAILABLE" == caught.value.code
 
 
-def test_after_close_a_commit_is_refused_and_closing_again_does_nothing(path: Path, signer: FileSigner) -> None:
-    ledger = open_ledger(path, signer)
+def test_after_close_a_commit_is_refused_and_closing_again_does_nothing(place: Place, signer: FileSigner) -> None:
+    ledger = open_ledger(place, signer)
     ledger.close()
     ledger.close()
 
@@ -302,11 +303,11 @@ def test_after_close_a_commit_is_refused_and_closing_again_does_nothing(path: Pa
     assert -1 == first
     assert error is not None
     assert "LOG_UNAVAILABLE" == error.code
-    assert 2 == len(entries_in(path))
+    assert 2 == len(entries_in(place))
 
 
-def test_what_waits_at_close_is_still_written(path: Path, signer: FileSigner) -> None:
-    ledger = open_ledger(path, signer)
+def test_what_waits_at_close_is_still_written(place: Place, signer: FileSigner) -> None:
+    ledger = open_ledger(place, signer)
     answers: list[int] = []
     for number in range(50):
         ledger.commit([intent(number), outcome(number, -1)], lambda first, _error: answers.append(first))
@@ -314,13 +315,13 @@ def test_what_waits_at_close_is_still_written(path: Path, signer: FileSigner) ->
     ledger.close()
 
     assert list(range(1, 101, 2)) == answers
-    assert "stop" == entries_in(path)[-1]["kind"]
+    assert "stop" == entries_in(place)[-1]["kind"]
 
 
 def test_a_listener_that_fails_does_not_silence_the_others(
-    path: Path, signer: FileSigner, caplog: pytest.LogCaptureFixture
+    place: Place, signer: FileSigner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ledger = open_ledger(path, signer)
+    ledger = open_ledger(place, signer)
 
     def fail(_first: int, _error: AltarError | None) -> None:
         raise RuntimeError("a listener's mistake")
@@ -334,33 +335,33 @@ def test_a_listener_that_fails_does_not_silence_the_others(
 
 
 def test_listeners_that_are_gone_do_not_stop_the_ledger(
-    path: Path, signer: FileSigner, caplog: pytest.LogCaptureFixture
+    place: Place, signer: FileSigner, caplog: pytest.LogCaptureFixture
 ) -> None:
     def closed(_answers: Callable[[], None]) -> None:
         raise RuntimeError("Event loop is closed")
 
-    ledger = open_ledger(path, signer, deliver=closed)
+    ledger = open_ledger(place, signer, deliver=closed)
     ledger.commit([intent(1)], lambda _first, _error: None)
     ledger.close()
 
-    assert ["start", "intent", "outcome", "stop"] == [entry["kind"] for entry in entries_in(path)]
+    assert ["start", "intent", "outcome", "stop"] == [entry["kind"] for entry in entries_in(place)]
     assert "ledger answers could not be delivered" in caplog.text
 
 
-def test_a_ledger_of_another_origin_or_key_is_not_continued(tmp_path: Path, path: Path, signer: FileSigner) -> None:
-    open_ledger(path, signer).close()
+def test_a_ledger_of_another_origin_or_key_is_not_continued(tmp_path: Path, place: Place, signer: FileSigner) -> None:
+    open_ledger(place, signer).close()
     other = FileSigner.create(tmp_path / "other.key", name=ORIGIN)
 
     with pytest.raises(ConfigurationError, match=r"is the log 'altar\.local/host-1' signed by") as by_origin:
-        open_ledger(path, signer, origin="altar.local/host-2")
+        open_ledger(place, signer, origin="altar.local/host-2")
     with pytest.raises(ConfigurationError, match="with this key") as by_key:
-        open_ledger(path, other)
+        open_ledger(place, other)
 
     assert ["INVALID_CONFIG"] * 2 == [by_origin.value.code, by_key.value.code]
 
 
-def test_a_commit_of_nothing_is_answered(path: Path, signer: FileSigner) -> None:
-    ledger = open_ledger(path, signer)
+def test_a_commit_of_nothing_is_answered(place: Place, signer: FileSigner) -> None:
+    ledger = open_ledger(place, signer)
     before = ledger.commits
 
     assert (1, None) == commit(ledger)

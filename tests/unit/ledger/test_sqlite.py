@@ -7,7 +7,8 @@ import pytest
 
 from altar.adm.errors import ConfigurationError
 from altar.ledger.log import leaf_hash
-from altar.ledger.sqlite import DDL, EntryRow, SqliteStore, StoredCheckpoint, StoredLog
+from altar.ledger.log_store import EntryRow, StoredCheckpoint, StoredLog
+from altar.ledger.sqlite import DDL, SqliteStore
 from tests.unit.ledger.samples import rows
 
 

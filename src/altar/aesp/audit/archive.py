@@ -24,20 +24,24 @@ from altar.adm.canonical import canonical
 from altar.adm.errors import ConfigurationError, ValidationError
 from altar.aesp.audit.record import Log, Reader
 from altar.ledger.log import Checkpoint, Frontier, leaf_hash, parse_note, verify_consistency
+from altar.ledger.log_store import KEPT
 from altar.ledger.logs import log_origin
-from altar.ledger.signer import is_signed_by
+from altar.ledger.rotation import Rotation
+from altar.ledger.signer import is_signed_by, log_vkey, public_key_of, verifier_key
 
 __all__ = ["MAGIC", "Segment", "check_archive", "check_joined", "position_before", "write_archive"]
 
 MAGIC = b'{"altar_audit_archive":1,'
 LONGEST_LINE = 64 * 1024
+MAX_ROTATIONS = 100
+"""Most statements of one key about the next that are followed in an archive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """What an archive proved: the entries of `origin` from `start` to before `stop`, and the roots at both ends.
 
-    ``signed`` is the checkpoint that proves it.
+    ``signed`` is the checkpoint that proves it, and ``kept`` is how many of the entries stay in the log for good.
     """
 
     origin: str
@@ -47,6 +51,7 @@ class Segment:
     start_root: bytes
     stop_root: bytes
     signed: Checkpoint
+    kept: int = 0
 
 
 def position_before(reader: Reader, log: Log, time_ms: int) -> int:
@@ -58,9 +63,13 @@ def position_before(reader: Reader, log: Log, time_ms: int) -> int:
     return signed
 
 
-def write_archive(reader: Reader, log: Log, out: BinaryIO, *, start: int, stop: int, vkey: str) -> Segment:
+def write_archive(
+    reader: Reader, log: Log, out: BinaryIO, *, start: int, stop: int, vkey: str, rotations: Sequence[str] = ()
+) -> Segment:
     """Write the entries from `start` to before `stop` to `out`.
 
+    `rotations` are the data of the log's entries `log.key_rotated`, by which whoever has an older key gets to the one
+    that has signed.
     Raises ValidationError MALFORMED_REQUEST when there is nothing between them, or not all of it is signed yet.
     """
     note = reader.checkpoint(log.tenant)
@@ -71,8 +80,7 @@ def write_archive(reader: Reader, log: Log, out: BinaryIO, *, start: int, stop: 
             f"There are no signed entries from {start} to before {stop}: {checkpoint.size} are signed",
             ran="no",
         )
-    frontier = Frontier()
-    frontier.extend(leaf_hash(body) for _, body in reader.entries(log.tenant, 0, start))
+    frontier = Frontier.from_bytes(start, reader.edge(log.tenant, start))
     start_root = frontier.root()
     seal = hashlib.sha256()
 
@@ -85,10 +93,22 @@ def write_archive(reader: Reader, log: Log, out: BinaryIO, *, start: int, stop: 
     put({"altar_audit_archive": 1, **head})
     put({"edge": _texts(frontier.to_bytes()), "size": start})
     for position, body in reader.entries(log.tenant, start, stop):
+        if position != frontier.size:
+            break
         frontier.append(leaf_hash(body))
         put({"entry": body.decode(), "seq": position})
+    if frontier.size != stop:
+        raise ValidationError(
+            "MALFORMED_REQUEST",
+            f"Entry {frontier.size} of the log {log.origin!r} was removed, and is in an archive of before",
+            ran="no",
+            hint="begin behind that archive, with --after",
+        )
     proof = reader.consistency(log.tenant, stop, checkpoint.size) if stop < checkpoint.size else []
-    put({"checkpoint": note.decode(), "proof": _texts(b"".join(proof)), "size": checkpoint.size})
+    last: dict[str, Any] = {"checkpoint": note.decode(), "proof": _texts(b"".join(proof)), "size": checkpoint.size}
+    if rotations:
+        last["rotations"] = list(rotations)
+    put(last)
     out.write(canonical({"end": f"sha256:{seal.hexdigest()}"}) + b"\n")
     return Segment(log.origin, log.tenant, start, stop, start_root, frontier.root(), checkpoint)
 
@@ -140,13 +160,15 @@ def _checked(lines: Iterator[dict[str, Any]], path: str, vkey: str) -> Segment:
     if not (type(start) is type(stop) is int and isinstance(head["tenant"], str)):
         raise _damaged(path, "its first line is not what it should be")
     frontier = Frontier.from_bytes(start, _bytes(edge["edge"]))
-    start_root = frontier.root()
+    start_root, kept = frontier.root(), 0
     for members in lines:
         if "entry" not in members:
             break
         if members["seq"] != frontier.size:
             raise _damaged(path, f"entry {frontier.size} is missing")
-        frontier.append(leaf_hash(members["entry"].encode()))
+        body = members["entry"].encode()
+        frontier.append(leaf_hash(body))
+        kept += any(mark in body for mark in KEPT)
     else:
         raise _damaged(path, "it is cut off")
     if next(lines, None) is not None:  # which also looks at the digest at the end
@@ -159,7 +181,8 @@ def _checked(lines: Iterator[dict[str, Any]], path: str, vkey: str) -> Segment:
     behind = log_origin("", head["tenant"])  # the name of a tenant's log ends in the tenant's
     if not checkpoint.origin.endswith(behind):
         raise _damaged(path, f"it says tenant {head['tenant'][:80]!r}, and is of the log {checkpoint.origin!r}")
-    if not any(is_signed_by(vkey, text, each.signature) for each in signatures):
+    keys = [log_vkey(key, head["tenant"]) for key in _followed(vkey, head["tenant"], members.get("rotations", []))]
+    if not any(is_signed_by(key, text, each.signature) for key in (vkey, *keys) for each in signatures):
         raise _damaged(path, "its checkpoint is not signed by this key")
     proof = _bytes(members["proof"])
     if not verify_consistency(
@@ -170,7 +193,22 @@ def _checked(lines: Iterator[dict[str, Any]], path: str, vkey: str) -> Segment:
         proof=[proof[at : at + 32] for at in range(0, len(proof), 32)],
     ):
         raise _damaged(path, "its entries are not those that were signed")
-    return Segment(checkpoint.origin, head["tenant"], start, stop, start_root, frontier.root(), checkpoint)
+    return Segment(checkpoint.origin, head["tenant"], start, stop, start_root, frontier.root(), checkpoint, kept)
+
+
+def _followed(vkey: str, tenant: str, rotations: Sequence[str]) -> list[str]:
+    """Give the host's keys that follow from the one of `vkey`, which is that of the log, by statements that hold."""
+    public, keys = public_key_of(vkey), list[str]()
+    for data in rotations[:MAX_ROTATIONS]:
+        said = orjson.loads(data)
+        each = Rotation(said["from"], said["to"], base64.b64decode(said["signature"], validate=True))
+        fits = public_key_of(each.old) == public and log_vkey(each.old, tenant) == verifier_key(
+            vkey.split("+", 1)[0], public
+        )
+        if fits and each.holds:
+            keys.append(each.new)
+            public = public_key_of(each.new)
+    return keys
 
 
 def _lines(file: BinaryIO, path: str) -> Iterator[dict[str, Any]]:

@@ -3,17 +3,20 @@
 A refusal costs its caller nothing, so a record of each one would let anybody fill the log and the disk.
 The first refusal of a principal for a reason is recorded at once; what follows within a minute becomes one entry with
 their number.
-A tenant with more different refusals than are kept apart gets one entry for all others together.
+A tenant with more different refusals than are kept apart gets one entry for all others together, and so does one whose
+log has no room left for today.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import orjson
 
+from altar.adm.canonical import JsonValue, canonical
+from altar.adm.errors import AltarError
 from altar.ledger.entry import Event
 
 __all__ = ["MAX_KINDS", "OTHERS", "WINDOW", "Denials"]
@@ -44,14 +47,21 @@ class Denials:
 
     ``note`` is given each event that is to be recorded.
     ``clock`` counts seconds, ``window`` is how many of them become one entry.
+    ``is_full`` tells whether the log of a tenant has no room left: then all its refusals are of one kind.
     """
 
     def __init__(
-        self, note: Callable[[Event], None], *, clock: Callable[[], float] = time.monotonic, window: float = WINDOW
+        self,
+        note: Callable[[Event], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        window: float = WINDOW,
+        is_full: Callable[[str], bool] | None = None,
     ) -> None:
         self._note = note
         self._clock = clock
         self._window = window
+        self._is_full = is_full
         self._kinds: dict[_Kind, _Counted] = {}
         self._due = 0.0
 
@@ -65,6 +75,7 @@ class Denials:
         action: str = "",
         session: str = "",
         correlation: str = "",
+        data: Mapping[str, str] | None = None,
     ) -> None:
         """A call was refused, to a principal who has proved who they are; ``principal`` is "" for one who has not.
 
@@ -74,6 +85,8 @@ class Denials:
         counted = self._kinds.get(kind)
         now = self._clock()
         event = _event(kind, resource, action, session, correlation)
+        if data is not None and event.code:
+            event = _with_data(event, data)
         if counted is None:
             self._kinds[kind] = _Counted(now, event)
             if len(self._kinds) == 1:
@@ -104,7 +117,10 @@ class Denials:
 
     def _kind_of(self, tenant: str, principal: str, code: str) -> _Kind:
         kind = (tenant, principal, code)
-        if kind in self._kinds or len(self._kinds) < MAX_KINDS:
+        if kind in self._kinds:
+            return kind
+        is_full = self._is_full is not None and self._is_full(tenant)
+        if len(self._kinds) < MAX_KINDS and not is_full:
             return kind
         others = (tenant, "", OTHERS)
         if others in self._kinds or len(self._kinds) < MAX_KINDS + MAX_TENANTS:
@@ -145,6 +161,17 @@ def _event(kind: _Kind, resource: str, action: str, session: str, correlation: s
         outcome="DENIED",
         code=code,
     )
+
+
+def _with_data(event: Event, data: Mapping[str, str]) -> Event:
+    """Give the event with what is known of the refusal; less of it when all would not fit into one entry."""
+    for left_out in ((), ("facts",), ("facts", "call", "version")):
+        said: dict[str, JsonValue] = {name: text for name, text in data.items() if text and name not in left_out}
+        try:
+            return replace(event, data=canonical(said).decode())
+        except AltarError:
+            continue
+    return event
 
 
 def _held(text: str) -> str:

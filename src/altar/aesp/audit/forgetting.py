@@ -11,12 +11,15 @@ from pathlib import Path
 
 from altar import __version__
 from altar.adm.errors import AltarError, ValidationError
+from altar.aesp.audit.past import Stored, past_of
 from altar.ledger.entry import Event
 from altar.ledger.ledger import Ledger
-from altar.ledger.signer import FileSigner
+from altar.ledger.places import Place, beside
+from altar.ledger.reader import LogReader
+from altar.ledger.rotation import signer_in_use
 from altar.ledger.subjects import read_names
 
-__all__ = ["forget_offline", "forgotten"]
+__all__ = ["committed", "forget_offline", "forgotten", "require_not_held"]
 
 
 def forgotten(pseudonym: str, *, tenant: str, by: str) -> Event:
@@ -32,15 +35,13 @@ def forgotten(pseudonym: str, *, tenant: str, by: str) -> Event:
     )
 
 
-def forget_offline(
-    log: str | Path, principal: str, *, signing_key: Path, host: str, wall_ms: Callable[[], int]
-) -> bool:
+def forget_offline(log: Place, principal: str, *, signing_key: Path, host: str, wall_ms: Callable[[], int]) -> bool:
     """Forget a principal, `<tenant>/<name>`, while its host is stopped.
 
-    Raises ValidationError UNKNOWN_RESOURCE when nobody of that name has a pseudonym, ConfigurationError
-    ENVIRONMENT_ERROR while a host has the log open.
+    Raises ValidationError: UNKNOWN_RESOURCE when nobody of that name has a pseudonym, RESOURCE_CONFLICT while the log
+    of the tenant is held; ConfigurationError ENVIRONMENT_ERROR while a host has the log open.
     """
-    found = next(((p, tenant) for p, (tenant, name) in read_names(log).items() if name == principal), None)
+    found = next(((p, tenant) for p, (tenant, name) in read_names(beside(log)).items() if name == principal), None)
     if found is None:
         raise ValidationError(
             "UNKNOWN_RESOURCE",
@@ -49,11 +50,13 @@ def forget_offline(
             hint="write <tenant>/<name>; one who was forgotten already has none",
         )
     pseudonym, tenant = found
+    with LogReader.open(log) as reader:
+        require_not_held(reader, tenant)
     origin = f"altar.local/{host}"
     failures: list[AltarError] = []
     ledger = Ledger.open(
         log,
-        signer=FileSigner.open(signing_key, name=origin),
+        signer=signer_in_use(signing_key, name=origin, log=log),
         origin=origin,
         host=host,
         software=f"altar {__version__}",
@@ -63,14 +66,27 @@ def forget_offline(
         pseudonyms=True,
     )
     try:
-        _commit(ledger, forgotten(pseudonym, tenant=tenant, by=""))
+        committed(ledger, forgotten(pseudonym, tenant=tenant, by=""))
         assert ledger.subjects is not None  # noqa: S101 - opened so, a line above
         return ledger.subjects.destroy(tenant, principal)
     finally:
         ledger.close()
 
 
-def _commit(ledger: Ledger, event: Event) -> None:
+def require_not_held(reader: Stored, tenant: str) -> None:
+    """Return when nothing holds the log of a tenant; ValidationError RESOURCE_CONFLICT otherwise."""
+    holds = past_of(reader, tenant).holds
+    if holds:
+        raise ValidationError(
+            "RESOURCE_CONFLICT",
+            f"The log of this tenant is held by {', '.join(sorted(holds))[:200]}: nobody in it may be forgotten",
+            ran="no",
+            hint="release the hold first: `altar audit release`",
+        )
+
+
+def committed(ledger: Ledger, event: Event) -> None:
+    """Commit an entry and wait until it is durable; raises LOG_UNAVAILABLE when that cannot be."""
     done = threading.Event()
     answers: list[AltarError | None] = []
 

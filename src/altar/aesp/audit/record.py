@@ -86,6 +86,9 @@ class Reader(Protocol):
     def consistency(self, tenant: str, old: int, new: int) -> list[bytes]:
         """Give the proof that the first `old` entries are a beginning of the first `new`."""
 
+    def edge(self, tenant: str, size: int) -> bytes:
+        """Give the roots along the right edge of the tree over the first `size` entries, largest first."""
+
     def close(self) -> None:
         """Let go of the log."""
 

@@ -7,21 +7,24 @@ A principal whose name was forgotten stays a pseudonym for everybody.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from altar._proto.altar.aesp.v1 import audit_pb2 as pb
 from altar.adm.canonical import canonical
-from altar.adm.errors import AltarError, ValidationError
+from altar.adm.errors import AltarError, ConfigurationError, ValidationError
 from altar.aesp.audit.formats import format_named, head_of
+from altar.aesp.audit.index import Index
 from altar.aesp.audit.opening import open_records
 from altar.aesp.audit.query import Page, Query, search
 from altar.aesp.audit.record import Record, Records, members_of, named
+from altar.aesp.service.log_keeping import LogKeeping
 from altar.aesp.service.paging import limit_of
+from altar.ledger.places import Place, beside
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import ServiceDescriptor
@@ -59,9 +62,19 @@ class Audit:
 
     descriptor: ServiceDescriptor = pb.DESCRIPTOR.services_by_name["EnterpriseAuditService"]
 
-    def __init__(self, path: Path, names: Names) -> None:
+    def __init__(self, path: Place, names: Names, keeping: LogKeeping) -> None:
         self._path = path
         self._names = names
+        self._keeping = keeping
+        self._indexing = threading.Lock()
+        self.forget_principal = keeping.forget_principal
+        self.hold_log = keeping.hold_log
+        self.release_log = keeping.release_log
+        self.retain_log = keeping.retain_log
+
+    async def list_holds(self, asked: Asked, request: pb.ListHoldsRequest) -> pb.ListHoldsResponse:
+        """What holds the log of a tenant."""
+        return await self._keeping.list_holds(asked, request, self._name_or_pseudonym)
 
     async def query_events(self, asked: Asked, request: pb.QueryEventsRequest) -> pb.QueryEventsResponse:
         """Entries of a tenant that match, a page of them."""
@@ -92,19 +105,22 @@ class Audit:
     async def export_audit_logs(
         self, asked: Asked, request: pb.ExportAuditLogsRequest
     ) -> list[pb.ExportAuditLogsResponse]:
-        """The entries of a tenant in order, as lines of a format; 100,000 at most, further ones by their time."""
+        """The entries of a tenant in order, as lines of a format; behind 100,000 a cursor says where to go on."""
         name = _FORMATS.get(request.format)
         if name is None:
             raise ValidationError("MALFORMED_REQUEST", "The request names no format", ran="no", path="/format")
-        query = self._of_time(asked, request.start_ms, request.end_ms)
-        lines = await asyncio.to_thread(lambda: [format_named(name)(record) for record in self._every(query)])
+        query = replace(self._of_time(asked, request.start_ms, request.end_ms), cursor=request.cursor)
+        lines, cursor = await asyncio.to_thread(self._exported, query, name)
         head = head_of(name)
-        if head:
+        if head and not request.cursor:
             lines.insert(0, head)
-        return [
+        parts = [
             pb.ExportAuditLogsResponse(chunk="".join(f"{line}\n" for line in lines[at : at + _LINES]).encode())
             for at in range(0, len(lines), _LINES)
         ]
+        if cursor:
+            parts[-1].next_cursor = cursor
+        return parts
 
     async def get_audit_statistics(
         self, asked: Asked, request: pb.GetAuditStatisticsRequest
@@ -116,7 +132,7 @@ class Audit:
     def _count(self, query: Query) -> pb.GetAuditStatisticsResponse:
         counted: Counter[tuple[str, str]] = Counter()
         entries = 0
-        for record in self._every(query):
+        for record in map(self._named, self._every(query)):
             entries += 1
             for dimension in ("event", "tool", "outcome", "principal"):
                 value = getattr(record, dimension)
@@ -134,22 +150,45 @@ class Audit:
         )
 
     def _every(self, query: Query) -> Iterator[Record]:
-        """Every match; RESOURCE_EXHAUSTED beyond what one answer may hold is left to its times."""
-        left = _MOST_EXPORTED
-        with closing(self._records().reader) as reader:
-            records = Records(reader)
-            while left > 0:
-                page = _found(lambda: search(records, query))  # noqa: B023 - it is called at once
-                yield from map(self._named, page.records[:left])
-                left -= len(page.records)
+        """Every match, in order."""
+        with self._searching() as (records, index):
+            while True:
+                page = _found(lambda: search(records, query, index=index))  # noqa: B023 - it is called at once
+                yield from page.records
                 if not page.cursor:
                     return
                 query = replace(query, cursor=page.cursor)
 
+    def _exported(self, query: Query, name: str) -> tuple[list[str], str]:
+        """The lines of at most `_MOST_EXPORTED` matches, and the cursor of what comes behind them."""
+        line, lines = format_named(name), list[str]()
+        with self._searching() as (records, index):
+            while True:
+                page = _found(lambda: search(records, query, index=index))  # noqa: B023 - it is called at once
+                lines += [line(self._named(record)) for record in page.records]
+                if not page.cursor or len(lines) >= _MOST_EXPORTED:
+                    return lines, page.cursor
+                query = replace(query, cursor=page.cursor)
+
     def _search(self, query: Query) -> Page:
-        with closing(self._records().reader) as reader:
-            page = _found(lambda: search(Records(reader), query))
+        with self._searching() as (records, index):
+            page = _found(lambda: search(records, query, index=index))
             return Page(tuple(map(self._named, page.records)), page.cursor)
+
+    @contextmanager
+    def _searching(self) -> Iterator[tuple[Records, Index | None]]:
+        """The log, and its index brought up to date; None where no index can be kept, and all is read."""
+        with closing(self._records().reader) as reader:
+            records = Records(reader)
+            try:
+                index = Index(f"{beside(self._path)}.index")
+            except ConfigurationError:
+                yield records, None
+                return
+            with index:
+                with self._indexing:
+                    index.catch_up(records)
+                yield records, index
 
     def _records(self) -> Records:
         return open_records(self._path)
@@ -158,6 +197,10 @@ class Audit:
         if not principal_id:
             return ""
         return self._names.pseudonym(asked.tenant, f"{asked.tenant}/{asked.name_of(principal_id)}") or _NOBODY
+
+    def _name_or_pseudonym(self, pseudonym: str) -> str:
+        found = self._names.name_of(pseudonym)
+        return pseudonym if found is None else found[1]
 
     def _named(self, record: Record) -> Record:
         return named(record, self._names.name_of)

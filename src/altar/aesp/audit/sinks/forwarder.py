@@ -24,6 +24,7 @@ from altar.aesp.audit.sinks.s3 import S3Sink
 from altar.aesp.audit.sinks.sink import Kind, Sink, SinkOptions
 from altar.aesp.audit.sinks.splunk import SplunkSink
 from altar.aesp.audit.sinks.syslog import SyslogSink
+from altar.aesp.audit.sinks.webhook import WebhookSink
 
 __all__ = ["Forwarder", "Lag", "lags", "make_sink"]
 
@@ -35,6 +36,7 @@ _KINDS: Mapping[Kind, Callable[[SinkOptions], Sink]] = {
     "splunk": SplunkSink,
     "otlp": OtlpSink,
     "s3": S3Sink,
+    "webhook": WebhookSink,
 }
 
 

@@ -13,7 +13,7 @@ __all__ = ["MAX_BATCH", "Kind", "Sink", "SinkError", "SinkOptions"]
 MAX_BATCH = 1_000
 """Most records that are sent at once; the least of the limits of all receivers."""
 
-Kind = Literal["file", "syslog", "datadog", "splunk", "otlp", "s3"]
+Kind = Literal["file", "syslog", "datadog", "splunk", "otlp", "s3", "webhook"]
 
 
 class Sink(Protocol):
@@ -51,6 +51,7 @@ class SinkOptions:
     ``tenants`` and ``events`` (patterns such as ``admin.*``) narrow what is sent; empty is everything.
     ``begin`` says whether a sink that is new gets what is in the log already.
     ``batch`` is how many records are sent at once at most, ``linger`` how many seconds they may wait for more.
+    ``networks`` are those beyond the public internet in which a webhook may lie, such as ``10.1.0.0/16``.
     ``rotate_bytes`` and ``keep`` are for files: how long one gets, and how many older ones stay.
     """
 
@@ -76,5 +77,6 @@ class SinkOptions:
     region: str = "us-east-1"
     bucket: str = ""
     prefix: str = ""
+    networks: tuple[str, ...] = ()
     rotate_bytes: int = 64 * 1024 * 1024
     keep: int = 10
