@@ -29,6 +29,7 @@ from altar.aesp.roles import Roles
 from altar.aesp.store import people, tables
 from altar.aesp.store.database import Store
 from altar.aesp.tenants import Tenants
+from bench.policies import decisions
 
 __all__ = ["measure"]
 
@@ -75,6 +76,8 @@ def _decisions(store: Store, directory: Directory, folder: Path, rounds: int) ->
 
         _note(figures, "decision alone, kept", _timed(alone, asked))
         _note(figures, "authorize, worked out", _timed(decide, afresh))
+        for name, taken in decisions(directory, tokens, issued):
+            _note(figures, name, taken)
     for name, values in figures.items():
         yield name, name.rpartition(" ")[2], "latency", values
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import authorize, beside, declare, governed, grid, ledger, local
+from bench import authorize, beside, declare, governed, grid, ledger, local, replay
 
 __all__ = ["main"]
 
@@ -109,6 +109,7 @@ def _aesp(rounds: int) -> Iterator[tuple[str, str, str, list[float]]]:
     """What a host of AESP adds to a call: decisions, and the record."""
     yield from authorize.measure(rounds)
     yield from ledger.measure(rounds)
+    yield from replay.measure(1)
 
 
 def _benches(title: str, figures: dict[str, dict[str, list[float]]]) -> Iterator[Bench]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from altar.aesp.directory import Directory
     from altar.aesp.identity.api_keys import ApiKeys
     from altar.aesp.identity.sign_in import SignIn
+    from altar.aesp.identity.token_keys import TokenKeys
     from altar.aesp.identity.tokens import TokenPair
     from altar.aesp.service.administration import Asked
 
@@ -27,10 +28,11 @@ class Authentication:
 
     descriptor: ServiceDescriptor = pb.DESCRIPTOR.services_by_name["EnterpriseAuthenticationService"]
 
-    def __init__(self, sign_in: SignIn, keys: ApiKeys, directory: Directory) -> None:
+    def __init__(self, sign_in: SignIn, keys: ApiKeys, directory: Directory, token_keys: TokenKeys) -> None:
         self._sign_in = sign_in
         self._keys = keys
         self._directory = directory
+        self._token_keys = token_keys
 
     async def authenticate_user(self, asked: Asked, request: pb.AuthenticateUserRequest) -> pb.AuthenticateUserResponse:
         """Tokens for a password, an ID token or an assertion."""
@@ -74,6 +76,11 @@ class Authentication:
         """What the roles of the caller grant, or what its token was narrowed to."""
         made = security_context(asked.principal, self._directory)
         return pb.GetUserPermissionsResponse(permissions=made.permissions)
+
+    async def rotate_token_keys(self, _asked: Asked, _request: pb.RotateTokenKeysRequest) -> pb.RotateTokenKeysResponse:
+        """A new key that signs tokens from now on; tokens of the one before stay good until they end."""
+        kid = self._token_keys.rotate()  # in the loop, which signs with these keys meanwhile
+        return pb.RotateTokenKeysResponse(key_id=kid, overlap_ends_ms=self._token_keys.overlap_ends_ms)
 
     def _details(self, pair: TokenPair) -> pb.SuccessfulAuthDetails:
         return pb.SuccessfulAuthDetails(

@@ -15,7 +15,10 @@ from altar._proto.altar.aesp.v1 import (
     audit_pb2,
     authentication_pb2,
     authorization_pb2,
+    contract_pb2,
+    governance_pb2,
     identity_pb2,
+    policy_pb2,
     tenant_pb2,
 )
 from altar.adm.errors import ConfigurationError, ValidationError
@@ -36,7 +39,16 @@ __all__ = ["SERVICES", "AdminClient", "administration_of"]
 
 SERVICES: Mapping[str, Any] = {
     service.name: service
-    for module in (authentication_pb2, identity_pb2, authorization_pb2, audit_pb2, tenant_pb2)
+    for module in (
+        authentication_pb2,
+        identity_pb2,
+        authorization_pb2,
+        contract_pb2,
+        audit_pb2,
+        governance_pb2,
+        policy_pb2,
+        tenant_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
 }
 """The descriptor of each service, by its short name."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from altar._proto.altar.aesp.v1 import identity_pb2 as pb
+from altar.aesp.administrators import administrator_kept
+from altar.aesp.governance.owners import note_holder
 from altar.aesp.service import messages
 from altar.aesp.service.paging import after, limit_of, next_cursor
 from altar.aesp.store import people
@@ -39,6 +41,7 @@ class GroupsAndKeys:
             scopes=request.scopes or None,
             expires_ms=request.expires_ms or None,
         )
+        await self._note_holder(asked, name)
         return pb.CreateApiKeyResponse(key=messages.key(new.key), api_key=new.text)
 
     async def list_api_keys(self, asked: Asked, request: pb.ListApiKeysRequest) -> pb.ListApiKeysResponse:
@@ -61,12 +64,22 @@ class GroupsAndKeys:
         self._with.reach.require_key(asked.principal, name, tenant=asked.tenant, scopes=old.scopes)
         overlap = min(request.overlap_seconds, _LONGEST_OVERLAP)
         new = await self._with.keys.rotate(request.key_id, tenant=asked.tenant, overlap_seconds=overlap)
+        await self._note_holder(asked, name)
         return pb.RotateApiKeyResponse(key=messages.key(new.key), api_key=new.text)
 
     async def revoke_api_key(self, asked: Asked, request: pb.RevokeApiKeyRequest) -> pb.RevokeApiKeyResponse:
         """End a key at once."""
         await self._with.keys.revoke(request.key_id, tenant=asked.tenant)
         return pb.RevokeApiKeyResponse()
+
+    async def _note_holder(self, asked: Asked, name: str) -> None:
+        """Note that the asker has seen a key of a service account, and so approves nothing that it asks for."""
+        who, tenant, now_ms = asked.principal, asked.tenant, self._with.now_ms
+
+        def work(connection: Connection) -> None:
+            note_holder(connection, who, name, tenant=tenant, now_ms=now_ms)
+
+        await self._with.store.run(work, tenant=tenant)
 
     # ----------------------------------------------------------------------------------------------------- groups
 
@@ -112,15 +125,19 @@ class GroupsAndKeys:
         def work(connection: Connection) -> Any:
             row = people.find_group(connection, tenant=tenant, name=name)
             now = set(people.members_of(connection, tenant=tenant, group=name, source="local"))
-            people.set_members(connection, tenant=tenant, group=name, principals=(now | add) - remove, source="local")
+            with administrator_kept(connection, tenant=tenant):
+                wanted = (now | add) - remove
+                people.set_members(connection, tenant=tenant, group=name, principals=wanted, source="local")
             return messages.group(row, people.members_of(connection, tenant=tenant, group=name))
 
         return pb.ChangeGroupMembersResponse(group=await self._with.store.run(work, tenant=tenant))
 
     async def delete_group(self, asked: Asked, request: pb.DeleteGroupRequest) -> pb.DeleteGroupResponse:
         """Remove a group; its members lose what it gave them."""
-        await self._with.store.run(
-            lambda connection: people.delete_group(connection, tenant=asked.tenant, name=request.name),
-            tenant=asked.tenant,
-        )
+
+        def work(connection: Connection) -> None:
+            with administrator_kept(connection, tenant=asked.tenant):
+                people.delete_group(connection, tenant=asked.tenant, name=request.name)
+
+        await self._with.store.run(work, tenant=asked.tenant)
         return pb.DeleteGroupResponse()

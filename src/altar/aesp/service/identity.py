@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from altar._proto.altar.aesp.v1 import identity_pb2 as pb
 from altar.adm.errors import AltarError, ValidationError
+from altar.aesp.administrators import administrator_kept
 from altar.aesp.identity.passwords import one_time_password
 from altar.aesp.identity.sync import MARK
 from altar.aesp.principal import PrincipalKind
@@ -110,7 +111,8 @@ class Identity(GroupsAndKeys):
             attributes = json.loads(row.attributes)
             if attributes.pop(MARK, None) is not None:  # from here on it is this word that counts, and no directory's
                 change["attributes"] = attributes
-            people.update_principal(connection, tenant=asked.tenant, name=name, now_ms=now_ms, **change)
+            with administrator_kept(connection, tenant=asked.tenant):
+                people.update_principal(connection, tenant=asked.tenant, name=name, now_ms=now_ms, **change)
 
         await self._of.store.run(work, tenant=asked.tenant)
         return pb.SetPrincipalActiveResponse()
@@ -118,9 +120,12 @@ class Identity(GroupsAndKeys):
     async def delete_principal(self, asked: Asked, request: pb.DeletePrincipalRequest) -> pb.DeletePrincipalResponse:
         """Remove somebody with everything that hangs on them; the record stays."""
         name = asked.name_of(request.principal_id)
-        await self._of.store.run(
-            lambda connection: people.delete_principal(connection, tenant=asked.tenant, name=name), tenant=asked.tenant
-        )
+
+        def work(connection: Connection) -> None:
+            with administrator_kept(connection, tenant=asked.tenant):
+                people.delete_principal(connection, tenant=asked.tenant, name=name)
+
+        await self._of.store.run(work, tenant=asked.tenant)
         return pb.DeletePrincipalResponse()
 
     async def set_password(self, asked: Asked, request: pb.SetPasswordRequest) -> pb.SetPasswordResponse:
@@ -179,6 +184,7 @@ class Identity(GroupsAndKeys):
         except AltarError:  # the role has just gone: neither the account nor its key is left behind
             await self._of.service_accounts.remove(name, tenant=asked.tenant)
             raise
+        await self._note_holder(asked, name)
         row = await self._row(asked, name)
         return pb.CreateServiceAccountResponse(principal=self._told(row), key=messages.key(new.key), api_key=new.text)
 

@@ -77,6 +77,7 @@ ListProviders              open     providers:read           admin.providers_lis
 ValidateToken              own      tokens:read              admin.token_validate
 GetUserRoles               own      tokens:read              admin.own_roles
 GetUserPermissions         own      tokens:read              admin.own_permissions
+RotateTokenKeys            operator token-keys:rotate        admin.token_keys_rotate
 [EnterpriseIdentityService]
 CreatePrincipal            tenant   principals:create        admin.principal_create   name
 ListPrincipals             tenant   principals:read          admin.principals_list
@@ -115,6 +116,11 @@ ListBindings               tenant   bindings:read            admin.bindings_list
 QueryEvents                tenant   audit:read               admin.audit_query
 ExportAuditLogs            tenant   audit:export             admin.audit_export
 GetAuditStatistics         tenant   audit:read               admin.audit_count
+ForgetPrincipal            tenant   audit:forget             admin.audit_forget
+HoldLog                    tenant   audit:hold               admin.audit_hold         name
+ReleaseLog                 tenant   audit:release            admin.audit_release      name
+ListHolds                  tenant   audit:read               admin.audit_holds
+RetainLog                  tenant   audit:retain             admin.audit_retain
 [EnterpriseTenantService]
 CreateTenant               operator tenants:create           admin.tenant_create      tenant_id
 ListTenants                operator tenants:read             admin.tenants_list
@@ -125,6 +131,36 @@ SetTenantQuotas            operator tenants:change           admin.tenant_quotas
 ExportTenant               operator tenants:export           admin.tenant_export      tenant_id
 DeleteTenant               operator tenants:delete           admin.tenant_delete      tenant_id
 PurgeTenant                operator tenants:delete           admin.tenant_purge       tenant_id
+[EnterprisePolicyService]
+CreatePolicy               tenant   policies:create          admin.policy_create
+UpdatePolicy               tenant   policies:create          admin.policy_update      version
+DeletePolicy               tenant   policies:delete          admin.policy_delete      version
+GetPolicy                  tenant   policies:read            admin.policy_show        version
+ListPolicies               tenant   policies:read            admin.policies_list
+ValidatePolicy             tenant   policies:read            admin.policy_validate
+TestPolicy                 tenant   policies:read            admin.policy_test
+DiffPolicy                 tenant   policies:read            admin.policy_diff
+SubmitPolicy               tenant   policies:create          admin.policy_submit      version
+ActivatePolicy             tenant   policies:activate        admin.policy_activate    version
+RollbackPolicy             tenant   policies:activate        admin.policy_rollback
+RetirePolicy               tenant   policies:activate        admin.policy_retire      version
+EvaluatePolicy             tenant   policies:explain         admin.policy_evaluate
+Explain                    own      tokens:read              admin.explain
+ReplayPolicy               tenant   policies:replay          admin.policy_replay
+[EnterpriseContractService]
+SubmitContract             tenant   contracts:create         admin.contract_submit    contract
+ActivateContract           tenant   contracts:activate       admin.contract_activate  contract
+RetireContract             tenant   contracts:activate       admin.contract_retire    contract
+ListContracts              tenant   contracts:read           admin.contracts_list
+[EnterpriseGovernanceService]
+ListPendingApprovals       own      approvals:read           admin.approvals_list
+GetApproval                own      approvals:read           admin.approval_show      approval_id
+AdjudicateApproval         own      approvals:decide         admin.approval_decide    approval_id
+WithdrawApproval           own      approvals:withdraw       admin.approval_withdraw  approval_id
+GetApprovalHistory         tenant   approvals:read           admin.approval_history   approval_id
+OpenBreakGlass             tenant   governance:break_glass   admin.break_glass_open
+CloseBreakGlass            tenant   governance:break_glass   admin.break_glass_close  break_glass_id
+ListBreakGlass             tenant   governance:read          admin.break_glass_list
 """
 
 METHODS: Final[Mapping[str, Rule]] = MappingProxyType(_rules())

@@ -24,23 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61ltar/adm/v1/adm.proto\x12\x0c\x61ltar.adm.v1\";\n\x0c\x46unctionCall\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x03 \x01(\x0c\"\x92\x01\n\nToolResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\x06status\x18\x03 \x01(\x0e\x32\x1a.altar.adm.v1.ResultStatus\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12(\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"\xc3\x01\n\x0b\x45rrorObject\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\x12\x12\n\nfield_path\x18\x04 \x01(\t\x12\x1e\n\x03ran\x18\x05 \x01(\x0e\x32\x11.altar.adm.v1.Ran\x12\x16\n\x0eretry_after_ms\x18\x06 \x01(\r\x12%\n\x07\x64\x65\x66\x65\x63ts\x18\x07 \x03(\x0b\x32\x14.altar.adm.v1.Defect\x12\x14\n\x0cmore_defects\x18\x08 \x01(\r\"C\n\x06\x44\x65\x66\x65\x63t\x12\x11\n\x04path\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\tB\x07\n\x05_path*a\n\x0cResultStatus\x12\x1d\n\x19RESULT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15RESULT_STATUS_SUCCESS\x10\x01\x12\x17\n\x13RESULT_STATUS_ERROR\x10\x02*D\n\x03Ran\x12\x13\n\x0fRAN_UNSPECIFIED\x10\x00\x12\n\n\x06RAN_NO\x10\x01\x12\x0b\n\x07RAN_YES\x10\x02\x12\x0f\n\x0bRAN_UNKNOWN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61ltar/adm/v1/adm.proto\x12\x0c\x61ltar.adm.v1\";\n\x0c\x46unctionCall\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x03 \x01(\x0c\"\x92\x01\n\nToolResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\x06status\x18\x03 \x01(\x0e\x32\x1a.altar.adm.v1.ResultStatus\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12(\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"\xd3\x01\n\x0b\x45rrorObject\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\x12\x12\n\nfield_path\x18\x04 \x01(\t\x12\x1e\n\x03ran\x18\x05 \x01(\x0e\x32\x11.altar.adm.v1.Ran\x12\x16\n\x0eretry_after_ms\x18\x06 \x01(\r\x12%\n\x07\x64\x65\x66\x65\x63ts\x18\x07 \x03(\x0b\x32\x14.altar.adm.v1.Defect\x12\x14\n\x0cmore_defects\x18\x08 \x01(\r\x12\x0e\n\x06handle\x18\t \x01(\t\"C\n\x06\x44\x65\x66\x65\x63t\x12\x11\n\x04path\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\tB\x07\n\x05_path*a\n\x0cResultStatus\x12\x1d\n\x19RESULT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15RESULT_STATUS_SUCCESS\x10\x01\x12\x17\n\x13RESULT_STATUS_ERROR\x10\x02*D\n\x03Ran\x12\x13\n\x0fRAN_UNSPECIFIED\x10\x00\x12\n\n\x06RAN_NO\x10\x01\x12\x0b\n\x07RAN_YES\x10\x02\x12\x0f\n\x0bRAN_UNKNOWN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'altar.adm.v1.adm_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESULTSTATUS']._serialized_start=517
-  _globals['_RESULTSTATUS']._serialized_end=614
-  _globals['_RAN']._serialized_start=616
-  _globals['_RAN']._serialized_end=684
+  _globals['_RESULTSTATUS']._serialized_start=533
+  _globals['_RESULTSTATUS']._serialized_end=630
+  _globals['_RAN']._serialized_start=632
+  _globals['_RAN']._serialized_end=700
   _globals['_FUNCTIONCALL']._serialized_start=40
   _globals['_FUNCTIONCALL']._serialized_end=99
   _globals['_TOOLRESULT']._serialized_start=102
   _globals['_TOOLRESULT']._serialized_end=248
   _globals['_ERROROBJECT']._serialized_start=251
-  _globals['_ERROROBJECT']._serialized_end=446
-  _globals['_DEFECT']._serialized_start=448
-  _globals['_DEFECT']._serialized_end=515
+  _globals['_ERROROBJECT']._serialized_end=462
+  _globals['_DEFECT']._serialized_start=464
+  _globals['_DEFECT']._serialized_end=531
 # @@protoc_insertion_point(module_scope)

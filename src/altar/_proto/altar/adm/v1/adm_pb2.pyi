@@ -52,7 +52,7 @@ class ToolResult(_message.Message):
     def __init__(self, call_id: _Optional[str] = ..., name: _Optional[str] = ..., status: _Optional[_Union[ResultStatus, str]] = ..., content: _Optional[bytes] = ..., error: _Optional[_Union[ErrorObject, _Mapping]] = ...) -> None: ...
 
 class ErrorObject(_message.Message):
-    __slots__ = ("type", "message", "hint", "field_path", "ran", "retry_after_ms", "defects", "more_defects")
+    __slots__ = ("type", "message", "hint", "field_path", "ran", "retry_after_ms", "defects", "more_defects", "handle")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     HINT_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,7 @@ class ErrorObject(_message.Message):
     RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
     DEFECTS_FIELD_NUMBER: _ClassVar[int]
     MORE_DEFECTS_FIELD_NUMBER: _ClassVar[int]
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
     type: str
     message: str
     hint: str
@@ -69,7 +70,8 @@ class ErrorObject(_message.Message):
     retry_after_ms: int
     defects: _containers.RepeatedCompositeFieldContainer[Defect]
     more_defects: int
-    def __init__(self, type: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., field_path: _Optional[str] = ..., ran: _Optional[_Union[Ran, str]] = ..., retry_after_ms: _Optional[int] = ..., defects: _Optional[_Iterable[_Union[Defect, _Mapping]]] = ..., more_defects: _Optional[int] = ...) -> None: ...
+    handle: str
+    def __init__(self, type: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., field_path: _Optional[str] = ..., ran: _Optional[_Union[Ran, str]] = ..., retry_after_ms: _Optional[int] = ..., defects: _Optional[_Iterable[_Union[Defect, _Mapping]]] = ..., more_defects: _Optional[int] = ..., handle: _Optional[str] = ...) -> None: ...
 
 class Defect(_message.Message):
     __slots__ = ("path", "kind", "message")

@@ -24,31 +24,53 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61ltar/aesp/v1/audit.proto\x12\raltar.aesp.v1\"\xee\x01\n\nAuditEvent\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x14\n\x0ctimestamp_ms\x18\x02 \x01(\x04\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x14\n\x0cprincipal_id\x18\x04 \x01(\t\x12\x11\n\ttenant_id\x18\x05 \x01(\t\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x10\n\x08resource\x18\x07 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x08 \x01(\t\x12\x0f\n\x07outcome\x18\t \x01(\t\x12\x0c\n\x04\x63ode\x18\n \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x0b \x01(\t\x12\x0e\n\x06record\x18\x0c \x01(\x0c\"\xf3\x01\n\x12QueryEventsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x04\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x04\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12\x14\n\x0cprincipal_id\x18\x05 \x01(\t\x12\x0c\n\x04tool\x18\x06 \x01(\t\x12\x0f\n\x07outcome\x18\x07 \x01(\t\x12\x12\n\nsession_id\x18\x08 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\t \x01(\t\x12\r\n\x05limit\x18\n \x01(\r\x12\x0e\n\x06\x63ursor\x18\x0b \x01(\t\x12\x14\n\x0coldest_first\x18\x0c \x01(\x08\"U\n\x13QueryEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.altar.aesp.v1.AuditEvent\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"z\n\x16\x45xportAuditLogsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12+\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1b.altar.aesp.v1.ExportFormat\x12\x10\n\x08start_ms\x18\x03 \x01(\x04\x12\x0e\n\x06\x65nd_ms\x18\x04 \x01(\x04\"(\n\x17\x45xportAuditLogsResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"P\n\x19GetAuditStatisticsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x04\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x04\"X\n\x1aGetAuditStatisticsResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x04\x12)\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x19.altar.aesp.v1.AuditCount\"=\n\nAuditCount\x12\x11\n\tdimension\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x04*\x8d\x01\n\x0c\x45xportFormat\x12\x1d\n\x19\x45XPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45XPORT_FORMAT_NDJSON\x10\x01\x12\x15\n\x11\x45XPORT_FORMAT_CEF\x10\x02\x12\x16\n\x12\x45XPORT_FORMAT_OCSF\x10\x03\x12\x15\n\x11\x45XPORT_FORMAT_CSV\x10\x04\x32\xbd\x02\n\x16\x45nterpriseAuditService\x12T\n\x0bQueryEvents\x12!.altar.aesp.v1.QueryEventsRequest\x1a\".altar.aesp.v1.QueryEventsResponse\x12\x62\n\x0f\x45xportAuditLogs\x12%.altar.aesp.v1.ExportAuditLogsRequest\x1a&.altar.aesp.v1.ExportAuditLogsResponse0\x01\x12i\n\x12GetAuditStatistics\x12(.altar.aesp.v1.GetAuditStatisticsRequest\x1a).altar.aesp.v1.GetAuditStatisticsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61ltar/aesp/v1/audit.proto\x12\raltar.aesp.v1\"\xee\x01\n\nAuditEvent\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x14\n\x0ctimestamp_ms\x18\x02 \x01(\x04\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x14\n\x0cprincipal_id\x18\x04 \x01(\t\x12\x11\n\ttenant_id\x18\x05 \x01(\t\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x10\n\x08resource\x18\x07 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x08 \x01(\t\x12\x0f\n\x07outcome\x18\t \x01(\t\x12\x0c\n\x04\x63ode\x18\n \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x0b \x01(\t\x12\x0e\n\x06record\x18\x0c \x01(\x0c\"\xf3\x01\n\x12QueryEventsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x04\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x04\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12\x14\n\x0cprincipal_id\x18\x05 \x01(\t\x12\x0c\n\x04tool\x18\x06 \x01(\t\x12\x0f\n\x07outcome\x18\x07 \x01(\t\x12\x12\n\nsession_id\x18\x08 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\t \x01(\t\x12\r\n\x05limit\x18\n \x01(\r\x12\x0e\n\x06\x63ursor\x18\x0b \x01(\t\x12\x14\n\x0coldest_first\x18\x0c \x01(\x08\"U\n\x13QueryEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.altar.aesp.v1.AuditEvent\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\x8a\x01\n\x16\x45xportAuditLogsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12+\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1b.altar.aesp.v1.ExportFormat\x12\x10\n\x08start_ms\x18\x03 \x01(\x04\x12\x0e\n\x06\x65nd_ms\x18\x04 \x01(\x04\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\"=\n\x17\x45xportAuditLogsResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"P\n\x19GetAuditStatisticsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x04\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x04\"X\n\x1aGetAuditStatisticsResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x04\x12)\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x19.altar.aesp.v1.AuditCount\"=\n\nAuditCount\x12\x11\n\tdimension\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\"A\n\x16\x46orgetPrincipalRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x14\n\x0cprincipal_id\x18\x02 \x01(\t\"\x19\n\x17\x46orgetPrincipalResponse\"A\n\x0eHoldLogRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x11\n\x0fHoldLogResponse\"4\n\x11ReleaseLogRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x14\n\x12ReleaseLogResponse\"%\n\x10ListHoldsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"7\n\x11ListHoldsResponse\x12\"\n\x05holds\x18\x01 \x03(\x0b\x32\x13.altar.aesp.v1.Hold\"L\n\x04Hold\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x14\n\x0cprincipal_id\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x04\"%\n\x10RetainLogRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"T\n\x11RetainLogResponse\x12\x0f\n\x07\x61rchive\x18\x01 \x01(\t\x12\x0e\n\x06sealed\x18\x02 \x01(\x04\x12\x0f\n\x07removed\x18\x03 \x01(\x04\x12\r\n\x05waits\x18\x04 \x01(\t*\x8d\x01\n\x0c\x45xportFormat\x12\x1d\n\x19\x45XPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45XPORT_FORMAT_NDJSON\x10\x01\x12\x15\n\x11\x45XPORT_FORMAT_CEF\x10\x02\x12\x16\n\x12\x45XPORT_FORMAT_OCSF\x10\x03\x12\x15\n\x11\x45XPORT_FORMAT_CSV\x10\x04\x32\xdc\x05\n\x16\x45nterpriseAuditService\x12T\n\x0bQueryEvents\x12!.altar.aesp.v1.QueryEventsRequest\x1a\".altar.aesp.v1.QueryEventsResponse\x12\x62\n\x0f\x45xportAuditLogs\x12%.altar.aesp.v1.ExportAuditLogsRequest\x1a&.altar.aesp.v1.ExportAuditLogsResponse0\x01\x12i\n\x12GetAuditStatistics\x12(.altar.aesp.v1.GetAuditStatisticsRequest\x1a).altar.aesp.v1.GetAuditStatisticsResponse\x12`\n\x0f\x46orgetPrincipal\x12%.altar.aesp.v1.ForgetPrincipalRequest\x1a&.altar.aesp.v1.ForgetPrincipalResponse\x12H\n\x07HoldLog\x12\x1d.altar.aesp.v1.HoldLogRequest\x1a\x1e.altar.aesp.v1.HoldLogResponse\x12Q\n\nReleaseLog\x12 .altar.aesp.v1.ReleaseLogRequest\x1a!.altar.aesp.v1.ReleaseLogResponse\x12N\n\tListHolds\x12\x1f.altar.aesp.v1.ListHoldsRequest\x1a .altar.aesp.v1.ListHoldsResponse\x12N\n\tRetainLog\x12\x1f.altar.aesp.v1.RetainLogRequest\x1a .altar.aesp.v1.RetainLogResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'altar.aesp.v1.audit_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXPORTFORMAT']._serialized_start=1020
-  _globals['_EXPORTFORMAT']._serialized_end=1161
+  _globals['_EXPORTFORMAT']._serialized_start=1613
+  _globals['_EXPORTFORMAT']._serialized_end=1754
   _globals['_AUDITEVENT']._serialized_start=45
   _globals['_AUDITEVENT']._serialized_end=283
   _globals['_QUERYEVENTSREQUEST']._serialized_start=286
   _globals['_QUERYEVENTSREQUEST']._serialized_end=529
   _globals['_QUERYEVENTSRESPONSE']._serialized_start=531
   _globals['_QUERYEVENTSRESPONSE']._serialized_end=616
-  _globals['_EXPORTAUDITLOGSREQUEST']._serialized_start=618
-  _globals['_EXPORTAUDITLOGSREQUEST']._serialized_end=740
-  _globals['_EXPORTAUDITLOGSRESPONSE']._serialized_start=742
-  _globals['_EXPORTAUDITLOGSRESPONSE']._serialized_end=782
-  _globals['_GETAUDITSTATISTICSREQUEST']._serialized_start=784
-  _globals['_GETAUDITSTATISTICSREQUEST']._serialized_end=864
-  _globals['_GETAUDITSTATISTICSRESPONSE']._serialized_start=866
-  _globals['_GETAUDITSTATISTICSRESPONSE']._serialized_end=954
-  _globals['_AUDITCOUNT']._serialized_start=956
-  _globals['_AUDITCOUNT']._serialized_end=1017
-  _globals['_ENTERPRISEAUDITSERVICE']._serialized_start=1164
-  _globals['_ENTERPRISEAUDITSERVICE']._serialized_end=1481
+  _globals['_EXPORTAUDITLOGSREQUEST']._serialized_start=619
+  _globals['_EXPORTAUDITLOGSREQUEST']._serialized_end=757
+  _globals['_EXPORTAUDITLOGSRESPONSE']._serialized_start=759
+  _globals['_EXPORTAUDITLOGSRESPONSE']._serialized_end=820
+  _globals['_GETAUDITSTATISTICSREQUEST']._serialized_start=822
+  _globals['_GETAUDITSTATISTICSREQUEST']._serialized_end=902
+  _globals['_GETAUDITSTATISTICSRESPONSE']._serialized_start=904
+  _globals['_GETAUDITSTATISTICSRESPONSE']._serialized_end=992
+  _globals['_AUDITCOUNT']._serialized_start=994
+  _globals['_AUDITCOUNT']._serialized_end=1055
+  _globals['_FORGETPRINCIPALREQUEST']._serialized_start=1057
+  _globals['_FORGETPRINCIPALREQUEST']._serialized_end=1122
+  _globals['_FORGETPRINCIPALRESPONSE']._serialized_start=1124
+  _globals['_FORGETPRINCIPALRESPONSE']._serialized_end=1149
+  _globals['_HOLDLOGREQUEST']._serialized_start=1151
+  _globals['_HOLDLOGREQUEST']._serialized_end=1216
+  _globals['_HOLDLOGRESPONSE']._serialized_start=1218
+  _globals['_HOLDLOGRESPONSE']._serialized_end=1235
+  _globals['_RELEASELOGREQUEST']._serialized_start=1237
+  _globals['_RELEASELOGREQUEST']._serialized_end=1289
+  _globals['_RELEASELOGRESPONSE']._serialized_start=1291
+  _globals['_RELEASELOGRESPONSE']._serialized_end=1311
+  _globals['_LISTHOLDSREQUEST']._serialized_start=1313
+  _globals['_LISTHOLDSREQUEST']._serialized_end=1350
+  _globals['_LISTHOLDSRESPONSE']._serialized_start=1352
+  _globals['_LISTHOLDSRESPONSE']._serialized_end=1407
+  _globals['_HOLD']._serialized_start=1409
+  _globals['_HOLD']._serialized_end=1485
+  _globals['_RETAINLOGREQUEST']._serialized_start=1487
+  _globals['_RETAINLOGREQUEST']._serialized_end=1524
+  _globals['_RETAINLOGRESPONSE']._serialized_start=1526
+  _globals['_RETAINLOGRESPONSE']._serialized_end=1610
+  _globals['_ENTERPRISEAUDITSERVICE']._serialized_start=1757
+  _globals['_ENTERPRISEAUDITSERVICE']._serialized_end=2489
 # @@protoc_insertion_point(module_scope)

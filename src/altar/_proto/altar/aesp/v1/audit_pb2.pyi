@@ -85,22 +85,26 @@ class QueryEventsResponse(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[AuditEvent, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class ExportAuditLogsRequest(_message.Message):
-    __slots__ = ("tenant_id", "format", "start_ms", "end_ms")
+    __slots__ = ("tenant_id", "format", "start_ms", "end_ms", "cursor")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     START_MS_FIELD_NUMBER: _ClassVar[int]
     END_MS_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     format: ExportFormat
     start_ms: int
     end_ms: int
-    def __init__(self, tenant_id: _Optional[str] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., start_ms: _Optional[int] = ..., end_ms: _Optional[int] = ...) -> None: ...
+    cursor: str
+    def __init__(self, tenant_id: _Optional[str] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., start_ms: _Optional[int] = ..., end_ms: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class ExportAuditLogsResponse(_message.Message):
-    __slots__ = ("chunk",)
+    __slots__ = ("chunk", "next_cursor")
     CHUNK_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
     chunk: bytes
-    def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
+    next_cursor: str
+    def __init__(self, chunk: _Optional[bytes] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class GetAuditStatisticsRequest(_message.Message):
     __slots__ = ("tenant_id", "start_ms", "end_ms")
@@ -129,3 +133,83 @@ class AuditCount(_message.Message):
     value: str
     count: int
     def __init__(self, dimension: _Optional[str] = ..., value: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class ForgetPrincipalRequest(_message.Message):
+    __slots__ = ("tenant_id", "principal_id")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    principal_id: str
+    def __init__(self, tenant_id: _Optional[str] = ..., principal_id: _Optional[str] = ...) -> None: ...
+
+class ForgetPrincipalResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class HoldLogRequest(_message.Message):
+    __slots__ = ("tenant_id", "name", "reason")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    name: str
+    reason: str
+    def __init__(self, tenant_id: _Optional[str] = ..., name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class HoldLogResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReleaseLogRequest(_message.Message):
+    __slots__ = ("tenant_id", "name")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    name: str
+    def __init__(self, tenant_id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class ReleaseLogResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListHoldsRequest(_message.Message):
+    __slots__ = ("tenant_id",)
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    def __init__(self, tenant_id: _Optional[str] = ...) -> None: ...
+
+class ListHoldsResponse(_message.Message):
+    __slots__ = ("holds",)
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    holds: _containers.RepeatedCompositeFieldContainer[Hold]
+    def __init__(self, holds: _Optional[_Iterable[_Union[Hold, _Mapping]]] = ...) -> None: ...
+
+class Hold(_message.Message):
+    __slots__ = ("name", "reason", "principal_id", "since_ms")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_ID_FIELD_NUMBER: _ClassVar[int]
+    SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    principal_id: str
+    since_ms: int
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ..., principal_id: _Optional[str] = ..., since_ms: _Optional[int] = ...) -> None: ...
+
+class RetainLogRequest(_message.Message):
+    __slots__ = ("tenant_id",)
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    def __init__(self, tenant_id: _Optional[str] = ...) -> None: ...
+
+class RetainLogResponse(_message.Message):
+    __slots__ = ("archive", "sealed", "removed", "waits")
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FIELD_NUMBER: _ClassVar[int]
+    archive: str
+    sealed: int
+    removed: int
+    waits: str
+    def __init__(self, archive: _Optional[str] = ..., sealed: _Optional[int] = ..., removed: _Optional[int] = ..., waits: _Optional[str] = ...) -> None: ...

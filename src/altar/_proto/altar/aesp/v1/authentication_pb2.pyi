@@ -7,6 +7,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class RotateTokenKeysRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RotateTokenKeysResponse(_message.Message):
+    __slots__ = ("key_id", "overlap_ends_ms")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_ENDS_MS_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    overlap_ends_ms: int
+    def __init__(self, key_id: _Optional[str] = ..., overlap_ends_ms: _Optional[int] = ...) -> None: ...
+
 class AuthenticateUserRequest(_message.Message):
     __slots__ = ("provider", "tenant_id", "username_password", "saml_token", "oauth_token")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]

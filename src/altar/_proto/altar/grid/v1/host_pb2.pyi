@@ -3,12 +3,30 @@ from altar._proto.altar.grid.v1 import call_pb2 as _call_pb2
 from altar._proto.altar.grid.v1 import governed_pb2 as _governed_pb2
 from altar._proto.altar.grid.v1 import variable_pb2 as _variable_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ApprovalState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    APPROVAL_STATE_UNSPECIFIED: _ClassVar[ApprovalState]
+    APPROVAL_STATE_PENDING: _ClassVar[ApprovalState]
+    APPROVAL_STATE_APPROVED: _ClassVar[ApprovalState]
+    APPROVAL_STATE_REFUSED: _ClassVar[ApprovalState]
+    APPROVAL_STATE_WITHDRAWN: _ClassVar[ApprovalState]
+    APPROVAL_STATE_EXPIRED: _ClassVar[ApprovalState]
+    APPROVAL_STATE_CONSUMED: _ClassVar[ApprovalState]
+APPROVAL_STATE_UNSPECIFIED: ApprovalState
+APPROVAL_STATE_PENDING: ApprovalState
+APPROVAL_STATE_APPROVED: ApprovalState
+APPROVAL_STATE_REFUSED: ApprovalState
+APPROVAL_STATE_WITHDRAWN: ApprovalState
+APPROVAL_STATE_EXPIRED: ApprovalState
+APPROVAL_STATE_CONSUMED: ApprovalState
 
 class ConnectRequest(_message.Message):
     __slots__ = ("hello", "create_sessions", "calls", "cancels", "destroy_sessions", "stream_credits", "session_requests", "authorizations", "reports", "variable_requests")
@@ -235,3 +253,25 @@ class CallToolResponse(_message.Message):
     RESULT_FIELD_NUMBER: _ClassVar[int]
     result: _call_pb2.ToolResult
     def __init__(self, result: _Optional[_Union[_call_pb2.ToolResult, _Mapping]] = ...) -> None: ...
+
+class AwaitApprovalRequest(_message.Message):
+    __slots__ = ("handle", "wait_ms", "tell_call")
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    TELL_CALL_FIELD_NUMBER: _ClassVar[int]
+    handle: str
+    wait_ms: int
+    tell_call: bool
+    def __init__(self, handle: _Optional[str] = ..., wait_ms: _Optional[int] = ..., tell_call: _Optional[bool] = ...) -> None: ...
+
+class AwaitApprovalResponse(_message.Message):
+    __slots__ = ("state", "name", "version", "args")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ARGS_FIELD_NUMBER: _ClassVar[int]
+    state: ApprovalState
+    name: str
+    version: str
+    args: bytes
+    def __init__(self, state: _Optional[_Union[ApprovalState, str]] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., args: _Optional[bytes] = ...) -> None: ...
