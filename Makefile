@@ -25,6 +25,7 @@ $(STAMP): requirements/uv.lock requirements/dev.lock requirements/release.lock p
 	$(BIN)/uv pip sync --quiet --python $(PY) --require-hashes requirements/dev.lock
 	$(BIN)/uv pip install --quiet --python $(PY) --no-deps --build-constraints requirements/release.lock --editable .
 	$(PY) scripts/fetch_json_schema_suite.py
+	$(PY) scripts/fetch_cel_suite.py
 	@touch $@
 
 setup-providers: $(STAMP)  ## install the real identity providers that tests run; Debian, as root

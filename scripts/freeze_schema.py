@@ -1,7 +1,7 @@
-"""Write the newest migration of the store as plain SQL, from the tables that the program knows.
+"""Write the migrations of the store as plain SQL, from the tables that the program knows.
 
-In: `src/altar/aesp/store/tables.py` and `ddl.py`.
-Out: `0001_foundation.sqlite.sql` and `0001_foundation.postgresql.sql` beside the migration that runs them.
+In: `src/altar/aesp/store/tables.py` and `ddl.py`; ``info["since"]`` of a table says which migration makes it.
+Out: `0001_foundation.sqlite.sql`, `0001_foundation.postgresql.sql` and so on, beside the migrations that run them.
 A migration that was released is never written again: a change after that is a migration of its own.
 With `--check` nothing is written, and the exit code is 1 when a file is out of date.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
 FOLDER = Path(__file__).resolve().parent.parent / "src/altar/aesp/store/migrations/versions"
+FIRST = "0001"
+MIGRATIONS = ((FIRST, "foundation"), ("0002", "advanced"))
 DIALECTS = tuple(URL.create(driver).get_dialect()() for driver in ("sqlite+pysqlite", "postgresql+psycopg"))
 
 
 def main(arguments: list[str]) -> int:
     """Write both files, or with `--check` only compare them; return the exit code."""
     stale = False
-    for dialect in DIALECTS:
-        path = FOLDER / f"0001_foundation.{dialect.name}.sql"
-        text = BREAK.join(statement.strip() for statement in _statements(dialect)) + "\n"
+    for (revision, name), dialect in product(MIGRATIONS, DIALECTS):
+        path = FOLDER / f"{revision}_{name}.{dialect.name}.sql"
+        text = BREAK.join(statement.strip() for statement in _statements(revision, dialect)) + "\n"
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale = True
@@ -43,14 +46,17 @@ def main(arguments: list[str]) -> int:
     return 1 if stale and "--check" in arguments else 0
 
 
-def _statements(dialect: Dialect) -> Iterator[str]:
-    yield from once(dialect.name)
-    for table in METADATA.sorted_tables:
+def _statements(revision: str, dialect: Dialect) -> Iterator[str]:
+    """Give what makes the tables of one migration."""
+    made = [table for table in METADATA.sorted_tables if table.info.get("since", FIRST) == revision]
+    if revision == FIRST:
+        yield from once(dialect.name)
+    for table in made:
         created = str(CreateTable(table).compile(dialect=dialect))
         yield "\n".join(line.rstrip() for line in created.splitlines() if line.strip())
         for index in sorted(table.indexes, key=lambda each: str(each.name)):
             yield str(CreateIndex(index).compile(dialect=dialect))
-    for table in METADATA.sorted_tables:
+    for table in made:
         yield from beside(table, dialect.name)
 
 

@@ -93,6 +93,7 @@ def session(
     fallback: Iterable[str] | None = None,
     labels: Mapping[str, str] | None = None,
     credential: str | Callable[[], str] | None = None,
+    approval: Literal["wait", "return"] | None = None,
 ) -> Session:
     """A session, for ``with`` or ``async with``.
 
@@ -107,13 +108,19 @@ def session(
     ``labels`` are those of the runtimes that its calls prefer on a grid, such as ``{"zone": "a"}``.
     ``credential`` says who asks on a grid: a token or an API key, or a function that gives a fresh one each time;
     without it, ``ALTAR_CREDENTIAL``, the login that ``altar login`` kept, or the certificate does.
+    ``approval`` says what a call does that a person must approve: ``wait`` for that until its deadline, or ``return``
+    at once with APPROVAL_PENDING and a handle to resume it by.
 
     This is the one place in the library that reads settings, and only for what the caller did not pass.
     """
     from altar.later.session import Options, Session, time_of, tools_of
 
     options = Options(tools_of(tools), timeout=time_of(timeout, name="timeout"), ttl=time_of(ttl, name="ttl"))
-    where = {"execution_mode": execution_mode, "fallback": None if fallback is None else list(fallback)}
+    where = {
+        "execution_mode": execution_mode,
+        "fallback": None if fallback is None else list(fallback),
+        "approval": approval,
+    }
     return Session(_settled(options, source=source, profile=profile, where=where, labels=labels, credential=credential))
 
 
@@ -139,6 +146,7 @@ def _settled(
     return replace(
         options,
         source=settings.source,
+        approval=settings.approval,
         default_timeout=timedelta(seconds=settings.timeout),
         source_options={
             "certificate": tls.certificate,

@@ -21,6 +21,7 @@ ELSEWHERE = {
     "EnterpriseAuditService/QueryEvents",
     "EnterpriseAuditService/ExportAuditLogs",
     "EnterpriseAuditService/GetAuditStatistics",
+    "EnterpriseAuditService/ForgetPrincipal",
     "EnterpriseAuthorizationService/WhoCan",
 }
 """Methods whose command is none of these nouns: `altar audit` and `altar who-can`."""

@@ -261,6 +261,44 @@ def test_the_schema_says_whether_a_value_is_text_or_json(word: str, expected: ob
     assert arguments_of([word], parameters=PARAMETERS) == {key: expected}
 
 
+BYTES = {
+    "properties": {
+        "data": {"type": "string", "contentEncoding": "base64"},
+        "maybe": {"anyOf": [{"$ref": "#/$defs/Photo"}, {"type": "null"}]},
+        "text": {"type": "string"},
+    },
+    "$defs": {"Photo": {"type": "string", "contentEncoding": "base64"}},
+}
+
+
+def test_bytes_come_from_a_file_and_text_that_begins_like_one_stays_text(tmp_path: Path) -> None:
+    photo = tmp_path / "photo"
+    photo.write_bytes(b"\x00\xff")
+
+    read = arguments_of([f"data=@{photo}", f"maybe=@{photo}", "text=@home"], parameters=BYTES)
+
+    assert {"data": b"\x00\xff", "maybe": b"\x00\xff", "text": "@home"} == read
+    assert {"data": "AP8="} == arguments_of(["data=AP8="], parameters=BYTES)
+
+
+def test_a_file_of_bytes_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="for the argument 'data' cannot be read") as refused:
+        arguments_of([f"data=@{tmp_path}/none"], parameters=BYTES)
+
+    assert "MALFORMED_REQUEST" == refused.value.code
+
+
+def test_call_gives_a_tool_the_bytes_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "sums.py").write_text(
+        'import altar\n\n\n@altar.tool()\ndef weigh(data: bytes) -> int:\n    """Weigh."""\n    return len(data)\n'
+    )
+    (tmp_path / "photo").write_bytes(bytes(5000))
+
+    done = altar("call", "weigh", "data=@photo", "--tools", "sums.py", at=tmp_path)
+
+    assert (0, 5000) == (done.code, done.json), done.err
+
+
 def test_words_are_added_to_the_json_object() -> None:
     assert arguments_of(["b=2"], json_args='{"a": 1}', parameters={}) == {"a": 1, "b": 2}
 

@@ -129,7 +129,7 @@ async def test_a_failed_call_is_found_by_its_ids_in_logs_metrics_traces_and_the_
     }.items() <= line.items()
 
     after = samples(grid)
-    labels = {"tool": "leak", "code": "DEPENDENCY_UNAVAILABLE"}
+    labels = {"tenant": "default", "tool": "leak", "code": "DEPENDENCY_UNAVAILABLE"}
     counted = value(after, "altar_calls_total", **labels) - value(before, "altar_calls_total", **labels)
     assert counted == 1
     exemplars = {sample.exemplar.labels["trace_id"] for sample in after if sample.exemplar is not None}
@@ -217,11 +217,11 @@ async def test_calls_are_counted_by_tool_and_code_and_a_name_that_nobody_declare
     def more(name: str, **labels: str) -> float:
         return value(after, name, **labels) - value(before, name, **labels)
 
-    assert more("altar_calls_total", tool="plus", code="SUCCESS") == 3
-    assert more("altar_calls_total", tool="plus", code="INVALID_TOOL_ARGS") == 1
-    assert more("altar_calls_total", tool="other", code="UNSUPPORTED_TOOL") == 2
-    assert more("altar_call_seconds_count", tool="plus") == 4
-    assert more("altar_call_seconds_bucket", tool="plus", le="+Inf") == 4
+    assert more("altar_calls_total", tenant="default", tool="plus", code="SUCCESS") == 3
+    assert more("altar_calls_total", tenant="default", tool="plus", code="INVALID_TOOL_ARGS") == 1
+    assert more("altar_calls_total", tenant="default", tool="other", code="UNSUPPORTED_TOOL") == 2
+    assert more("altar_call_seconds_count", tenant="default", tool="plus") == 4
+    assert more("altar_call_seconds_bucket", tenant="default", tool="plus", le="+Inf") == 4
     assert more("altar_ledger_entries_total") >= 6
     assert more("altar_ledger_store_seconds_count") >= 1
     assert "guessed" not in page(grid, "/metrics")

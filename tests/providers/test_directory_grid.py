@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from altar.adm.errors import AltarError
+from altar.testing.postgres import LocalPostgres
 from tests.e2e.command import altar
 from tests.integration.foundation_scene import FoundationGrid
 from tests.providers.slapd import ADMIN, ADMIN_PASSWORD, BASE, Slapd, free_port, slapd
@@ -17,8 +18,21 @@ from tests.providers.slapd import ADMIN, ADMIN_PASSWORD, BASE, Slapd, free_port,
 pytestmark = pytest.mark.timeout(180)
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty store, "" for that of the host itself: all of this runs on each."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    postgres: LocalPostgres = request.getfixturevalue("postgres")
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
+def server(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Iterator[Slapd]:
+    del database_url  # each has a directory of its own, which the tests change
     with slapd(tmp_path_factory.mktemp("slapd")) as running:
         yield running
 
@@ -29,7 +43,9 @@ def web() -> str:
 
 
 @pytest.fixture(scope="module")
-def scene(server: Slapd, web: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FoundationGrid]:
+def scene(
+    server: Slapd, web: str, database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FoundationGrid]:
     directory = tmp_path_factory.mktemp("grid")
     file = directory / "providers.toml"
     file.write_text(
@@ -47,7 +63,7 @@ def scene(server: Slapd, web: str, tmp_path_factory: pytest.TempPathFactory) -> 
         """
     )
     settings = {"config": file, "aesp.web": web.removeprefix("http://"), "aesp.web_url": web}
-    with FoundationGrid(directory, settings=settings) as started:
+    with FoundationGrid(directory, settings=settings, database_url=database_url) as started:
         started.tenant("acme")
         yield started
 

@@ -74,7 +74,7 @@ class Captured:
 
     async def judge(self, answer: str) -> str:
         """Have an answer judged as if the sign-in were under way."""
-        await self.provider._keep("relay", self.data, seconds=600)
+        await self.provider._under_way.keep("relay", self.data, seconds=600)
         return await self.provider.accept(answer, "relay")
 
     @property
@@ -95,7 +95,7 @@ async def captured(scene: WebScene, idp: SimpleSamlPhp) -> Captured:
     provider = provider_of(scene, idp, clock=clock)
     begun = await provider.begin(redirect=REDIRECT, challenge=CHALLENGE, state="st")
     form = idp.sign_in(begun.location)
-    data = await provider._take(begun.relay)
+    data = await provider._under_way.take(begun.relay)
     assert data is not None
     return Captured(provider, clock, form["SAMLResponse"], data)
 
@@ -448,7 +448,7 @@ async def test_a_sign_in_that_never_began_or_is_over_is_refused(idp: SimpleSamlP
 
         with pytest.raises(AuthorizationError):
             await good.provider.accept(good.answer, "never")
-        await good.provider._keep("relay", good.data, seconds=600)
+        await good.provider._under_way.keep("relay", good.data, seconds=600)
         good.clock.now = time.time() + 601
         with pytest.raises(AuthorizationError):
             await good.provider.accept(good.answer, "relay")

@@ -208,10 +208,17 @@ def test_variables_that_are_no_settings_are_left_alone() -> None:
 @pytest.mark.parametrize("row", Settings().explain(), ids=lambda row: row.key)
 def test_every_setting_can_come_from_a_variable_of_its_own(row: Explained) -> None:
     values = {"tools": "x", "source": "grid://x:1", "listen": "x:1", "connect": "x:1", "workers": "8"}
-    values |= {"mode": "development", "execution_mode": "local_first"}
+    values |= {"mode": "development", "execution_mode": "local_first", "approval": "wait"}
     values |= {"operations": "x:1", "otlp_endpoint": "http://x:1", "sample": "0.5"}
     values |= {"issuer": "https://x", "tier": "foundation", "web": "x:1", "web_url": "https://x"}
-    values |= {"sinks": "[]", "providers": "[]"}
+    values |= {
+        "sinks": "[]",
+        "providers": "[]",
+        "retain_days": "400",
+        "retain_tenants": '{"acme": 400}',
+        "constants": '{"region": "eu"}',
+        "log": "file",
+    }
     number = "true" if isinstance(row.value, bool) else "86400"
     text = values.get(row.key.rpartition(".")[2], number if isinstance(row.value, float | int) else "x")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import altar
-from altar.adm.errors import ConfigurationError
+from altar.adm.errors import AuthorizationError, ConfigurationError
 from altar.settings import Settings, credential_options
 
 
@@ -58,3 +58,36 @@ def test_a_session_with_an_empty_credential_is_refused(given: str) -> None:
         altar.session(source="grid://h:1", credential=given)
 
     assert "INVALID_CONFIG" == caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "origin"),
+    [
+        (GRID, {"ALTAR_CREDENTIAL_FILE": ""}, "environment ALTAR_CREDENTIAL_FILE"),
+        (f'{GRID}credential_file = ""\n', {}, "altar.toml line 2"),
+    ],
+)
+def test_a_credential_file_that_is_set_and_names_none_is_refused(
+    text: str, environ: dict[str, str], origin: str
+) -> None:
+    write(text)
+    settings = Settings.load(environ=environ)
+
+    with pytest.raises(ConfigurationError) as caught:
+        credential_options(settings)
+
+    assert f"Setting 'credential_file' names no file ({origin})" == caught.value.message
+    assert "INVALID_CONFIG" == caught.value.code
+
+
+async def test_a_credential_file_without_anything_in_it_is_refused_by_name(tmp_path: Path) -> None:
+    from altar.grid.client.client_credential import credential_in
+    from altar.grid.trust.certificates import CertificateFiles
+
+    at = tmp_path / "token"
+    at.write_text("\n")
+    credential = credential_in({"credential_file": at}, target="h:1", files=CertificateFiles(at, at, at))
+    assert credential is not None
+
+    with pytest.raises(AuthorizationError, match=f"The file '{at}' for the credential is empty"):
+        await credential.fresh()

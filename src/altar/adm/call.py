@@ -71,7 +71,7 @@ class ErrorObject(Structure):
 
     `type` is a code of spec/errors.toml or, from a foreign tool, any other name.
     `details` of a failed check hold `defects`, each with `path` (a JSON Pointer; absent for the whole), `kind`
-    and `message`, at most 20 of them, and how many `more` there are.
+    and `message`, at most 20 of them, and how many `more` there are; `handle` names what the call waits for.
     `field_path` is the path of the first; `retry_after_ms` is in milliseconds; `ran` says whether the tool ran.
     """
 
@@ -92,10 +92,12 @@ class ErrorObject(Structure):
         details: dict[str, Any] = {"defects": [defect.to_json() for defect in defects]} | (
             {"more": more} if more else {}
         )
+        if error.handle:
+            details = (details if defects else {}) | {"handle": error.handle}
         return cls(
             message=error.message,
             type=error.code,
-            details=details if defects else None,
+            details=details if defects or error.handle else None,
             field_path=error.path or None,
             retry_after_ms=None if wait is None else max(0, round(wait.total_seconds() * 1000)),
             ran=error.ran,
@@ -143,6 +145,12 @@ class ErrorObject(Structure):
         left = MAX_TEXT - sum(len(line) + 1 for line in after)
         return "\n".join([*_listed(_cut(first, left // 2), defects, more, left), *after])
 
+    @property
+    def handle(self) -> str:
+        """What the call waits for, such as a request for approval; "" when it waits for nothing."""
+        held = (self.details or {}).get("handle")
+        return held[:128] if isinstance(held, str) else ""
+
     def to_error(self) -> AltarError:
         """Return the exception for this error; a type that ALTAR does not know is TOOL_EXECUTION_FAILED."""
         kind = self.type or ""
@@ -159,6 +167,7 @@ class ErrorObject(Structure):
             path=self.field_path,
             ran=self.ran,
             retry_after=None if wait is None else timedelta(milliseconds=wait),
+            handle=self.handle,
         )
 
 

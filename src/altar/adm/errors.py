@@ -45,6 +45,7 @@ class AltarError(Exception):
     `ran` says whether the tool ran, and is the code's own answer unless given.
     `defects` holds everything that was found wrong, the first of which made the message.
     `more_defects` is how many others there are that did not travel with it.
+    `handle` names what the call waits for, such as a request for approval; "" when it waits for nothing.
     Raises ValueError for a code that does not exist or belongs to another class.
     """
 
@@ -63,6 +64,7 @@ class AltarError(Exception):
         correlation_id: str | None = None,
         defects: Sequence[Defect] = (),
         more_defects: int = 0,
+        handle: str = "",
     ) -> None:
         """Make the error; only `message`, `hint` and `path` may be shown to the caller."""
         info = CODES.get(code)
@@ -83,6 +85,7 @@ class AltarError(Exception):
         self.correlation_id = correlation_id
         self.defects = tuple(defects)
         self.more_defects = more_defects
+        self.handle = handle
 
     def __reduce__(self) -> tuple[object, ...]:
         """Let the error cross a process boundary with all its parts."""
@@ -149,6 +152,7 @@ def error_of(
     correlation_id: str | None = None,
     defects: Sequence[Defect] = (),
     more_defects: int = 0,
+    handle: str = "",
 ) -> AltarError:
     """Return an error of the class that the code's category asks for; ValueError for an unknown code."""
     if code not in CODES:
@@ -165,6 +169,7 @@ def error_of(
         correlation_id=correlation_id,
         defects=defects,
         more_defects=more_defects,
+        handle=handle,
     )
 
 

@@ -16,6 +16,7 @@ from altar.grid.host.callers import MAX_CREDENTIAL_BYTES, Caller
 if TYPE_CHECKING:
     from altar.aesp.directory import Directory
     from altar.aesp.principal import Principal
+    from altar.aesp.quotas import EntryQuota
     from altar.aesp.rbac import Rbac
     from altar.aesp.refusals import Refusals
     from altar.grid.trust.certificates import Identity
@@ -39,6 +40,7 @@ class PrincipalCallers:
     """The callers of a host with identities.
 
     ``sessions_of`` says how many sessions a tenant has open; ``clock`` gives seconds since 1970.
+    ``entries`` says whether its log has room for what another session brings.
     """
 
     known = True
@@ -52,6 +54,7 @@ class PrincipalCallers:
         refusals: Refusals,
         clock: Callable[[], float],
         sessions_of: Callable[[str], int],
+        entries: EntryQuota | None = None,
     ) -> None:
         self._proofs = proofs
         self._directory = directory
@@ -59,6 +62,7 @@ class PrincipalCallers:
         self._refusals = refusals
         self._clock = clock
         self._sessions_of = sessions_of
+        self._entries = entries
 
     def of(self, credential: bytes, identity: Identity) -> Caller:
         """The caller of a credential, or of the certificate when it is empty.
@@ -101,7 +105,10 @@ class PrincipalCallers:
             raise
 
     def _require_room(self, tenant: str) -> None:
-        limit = self._directory.require_active(tenant).quotas.get("sessions")
+        found = self._directory.require_active(tenant)
+        if self._entries is not None:
+            self._entries.require(found)
+        limit = found.quotas.get("sessions")
         if limit is not None and self._sessions_of(tenant) >= limit:
             raise AuthorizationError(
                 "RATE_LIMIT_EXCEEDED",

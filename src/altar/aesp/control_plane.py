@@ -1,7 +1,7 @@
 """May this call run? The gate of an AESP host: an ordered tuple of checks before the gate that records.
 
 A check is a function of one invocation that has been found and whose arguments fit; it raises what it refuses it with.
-A tier of AESP is such a tuple; `foundation` is the first of them.
+A tier of AESP is such a tuple: `foundation`, and `advanced`, which adds policies and approvals to it.
 Everything that a check reads is in memory, so that a call never waits for a decision.
 A call that a tool makes is decided on in the name of whoever made the first one, never in that of a runtime.
 """
@@ -9,7 +9,7 @@ A call that a tool makes is decided on in the name of whoever made the first one
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from altar.adm.errors import AltarError, AuthorizationError
 from altar.aesp.principal import Principal
@@ -25,6 +25,7 @@ __all__ = [
     "Check",
     "ControlPlane",
     "active",
+    "advanced",
     "authenticated",
     "foundation",
     "permitted",
@@ -60,6 +61,7 @@ class ControlPlane:
                 action="execute",
                 session=invocation.session_id,
                 correlation=invocation.correlation_id,
+                data=None if invocation.verdict is None else _known_of(invocation, invocation.verdict, refused),
             )
             raise
         self._record.authorize(invocation)
@@ -86,6 +88,14 @@ def foundation(
     ``clock`` gives seconds since 1970; ``still`` says whether the proof of a principal is not revoked.
     """
     return (authenticated(clock, still), active(directory), permitted(access), quota)
+
+
+def advanced(foundation: tuple[Check, ...], *, policy: Check, approval: Check, counted: Check) -> tuple[Check, ...]:
+    """The tier ADVANCED: FOUNDATION, then what the tenant's policies say, then approval by people where they ask it.
+
+    ``counted`` comes last: only a call that passed all others counts for the policies of those after it.
+    """
+    return (*foundation, policy, approval, counted)
 
 
 def authenticated(clock: Callable[[], float], still: Callable[[Principal], bool]) -> Check:
@@ -152,4 +162,17 @@ def principal_of(who: object) -> Principal:
     return who
 
 
+def _known_of(invocation: Invocation, verdict: Any, refused: AltarError) -> dict[str, str]:
+    """What the record of a refusal says of the policies that had a part in it, and of the request for approval."""
+    return {
+        "approval": refused.handle or (invocation.call_id if refused.code in _OF_APPROVAL else ""),
+        "policy": verdict.bundle,
+        "rule": verdict.decided[0].name if verdict.decided else "",
+        "facts": verdict.facts,
+        "version": invocation.contract.version,
+        "call": invocation.call_id,
+    }
+
+
 _KNOWN = 65_536
+_OF_APPROVAL = frozenset({"APPROVAL_REFUSED", "APPROVAL_VOID"})  # of the request whose id is the key of the call

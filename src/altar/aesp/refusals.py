@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 __all__ = ["Refusals"]
@@ -20,6 +21,7 @@ class Refusals(Protocol):
         action: str,
         session: str = "",
         correlation: str = "",
+        data: Mapping[str, str] | None = None,
     ) -> None:
-        """Record that something was refused; returns at once."""
+        """Record that something was refused; returns at once. ``data`` is what is known of why, as texts."""
         ...

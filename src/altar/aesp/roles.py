@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from altar.adm.errors import ValidationError
+from altar.aesp.administrators import administrator_kept
 from altar.aesp.built_in_roles import BUILT_IN_ROLES, Role, make_role
 from altar.aesp.permissions import parse_permission, parse_scope
 from altar.aesp.principal import require_name
@@ -136,8 +137,9 @@ class Roles:
             made = changed(find_role(connection, tenant=tenant, name=name))
             table = tables.roles
             values = {"changed_ms": self._now_ms(), "description": made.description}
-            connection.execute(update(table).filter_by(tenant=tenant, name=name).values(**values))
-            _write_parts(connection, tenant, made)
+            with administrator_kept(connection, tenant=tenant):
+                connection.execute(update(table).filter_by(tenant=tenant, name=name).values(**values))
+                _write_parts(connection, tenant, made)
             return made
 
         return await self._store.run(work, tenant=tenant)
@@ -213,13 +215,17 @@ class Roles:
         return row
 
     async def unbind(self, binding: str, *, tenant: str) -> BindingRow:
-        """Take a binding away and give what it was; UNKNOWN_RESOURCE when there is none."""
+        """Take a binding away and give what it was.
+
+        Raises ValidationError: UNKNOWN_RESOURCE when there is none, RESOURCE_CONFLICT for the last administrator's.
+        """
 
         def work(connection: Connection) -> BindingRow:
             found = connection.execute(select(tables.bindings).filter_by(tenant=tenant, id=binding)).one_or_none()
             if found is None:
                 raise unknown("binding", binding)
-            connection.execute(delete(tables.bindings).filter_by(tenant=tenant, id=binding))
+            with administrator_kept(connection, tenant=tenant):
+                connection.execute(delete(tables.bindings).filter_by(tenant=tenant, id=binding))
             return _binding_row(found)
 
         return await self._store.run(work, tenant=tenant)

@@ -138,7 +138,11 @@ NOBODYS = Grants()
 
 @dataclass(slots=True)
 class Snapshot:
-    """One tenant at one version; what is in it is not changed once it is in use."""
+    """One tenant at one version; what is in it is not changed once it is in use.
+
+    ``contracts`` is what the tenant says of contracts, by ``name@version``: ``ACTIVE`` or ``RETIRED``, and the digest
+    of the contract that it was said of.
+    """
 
     tenant: Tenant
     version: int
@@ -150,6 +154,7 @@ class Snapshot:
     bindings: dict[str, Binding] = field(default_factory=dict)
     of_principal: dict[str, tuple[str, ...]] = field(default_factory=dict)
     of_group: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    contracts: dict[str, tuple[str, str]] = field(default_factory=dict)
     known: dict[str, Person] = field(default_factory=dict)
 
     def person(self, name: str, *, now: float) -> Person | None:

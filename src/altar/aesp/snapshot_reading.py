@@ -48,6 +48,7 @@ def read_tenant(connection: Connection, name: str) -> Snapshot | None:
     made.bindings = {row.id: _binding(row) for row in _rows(connection, tables.bindings, name)}
     made.of_principal = indexed((each.principal, each.id) for each in made.bindings.values() if each.principal)
     made.of_group = indexed((each.group, each.id) for each in made.bindings.values() if each.group)
+    made.contracts = _contracts(connection, name)
     return made
 
 
@@ -155,6 +156,24 @@ def _apply_binding(connection: Connection, old: Snapshot, made: Snapshot, key: s
         index[subject] = (*index.get(subject, ()), key)
 
 
+def _apply_artefact(connection: Connection, _old: Snapshot, made: Snapshot, key: str) -> None:
+    if key == "contract":
+        made.contracts = _contracts(connection, made.tenant.name)
+
+
+def _contracts(connection: Connection, tenant: str) -> dict[str, tuple[str, str]]:
+    """What was said of contracts; an approval counts before the end of an older one, a proposal does not count."""
+    table = tables.artefacts
+    query = select(table.c.name, table.c.status, table.c.body).where(
+        table.c.tenant == tenant, table.c.kind == "contract", table.c.activated_ms.is_not(None)
+    )
+    found: dict[str, tuple[str, str]] = {}
+    for row in connection.execute(query.order_by(table.c.name, table.c.version)):
+        if row.status == "ACTIVE" or found.get(row.name, ("",))[0] != "ACTIVE":
+            found[row.name] = ("ACTIVE" if row.status == "ACTIVE" else "RETIRED", row.body)
+    return found
+
+
 _APPLY: dict[str, Callable[[Any, Snapshot, Snapshot, str], None]] = {
     "principal": _apply_principal,
     "group": _apply_group,
@@ -162,6 +181,7 @@ _APPLY: dict[str, Callable[[Any, Snapshot, Snapshot, str], None]] = {
     "nesting": _apply_nesting,
     "role": _apply_role,
     "binding": _apply_binding,
+    "artefact": _apply_artefact,
 }
 
 

@@ -48,11 +48,11 @@ class ToolAccess:
 
     def decide(self, who: Principal, contract: HostContract, *, action: str) -> Decision:
         """Say whether a principal may ``read`` or ``execute`` a contract now, and why."""
-        governance = contract.governance
+        governance, standing = contract.governance, self._standing(who, contract)
+        if standing != "ACTIVE":
+            return Decision(allowed=False, reasons=(f"the contract is {standing}, not ACTIVE",))
         if governance is None:
             return self._rbac.decide(who, resource=f"tools/{contract.name}", action=action)
-        if governance.approval_status not in {"", "ACTIVE"}:
-            return Decision(allowed=False, reasons=(f"the contract is {governance.approval_status}, not ACTIVE",))
         return self._rbac.decide(
             who,
             resource=f"tools/{contract.name}",
@@ -63,17 +63,17 @@ class ToolAccess:
 
     def require(self, who: Principal, contract: HostContract) -> None:
         """Return when the principal may call the contract now; else raise what `Rbac.require` raises."""
-        governance = contract.governance
-        if governance is None:
-            self._rbac.require(who, resource=f"tools/{contract.name}", action="execute")
-            return
-        if governance.approval_status not in {"", "ACTIVE"}:
+        governance, standing = contract.governance, self._standing(who, contract)
+        if standing != "ACTIVE":
             raise AuthorizationError(
                 "NOT_ACTIVE",
-                f"The contract of {contract.name!r} is {governance.approval_status}, and is not called",
+                f"The contract of {contract.name!r} is {standing}, and is not called",
                 ran="no",
                 hint="call another version, or have it approved",
             )
+        if governance is None:
+            self._rbac.require(who, resource=f"tools/{contract.name}", action="execute")
+            return
         self._rbac.require(
             who,
             resource=f"tools/{contract.name}",
@@ -85,6 +85,24 @@ class ToolAccess:
     def sees(self, who: Principal, contract: HostContract) -> bool:
         """Whether the contract is there at all for this principal."""
         return self.decide(who, contract, action="execute").allowed or self.decide(who, contract, action="read").allowed
+
+    def _standing(self, who: Principal, contract: HostContract) -> str:
+        """Where a contract stands for a tenant: what its manifest says, and what the tenant says of it.
+
+        The tenant can approve what the manifest says is not approved yet, and only as it was looked at; it can end what
+        the manifest offers, and can never call what that has retired.
+        """
+        governance = contract.governance
+        offered = governance.approval_status if governance is not None else ""
+        snapshot = self._directory.snapshot(who.tenant)
+        if snapshot is None or not snapshot.contracts:
+            return offered or "ACTIVE"
+        said = snapshot.contracts.get(f"{contract.name}@{contract.version}")
+        if said is None or offered == "RETIRED":
+            return offered or "ACTIVE"
+        if said[0] == "ACTIVE" and said[1] != contract.digest:
+            return "PENDING_APPROVAL"
+        return said[0]
 
     # ----------------------------------------------------------------------------------------- for the catalog
 

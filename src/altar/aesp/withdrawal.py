@@ -4,6 +4,8 @@ Decisions read the directory, so a next call is refused in any case; this ends w
 A principal that is gone, or in a tenant that is, or whose key or token was revoked, loses its sessions and all its
 calls; one in a suspended tenant its
 calls; one that lost a role the streams that it could not begin now.
+What runs under a permit in a process of theirs cannot be ended: the record says that it was still in their hands, and
+that what they report of it came afterwards.
 Whoever sees other tools than before is told so.
 """
 
@@ -50,6 +52,7 @@ class Withdrawal:
         self._later = later
         self._due = False
         self._told: dict[str, Manifest] = {}
+        host.permits.standing = self._standing
 
     def changed(self) -> None:
         """Something is not as it was; many changes in a row are looked at once."""
@@ -65,7 +68,16 @@ class Withdrawal:
             if refused is not None:
                 refused.ran = "unknown"
                 self._host.runtimes.cut(invocation, Outcome(error=refused))
+        self._host.permits.withdraw()
         self._tell()
+
+    def _standing(self, principal: str, who: object) -> str:
+        """Why a principal may not act any more, as a code; empty while it may."""
+        person = self._directory.principal(principal)
+        if person is None or not person.active or self._is_revoked(who):
+            return "INVALID_CREDENTIALS"
+        tenant = self._directory.tenant(person.tenant)
+        return "" if tenant is not None and tenant.active else "TENANT_SUSPENDED"
 
     def _end_sessions(self) -> None:
         for session in list(self._host.sessions):

@@ -26,8 +26,11 @@ __all__ = [
     "VERBS",
     "Option",
     "Verb",
+    "ask_host",
     "bindings",
     "can_i",
+    "commands_of",
+    "contracts",
     "groups",
     "keys",
     "principals",
@@ -41,11 +44,20 @@ _DAY_MS = 86_400_000
 _SECRETS = ("one_time_password", "api_key")
 
 
+def commands_of(noun: str) -> list[click.Command]:
+    """Make a command of each verb of a noun."""
+    return [_command(verb) for verb in VERBS if verb.noun == noun]
+
+
+def ask_host(method: str, request: Mapping[str, Any], *, source: str | None = None, profile: str | None = None) -> Any:
+    """Ask a host one thing, with the certificate and the credential of the settings."""
+    return _asked(method, request, {"source": source, "profile": profile})
+
+
 def _group(noun: str, help_text: str) -> click.Group:
     group = click.Group(noun, help=help_text, context_settings={"help_option_names": ["-h", "--help"]})
-    for verb in VERBS:
-        if verb.noun == noun:
-            group.add_command(_command(verb))
+    for command in commands_of(noun):
+        group.add_command(command)
     return group
 
 
@@ -158,6 +170,9 @@ def _show(verb: Verb, answer: Mapping[str, Any], *, as_json: bool) -> None:
             output.say("none")
         if answer.get("next_cursor"):
             output.say(f"there are more: --cursor {answer['next_cursor']}")
+    elif verb.line:
+        cells = {name: _cell(value, name) or "0" for name, value in shown.items()}
+        output.data(None, as_json=False, text=verb.line.format_map(cells))
     elif isinstance(shown, Mapping):
         pairs = [
             (name.removesuffix("_ms"), _cell(value, name))
@@ -187,8 +202,10 @@ def _cell(value: Any, name: str = "") -> str:
         return ", ".join(f"{name}={_cell(held)}" for name, held in sorted(value.items()))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = "" if value in (None, "0", 0) else str(value)
-    return text.removeprefix("PRINCIPAL_TYPE_").removeprefix("TENANT_STATUS_").removeprefix("AUTHORIZATION_DECISION_")
+    text = ("" if value in (None, "0", 0) else str(value)).removeprefix("APPROVAL_STATE_")
+    for kind in ("PRINCIPAL_TYPE_", "ARTEFACT_STATUS_", "TENANT_STATUS_"):
+        text = text.removeprefix(kind)
+    return text.removeprefix("AUTHORIZATION_DECISION_")
 
 
 tenants = _group("tenants", "Make, suspend and end tenants, as the operator of a host.")
@@ -196,6 +213,7 @@ principals = _group("principals", "People and programs of a tenant.")
 groups = _group("groups", "Groups of principals.")
 roles = _group("roles", "What may be granted.")
 bindings = _group("bindings", "Who has which role, for what, until when.")
+contracts = _group("contracts", "Which contracts of the host a tenant has approved for itself.")
 keys = _group("keys", "API keys of programs.")
 
 

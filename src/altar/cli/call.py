@@ -1,11 +1,12 @@
 """`altar call`: one call of one tool, from the shell.
 
-Arguments are written `key=value`; the tool's own declaration says whether a value is text or JSON.
+Arguments are written `key=value`; the tool's own declaration says whether a value is text, JSON or bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,10 @@ from altar.cli import output
 from altar.cli.tools import load_modules, named_or_set
 
 __all__ = ["arguments_of", "call"]
+
+_LARGEST_FILE = 64 * 1024 * 1024
+_EXPLAINED = frozenset({"POLICY_VIOLATION", "POLICY_ERROR"})
+"""Codes of a host of the tier ADVANCED, which can be asked why."""
 
 
 @click.command()
@@ -42,6 +47,7 @@ def call(
     """Call the tool NAME and print its result as JSON.
 
     A value is taken as text where the tool wants a string, and as JSON where it wants anything else.
+    Where it wants bytes, `KEY=@FILE` gives those of a file, and any other value is base64.
     With `--json` the whole ToolResult is printed, not only its content.
     """
     import altar
@@ -61,6 +67,10 @@ def call(
         parameters = declaration.parameters.json_schema if declaration is not None else {}
         asking = session if idempotency_key is None else session.options(idempotency_key=idempotency_key)
         result = asking.call(name, **arguments_of(values, json_args=json_args, parameters=parameters))
+    if result.error is not None and result.error.type in _EXPLAINED:
+        output.say(f"`altar explain {result.call_id}` tells why, check by check")
+    if result.error is not None and result.error.handle:
+        output.say(f"once approved, the same command runs it with --idempotency-key {result.error.handle}")
     content = result.unwrap()
     output.data(result.to_adm() if as_json else content, as_json=True)
 
@@ -84,8 +94,28 @@ def arguments_of(
             )
         if key in arguments:
             raise ValidationError("MALFORMED_REQUEST", f"The argument {key!r} is given twice")
-        arguments[key] = _value(text, set(_types(parameters.get("properties", {}).get(key), parameters)))
+        schema = parameters.get("properties", {}).get(key)
+        if text.startswith("@") and _wants_bytes(schema, parameters):
+            arguments[key] = _contents(key, Path(text[1:]))
+        else:
+            arguments[key] = _value(text, set(_types(schema, parameters)))
     return arguments
+
+
+def _contents(key: str, path: Path) -> bytes:
+    """The bytes of a file. Raises ValidationError MALFORMED_REQUEST when it cannot be read, or is too large."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except OSError as failed:
+        raise ValidationError(
+            "MALFORMED_REQUEST",
+            f"The file {str(path)!r} for the argument {key!r} cannot be read: {failed.strerror}",
+            hint="write KEY=@FILE with a file that is there",
+        ) from failed
+    if len(data) > _LARGEST_FILE:
+        raise ValidationError("MALFORMED_REQUEST", f"The file {str(path)!r} has more than {_LARGEST_FILE} bytes")
+    return data
 
 
 def _is_here(source: str | None) -> bool:
@@ -137,6 +167,19 @@ def _types(schema: object, root: Mapping[str, Any], depth: int = 0) -> Iterator[
             name = part.replace("~1", "/").replace("~0", "~")
             target = target.get(name, {}) if isinstance(target, Mapping) else {}
         yield from _types(target, root, depth + 1)
+
+
+def _wants_bytes(schema: object, root: Mapping[str, Any], depth: int = 0) -> bool:
+    # Whether bytes are among what a schema lets through: text that holds base64 (JSON Schema, contentEncoding).
+    if not isinstance(schema, Mapping) or depth > 8:
+        return False
+    if schema.get("contentEncoding") == "base64":
+        return True
+    inner = [each for keyword in ("anyOf", "oneOf", "allOf") for each in schema.get(keyword, ())]
+    reference = str(schema.get("$ref", ""))
+    if reference.startswith("#/$defs/"):
+        inner.append(root.get("$defs", {}).get(reference.removeprefix("#/$defs/")))
+    return any(_wants_bytes(each, root, depth + 1) for each in inner)
 
 
 def _type_of(value: object) -> str:

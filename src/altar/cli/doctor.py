@@ -10,16 +10,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata, util
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from altar.adm.errors import AltarError
 from altar.cli import output
+from altar.cli.finding import Finding
 
 if TYPE_CHECKING:
     from altar.grid.trust.tls import CertificateFiles, Role
@@ -34,22 +34,13 @@ EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 """A clock before this date is wrong: ALTAR did not exist."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found: its name, its state, one sentence, and what to do about it."""
-
-    check: str
-    state: Literal["ok", "warn", "fail"]
-    message: str
-    hint: str | None = None
-
-
 @click.command()
 @click.option("--profile", help="Profile of altar.toml; without it, ALTAR_PROFILE.")
 @output.json_option
 def doctor(*, profile: str | None, as_json: bool) -> int:
     """Check that this machine is ready: versions, settings, certificates, host, ledger, clock.
 
+    For a governed host also its store, log, keys of tokens, identity providers and web port.
     Exit code 1 when a check fails.
     """
     findings = list(examine(profile))
@@ -79,6 +70,9 @@ def examine(
     yield from _certificates(settings, now())
     yield _ledger(settings.host.data)
     yield _reachable(settings)
+    from altar.cli.doctor_aesp import examine_governance
+
+    yield from examine_governance(settings, now())
 
 
 def _sentence(finding: Finding) -> str:

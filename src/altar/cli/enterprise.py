@@ -12,7 +12,6 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from altar.aesp.audit.denials import Denials
@@ -38,6 +37,7 @@ from altar.aesp.service.audit import Audit
 from altar.aesp.service.authentication import Authentication
 from altar.aesp.service.authorization import Authorization
 from altar.aesp.service.identity import Identity
+from altar.aesp.service.log_keeping import LogKeeping
 from altar.aesp.service.managers import Managers
 from altar.aesp.service.reach import Reach
 from altar.aesp.service.tenants import Tenants as TenantService
@@ -46,6 +46,12 @@ from altar.aesp.store.database import Store
 from altar.aesp.tenants import Tenants
 from altar.aesp.tool_access import ToolAccess
 from altar.aesp.withdrawal import Withdrawal
+from altar.cli.advanced import PolicyChecks, require_ungoverned_by_policies
+from altar.cli.approvals_of_host import ApprovalsOfHost, approvals_of_host, governance_service
+from altar.cli.explaining_of_host import explaining_of_host
+from altar.cli.keeping_of_host import keeping_of_host
+from altar.cli.policies_of_host import PoliciesOfHost, contract_service, policy_service
+from altar.cli.quotas_of_host import entry_quota
 from altar.cli.web_of_host import providers_at_start
 from altar.grid.host.sessions import tenant_of
 from altar.ledger.entry import Event
@@ -57,6 +63,7 @@ if TYPE_CHECKING:
     from altar.grid.host.host import Host
     from altar.grid.host.service import Service
     from altar.grid.host.session_gate import SessionGate
+    from altar.grid.host.sessions import HostSession
     from altar.later.gate import Gate
     from altar.ledger.ledger import Ledger
     from altar.settings import Settings
@@ -77,13 +84,16 @@ async def enterprise(settings: Settings, ledger: Ledger, *, trust_domain: str) -
     try:
         loop = asyncio.get_running_loop()
         made = await asyncio.to_thread(lambda: Enterprise(settings, ledger, store, loop, trust_domain=trust_domain))
-        chores = asyncio.get_running_loop().create_task(made.chores())
+        chores = [asyncio.get_running_loop().create_task(made.chores())]
+        if made.policy_checks is not None:
+            chores.append(asyncio.get_running_loop().create_task(made.policy_checks.keep()))
         try:
             yield made
         finally:
-            chores.cancel()
-            with suppress(asyncio.CancelledError):
-                await chores
+            for each in chores:
+                each.cancel()
+                with suppress(asyncio.CancelledError):
+                    await each
             await made.close()
     finally:
         await asyncio.to_thread(store.close)
@@ -106,8 +116,10 @@ class Enterprise:
         self.operator_tenant = aesp.operator_tenant
         self.store, self._ledger, self._loop = store, ledger, loop
         self._host: Host | None = None
-        self.refusals = Denials(self._note)
+        self.refusals = Denials(self._note, is_full=self._is_full)
+        self.keeping = keeping_of_host(settings, ledger)
         self.directory = Directory(store, clock=now, deliver=loop.call_soon_threadsafe)
+        self.entries = entry_quota(ledger, self.directory, loop, now=now)
         self.rbac = Rbac(self.directory)
         self.access = ToolAccess(self.rbac, self.directory, refusals=self.refusals, clock=now)
         self.roles = Roles(store, clock=now, new_id=lambda: uuid.uuid4().hex)
@@ -117,8 +129,9 @@ class Enterprise:
             store, now=now, idle=aesp.refresh_idle, longest=aesp.refresh_lifetime, access=aesp.token_lifetime
         )
         self.refreshing.load()
+        self.token_keys = TokenKeys.open(aesp.token_keys, overlap=overlap, now=now)
         self.tokens = Tokens(
-            TokenKeys.open(aesp.token_keys, overlap=overlap, now=now),
+            self.token_keys,
             self.refreshing,
             self.directory,
             issuer=f"altar:{trust_domain}",
@@ -144,14 +157,51 @@ class Enterprise:
             refusals=self.refusals,
             clock=now,
             sessions_of=self._sessions_of,
+            entries=self.entries,
         )
-        self._checks = foundation(
+        self.policies = (
+            PoliciesOfHost(
+                store,
+                self.directory,
+                clock=now,
+                require_review=aesp.require_review,
+                environment=dict(aesp.constants),
+            )
+            if aesp.tier == "advanced"
+            else None
+        )
+        self.approvals: ApprovalsOfHost | None = (
+            approvals_of_host(
+                settings, ledger, store, self.directory, bundle_of=self.policies.bundles.bundle_of, loop=loop, now=now
+            )
+            if self.policies is not None
+            else None
+        )
+        self.quota = CallQuota(self.directory, clock=time.monotonic, entries=self.entries)
+        base = foundation(
             directory=self.directory,
             access=self.access,
-            quota=CallQuota(self.directory, clock=time.monotonic),
+            quota=self.quota,
             clock=now,
             still=self.credentials.still,
         )
+        self.policy_checks: PolicyChecks | None = None
+        if self.policies is None:
+            require_ungoverned_by_policies(store, tuple(tenant.name for tenant in self.directory.tenants()))
+        else:
+            self.policy_checks = PolicyChecks(
+                store,
+                self.directory,
+                self.policies.bundles,
+                ledger=ledger,
+                host=settings.host.name,
+                operator_tenant=aesp.operator_tenant,
+                environment=aesp.environment,
+                now=now,
+                clock=time.monotonic,
+                approvals=self.approvals,
+            )
+        self._checks = base if self.policy_checks is None else self.policy_checks.after(base)
 
     def control(self, record: SessionGate) -> Gate:
         """The gate that decides, in front of the one that records."""
@@ -160,6 +210,10 @@ class Enterprise:
     def attach(self, host: Host) -> None:
         """Join with the host: follow what changes, and do what is due."""
         self._host = host
+        if self.policies is not None:
+            self.policies.join(host)
+        if self.approvals is not None:
+            self.approvals.join(host, self.callers)
         withdrawal = Withdrawal(
             host,
             directory=self.directory,
@@ -175,7 +229,7 @@ class Enterprise:
 
         self.store.changed(changed)
         host.chores.append(self.refusals.sweep)
-        host.app_records.allow = lambda session: self.rbac.require(session.who, resource="audit", action="record")
+        host.app_records.allow = self._require_may_record
 
     def handlers(self, service: Service) -> tuple[grpc.GenericRpcHandler, ...]:
         """The services of administration, for the host's own port."""
@@ -183,7 +237,25 @@ class Enterprise:
 
     def administration(self) -> Administration:
         """All methods of administration, joined with who carries them out."""
-        audit = Audit(Path(self._ledger.path), _Names(self._ledger))
+        keeping = LogKeeping(
+            self.keeping, named=lambda who: self._gate.named(tenant_of(who), who), settle=self.refusals.flush
+        )
+        audit = Audit(self._ledger.place, _Names(self._ledger), keeping)
+        explains = explaining_of_host(
+            host=self._host,
+            directory=self.directory,
+            rbac=self.rbac,
+            access=self.access,
+            quota=self.quota,
+            still=self.credentials.still,
+            in_force=None if self.policies is None else self.policies.bundles,
+            desk=None if self.policy_checks is None else self.policy_checks.desk,
+            store=self.store,
+            names=_Names(self._ledger),
+            log=self._ledger.place,
+            operator_tenant=self.operator_tenant,
+            approvals=None if self.approvals is None else self.approvals.approvals,
+        )
         managers = Managers(
             store=self.store,
             directory=self.directory,
@@ -197,11 +269,14 @@ class Enterprise:
             now=time.time,
         )
         services = (
-            Authentication(self.sign_in, self.keys, self.directory),
+            Authentication(self.sign_in, self.keys, self.directory, self.token_keys),
             Identity(managers),
             Authorization(managers, self.rbac),
             audit,
             TenantService(self.tenants, operator_tenant=self.operator_tenant),
+            contract_service(self.policies, self._note),
+            policy_service(self.policies, self._note, explains=explains),
+            governance_service(self.approvals, self._host, rbac=self.rbac, audit=audit, now=time.time),
         )
         return Administration(
             services,
@@ -256,7 +331,11 @@ class Enterprise:
     async def close(self) -> None:
         """Write what is left to write."""
         self.refusals.flush()
+        if self.policy_checks is not None:
+            await self.policy_checks.counters.flush()
         await self.keys.write_used()
+        if self.approvals is not None:
+            await asyncio.to_thread(self.approvals.close)
 
     @property
     def _gate(self) -> SessionGate:
@@ -285,7 +364,14 @@ class Enterprise:
         self._gate.commit([event], _nobody)
 
     def _sessions_of(self, tenant: str) -> int:
-        return 0 if self._host is None else sum(session.tenant == tenant for session in self._host.sessions)
+        return 0 if self._host is None else self._host.sessions.open_in[tenant]
+
+    def _is_full(self, tenant: str) -> bool:
+        return self.entries.is_used_up(tenant)
+
+    def _require_may_record(self, session: HostSession) -> None:
+        self.rbac.require(session.who, resource="audit", action="record")
+        self.entries.require(self.directory.require_active(session.tenant))
 
 
 class _Names:

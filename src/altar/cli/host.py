@@ -17,6 +17,8 @@ from altar import __version__
 from altar.adm.errors import AltarError, ConfigurationError
 from altar.cli import output
 from altar.cli.audit_sinks import figures_of, forwarding
+from altar.cli.keeping_of_host import keeping_of_host, retaining, rotated_by_signal
+from altar.cli.log_place import log_of, writable
 from altar.cli.observing import operations, traced
 from altar.cli.processes import announce, log_to_stderr, run_until_told, tied_option, wall_ms
 from altar.cli.tiers import require_tier
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from altar import settings
     from altar.cli.enterprise import Enterprise
     from altar.grid.telemetry import Tracing
+    from altar.grid.trust.revocation import Revocations
     from altar.grid.trust.tls import CertificateFiles
     from altar.ledger.ledger import Ledger
 
@@ -116,7 +119,7 @@ async def _serve(loaded: settings.Settings, tracing: Tracing | None, leave: asyn
             loop.call_soon_threadsafe(leave.set)
 
     is_governed = loaded.aesp.tier != "none"
-    ledger = _open_ledger(settings, loop, stop, is_governed=is_governed)
+    ledger = _open_ledger(loaded, loop, stop, is_governed=is_governed)
     try:
         limits = HostLimits(
             max_message_bytes=settings.max_message_bytes,
@@ -157,7 +160,8 @@ async def _serve(loaded: settings.Settings, tracing: Tracing | None, leave: asyn
                 plane.attach(serving)
             watch = follow(serving, store, active, now=lambda: datetime.now(UTC))
             lag = figures_of(loaded, lambda: ledger.size)
-            told = await stack.enter_async_context(operations(serving, settings, sinks=lag))
+            approvals = None if plane is None or plane.approvals is None else plane.approvals.figures
+            told = await stack.enter_async_context(operations(serving, settings, sinks=lag, governance=approvals))
             port = await stack.enter_async_context(
                 serve(
                     serving,
@@ -165,13 +169,15 @@ async def _serve(loaded: settings.Settings, tracing: Tracing | None, leave: asyn
                     credentials=server_credentials(files),
                     trust_domain=domain,
                     more=plane.handlers if plane is not None else None,
+                    revocations=_revocations(settings, files),
                 )
             )
             if plane is not None:
                 told = {**told, "web": await stack.enter_async_context(_web(loaded, plane))}
             serving.app_records.redact = loaded.audit.redact
             await stack.enter_async_context(forwarding(loaded))
-            loop.add_signal_handler(signal.SIGHUP, watch.reload)
+            stack.enter_context(retaining(loaded, plane.keeping if plane else keeping_of_host(loaded, ledger)))
+            loop.add_signal_handler(signal.SIGHUP, rotated_by_signal(loaded, ledger, then=watch.reload))
             loop.add_signal_handler(signal.SIGUSR1, lambda: _log.info("status", extra=serving.status()))
             announce({"host": settings.name, "port": port, "epoch": ledger.epoch, "vkey": ledger.vkey, **told})
             await leave.wait()
@@ -179,6 +185,13 @@ async def _serve(loaded: settings.Settings, tracing: Tracing | None, leave: asyn
         await asyncio.to_thread(ledger.close)
     if failures:
         raise failures[0]
+
+
+def _revocations(settings: settings.Host, files: CertificateFiles) -> Revocations | None:
+    from altar.grid.trust.revocation import Revocations
+
+    path = settings.revocation_list
+    return None if path is None else Revocations(path, authority=files.authority)
 
 
 def _governing(loaded: settings.Settings, ledger: Ledger, domain: str) -> AbstractAsyncContextManager[Enterprise]:
@@ -194,15 +207,16 @@ def _web(loaded: settings.Settings, plane: Enterprise) -> AbstractAsyncContextMa
 
 
 def _open_ledger(
-    settings: settings.Host,
+    loaded: settings.Settings,
     loop: asyncio.AbstractEventLoop,
     stop: Callable[[AltarError], None],
     *,
     is_governed: bool,
 ) -> Ledger:
     from altar.ledger.ledger import Ledger
-    from altar.ledger.signer import FileSigner
+    from altar.ledger.rotation import signer_in_use
 
+    settings = loaded.host
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
     except OSError as failed:
@@ -212,11 +226,12 @@ def _open_ledger(
             hint="name another one with --data, or in the setting host.data",
         ) from failed
     origin = f"altar.local/{settings.name}"
-    signer = FileSigner.open(settings.signing_key, name=origin)
+    place = writable(log_of(loaded), signing_key=settings.signing_key)
+    signer = signer_in_use(settings.signing_key, name=origin, log=place)
     with suppress(OSError):  # beside the key, for `altar audit verify`; a host that may not write there says it too
         settings.signing_key.with_suffix(".vkey").write_text(signer.vkey + "\n")
     return Ledger.open(
-        settings.data / "ledger.db",
+        place,
         signer=signer,
         origin=origin,
         host=settings.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from altar.cli.administration import commands_of
 from altar.cli.identity_init import init
 from altar.cli.identity_sync import add_mapping, list_mappings, providers, remove_mapping, sync, try_provider
 
@@ -17,3 +18,6 @@ def identity() -> None:
 
 for _command in (init, providers, try_provider, sync, list_mappings, add_mapping, remove_mapping):
     identity.add_command(_command)
+
+for _verb in commands_of("identity"):
+    identity.add_command(_verb)

@@ -20,13 +20,17 @@ from altar.cli import output
 __all__ = ["COMMANDS", "cli", "main"]
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "approvals": ("altar.cli.approvals:approvals", "Decide on calls that wait for a person."),
     "audit": ("altar.cli.audit:audit", "List, export and verify the audit log."),
     "bindings": ("altar.cli.administration:bindings", "Who has which role, for what, until when."),
+    "break-glass": ("altar.cli.approvals:break_glass", "Let calls pass without approval in an emergency."),
     "call": ("altar.cli.call:call", "Call one tool and print its result."),
     "can-i": ("altar.cli.administration:can_i", "Say whether you may do something on a host."),
     "config": ("altar.cli.config:config", "Show the settings and where each came from."),
     "conformance": ("altar.cli.conformance:conformance", "Judge JSON cases, one a line."),
+    "contracts": ("altar.cli.administration:contracts", "Which contracts of a host a tenant has approved."),
     "demo": ("altar.cli.demo:demo", "Run one application here, on a grid, and through a crash."),
+    "explain": ("altar.cli.explain:explain", "Say why a call was decided on as it was."),
     "groups": ("altar.cli.administration:groups", "Groups of principals."),
     "host": ("altar.cli.host:host", "Serve a manifest to clients and runtimes."),
     "identity": ("altar.cli.identity:identity", "Begin with an administrator; see where people come from."),
@@ -39,6 +43,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "login": ("altar.cli.login:login", "Sign in to a host."),
     "logout": ("altar.cli.login:logout", "End the login at a host."),
     "manifest": ("altar.cli.manifest:manifest", "Build and check manifests of contracts."),
+    "policy": ("altar.cli.policy:policy", "Write, test, deploy and roll back policies."),
     "principals": ("altar.cli.administration:principals", "People and programs of a tenant."),
     "promote": ("altar.cli.promote:promote", "Take tools of a development host into a manifest."),
     "roles": ("altar.cli.administration:roles", "What may be granted."),
@@ -56,7 +61,7 @@ GRID = frozenset({"grpc", "grpc_health", "grpc_reflection", "google", "cryptogra
 """What the extra `grid` brings, by the names under which Python imports it."""
 
 AESP = frozenset(
-    {"alembic", "argon2", "httpx", "joserfc", "psycopg", "scim2_models", "sqlalchemy", "starlette", "uvicorn"}
+    "alembic argon2 cel_expr_python httpx joserfc psycopg scim2_models sqlalchemy starlette uvicorn".split()
 )
 """What the extra `aesp` brings, likewise."""
 

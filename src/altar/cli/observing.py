@@ -40,11 +40,16 @@ async def traced(telemetry: settings.Telemetry, *, role: Role, name: str) -> Asy
 
 @asynccontextmanager
 async def operations(
-    host: Host, settings: settings.Host, *, sinks: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+    host: Host,
+    settings: settings.Host,
+    *,
+    sinks: Callable[[], Sequence[Mapping[str, Any]]] | None = None,
+    governance: Callable[[], Mapping[str, Mapping[str, int]]] | None = None,
 ) -> AsyncIterator[dict[str, str]]:
     """Serve the operations endpoint if the settings ask for one; gives what the announcement says of it.
 
-    ``sinks`` tells how far the receivers of the log are behind, each time somebody asks.
+    ``sinks`` tells how far the receivers of the log are behind, each time somebody asks; ``governance``
+    counts approvals and break-glasses by tenant, on a host that has them.
     """
     if settings.operations is None:
         yield {}
@@ -52,7 +57,8 @@ async def operations(
     from altar.grid.host.operations import serve_operations
 
     def status() -> dict[str, Any]:
-        return host.status() if sinks is None else {**host.status(), "sinks": sinks()}
+        told = host.status() if sinks is None else {**host.status(), "sinks": sinks()}
+        return told if governance is None else {**told, "governance": governance()}
 
     file = settings.data / URL_FILE
     async with serve_operations(status, listen=settings.operations, public=settings.operations_public) as url:

@@ -128,6 +128,7 @@ def _error_members(error: AltarError) -> dict[str, Any]:
         "field_path": error.path,
         "ran": error.ran,
         "correlation_id": error.correlation_id,
+        "handle": error.handle or None,
         "retry_after_ms": round(error.retry_after.total_seconds() * 1000) if error.retry_after else None,
     }
     return {name: value for name, value in members.items() if value is not None}

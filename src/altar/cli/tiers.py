@@ -36,5 +36,5 @@ def require_tier(settings: Settings) -> None:
         raise ConfigurationError(
             "INVALID_CONFIG",
             f"A governed host has used {str(data)!r}, which holds {found[0]!r}; a plain one would let everybody call",
-            hint='put `tier = "foundation"` under [aesp] in altar.toml, or give the plain host another `host.data`',
+            hint='put `tier = "foundation"` (or "advanced") under [aesp] in altar.toml, or use other `host.data`',
         )

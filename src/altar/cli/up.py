@@ -41,7 +41,7 @@ PAUSE, LONGEST_PAUSE, STEADY = 0.5, 30.0, 60.0
 @click.option("--listen", metavar="HOST:PORT", help="Loopback address of the host; port 0 lets the system choose.")
 @click.option("--development", is_flag=True, help="Let runtimes bring contracts that are not in the manifest.")
 @click.option(
-    "--tier", type=click.Choice(["none", "foundation"]), help="Govern the host: identities, tenants and roles."
+    "--tier", type=click.Choice(["none", "foundation", "advanced"]), help="Govern the host: people, tenants, policies."
 )
 @click.option("--check", is_flag=True, help="Only say what would be done.")
 @output.json_option
@@ -62,8 +62,8 @@ def up(
     Without MODULES, those of the setting `runtime.tools`.
     What is missing is made: a certificate authority, certificates, the keys of the log and of the manifest,
     the signed manifest, `altar.toml`.
-    With `--tier foundation` the first start makes an administrator, and the client certificate of this machine is one
-    too.
+    With `--tier foundation` or `advanced` the first start makes an administrator, and the client certificate of this
+    machine is one too.
     When all is ready one line of JSON goes to stdout; Ctrl-C ends it.
     """
     from altar.settings import Settings

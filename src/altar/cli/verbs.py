@@ -8,9 +8,12 @@ from typing import Any, Literal
 
 __all__ = ["VERBS", "Option", "Verb"]
 
+_AUDIT = "EnterpriseAuditService"
 _IDENTITY = "EnterpriseIdentityService"
 _AUTHORIZATION = "EnterpriseAuthorizationService"
 _TENANTS = "EnterpriseTenantService"
+_CONTRACT = "EnterpriseContractService"
+_GOVERNANCE = "EnterpriseGovernanceService"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,9 @@ class Option:
 class Verb:
     """One command: what it asks, with which arguments, and what it shows of the answer.
 
-    ``shows`` is the member of the answer that is printed, with ``columns`` when it is a list; empty for nothing.
+    ``shows`` is the member of the answer that is printed, empty for the whole answer.
+    Of a list ``columns`` are the columns.
+    ``line`` has words for one object in their place, with its members in braces.
     ``fixed`` are members of the request that are always so.
     ``in_tenant`` says that `--tenant` names another tenant than the caller's own, which the operator may do.
     """
@@ -40,6 +45,7 @@ class Verb:
     options: tuple[Option, ...] = ()
     shows: str = ""
     columns: tuple[str, ...] = ()
+    line: str = ""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     in_tenant: bool = True
 
@@ -50,6 +56,9 @@ _ROLES = ("name", "permissions", "inherits", "built_in")
 _BINDINGS = ("binding_id", "role", "principal", "group", "scope", "expires_ms")
 _TENANT = ("tenant_id", "status", "quotas", "display")
 _GROUPS = ("name", "source", "display")
+_APPROVALS = ("approval_id", "state", "tool", "principal_id", "expires_ms")
+_GLASSES = ("break_glass_id", "tools", "principal_id", "until_ms", "used", "reason")
+_CONTRACTS = ("contract", "status", "authors", "reviewed_by", "changed_ms")
 _LIMIT = Option("--limit", "limit", "count", "How many at most, up to 1000.")
 _CURSOR = Option("--cursor", "cursor", "text", "Where the page begins: the cursor of the page before.")
 _PAGE = (_LIMIT, _CURSOR)
@@ -57,6 +66,29 @@ _DAYS = Option("--days", "expires_ms", "days", "Days after which it ends; never 
 _DISPLAY = Option("--display", "display", "text", "Name for people.")
 
 VERBS: tuple[Verb, ...] = (
+    Verb(
+        "audit",
+        "hold",
+        f"{_AUDIT}/HoldLog",
+        "Hold the log of a tenant: nothing of it is removed, and nobody in it forgotten.",
+        ("name",),
+        (Option("--reason", "reason", "text", "Why; it stands in the log."),),
+    ),
+    Verb("audit", "release", f"{_AUDIT}/ReleaseLog", "Release a hold.", ("name",)),
+    Verb(
+        "audit",
+        "holds",
+        f"{_AUDIT}/ListHolds",
+        "List what holds the log of a tenant.",
+        shows="holds",
+        columns=("name", "reason", "principal_id", "since_ms"),
+    ),
+    Verb(
+        "audit",
+        "retain",
+        f"{_AUDIT}/RetainLog",
+        "Seal and remove what is past the period of a tenant now; a host does it once a day.",
+    ),
     Verb(
         "tenants",
         "create",
@@ -352,5 +384,114 @@ VERBS: tuple[Verb, ...] = (
         "key",
     ),
     Verb("keys", "revoke", f"{_IDENTITY}/RevokeApiKey", "End a key at once.", ("key_id",)),
+    Verb(
+        "contracts",
+        "submit",
+        f"{_CONTRACT}/SubmitContract",
+        "Ask for the approval of a contract, such as weather@1.0.0.",
+        ("contract",),
+        (Option("--note", "note", "text", "Why, for whoever reviews it."),),
+        "standing",
+    ),
+    Verb(
+        "contracts",
+        "approve",
+        f"{_CONTRACT}/ActivateContract",
+        "Let the tenant call a contract, as the host has it now.",
+        ("contract",),
+        shows="standing",
+    ),
+    Verb(
+        "contracts",
+        "retire",
+        f"{_CONTRACT}/RetireContract",
+        "Let nobody of the tenant call a contract any more.",
+        ("contract",),
+        shows="standing",
+    ),
+    Verb(
+        "contracts",
+        "list",
+        f"{_CONTRACT}/ListContracts",
+        "List what the tenant says of contracts.",
+        (),
+        _PAGE,
+        "contracts",
+        _CONTRACTS,
+    ),
+    Verb(
+        "identity",
+        "rotate-keys",
+        "EnterpriseAuthenticationService/RotateTokenKeys",
+        "Sign tokens with a new key from now on; those of the old one stay good until they end.",
+        in_tenant=False,
+    ),
+    Verb(
+        "approvals",
+        "list",
+        f"{_GOVERNANCE}/ListPendingApprovals",
+        "List the open requests that concern you.",
+        (),
+        _PAGE,
+        "approvals",
+        _APPROVALS,
+        in_tenant=False,
+    ),
+    Verb(
+        "approvals",
+        "refuse",
+        f"{_GOVERNANCE}/AdjudicateApproval",
+        "Refuse a call.",
+        ("approval_id",),
+        (Option("--reason", "reason", "text", "Why; needed, and for the record."),),
+        "approval",
+        line="{approval_id}  {state}",
+        fixed={"adjudication": "ADJUDICATION_REFUSE"},
+        in_tenant=False,
+    ),
+    Verb(
+        "approvals",
+        "withdraw",
+        f"{_GOVERNANCE}/WithdrawApproval",
+        "Take back a request of your own.",
+        ("approval_id",),
+        (),
+        "approval",
+        line="{approval_id}  {state}",
+        in_tenant=False,
+    ),
+    Verb(
+        "approvals",
+        "history",
+        f"{_GOVERNANCE}/GetApprovalHistory",
+        "Show what the record says of requests.",
+        (),
+        (Option("--id", "approval_id", "text", "One request; all of the tenant without."), *_PAGE),
+        "events",
+        ("time_ms", "event", "approval_id", "principal_id", "resource", "data"),
+        in_tenant=False,
+    ),
+    Verb(
+        "break-glass",
+        "close",
+        f"{_GOVERNANCE}/CloseBreakGlass",
+        "End a break-glass before its time.",
+        ("break_glass_id",),
+        (),
+        "break_glass",
+        line="{break_glass_id}  closed, calls that passed under it: {used}",
+        in_tenant=False,
+    ),
+    Verb(
+        "break-glass",
+        "list",
+        f"{_GOVERNANCE}/ListBreakGlass",
+        "List what is open.",
+        (),
+        (),
+        "open",
+        _GLASSES,
+        in_tenant=False,
+    ),
 )
 """Every verb of every noun."""

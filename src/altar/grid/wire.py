@@ -64,6 +64,7 @@ MAX_ITEMS = 16_384
 """Most calls, results or the like in one frame that is received; the frames of this library hold far fewer."""
 _HEADROOM = 64 * 1024
 _MAX_MS = 2**32 - 1
+_LONGEST_HANDLE = 128
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_time_ms", 20_000),
@@ -216,7 +217,7 @@ def _streamed(totals: call_pb2.StreamTotals) -> Streamed:
 
 def error_to_wire(target: adm_pb2.ErrorObject, error: AltarError) -> None:
     """Write an error for the other side. ``detail`` stays here: it is for our own log."""
-    defects, more = error.defects, error.more_defects
+    defects, more, handle = error.defects, error.more_defects, error.handle
     error = told(error)
     target.type = error.code
     target.message = error.message
@@ -229,6 +230,8 @@ def error_to_wire(target: adm_pb2.ErrorObject, error: AltarError) -> None:
         target.retry_after_ms = _milliseconds(error.retry_after.total_seconds())
     defects, more = defects_told(defects, more=more)
     target.more_defects = min(max(0, more), _MAX_MS)
+    if handle:
+        target.handle = _text(handle)[:_LONGEST_HANDLE]
     for defect in defects:
         path = None if defect.path is None else _text(defect.path)
         target.defects.add(path=path, kind=_text(defect.category), message=_text(defect.message))
@@ -260,6 +263,7 @@ def error_from_wire(source: adm_pb2.ErrorObject) -> AltarError:
             for each in source.defects[:MAX_TOLD]
         ],
         more_defects=source.more_defects,
+        handle=source.handle,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from altar.adm.canonical import canonical, parse
 from altar.adm.errors import AltarError, ConfigurationError, TransportError, ValidationError
 
-__all__ = ["MAX_DATA_BYTES", "REDACTED", "RecordEvent", "no_record", "record_event", "require_event"]
+__all__ = ["MAX_DATA_BYTES", "REDACTED", "RecordEvent", "means_secret", "no_record", "record_event", "require_event"]
 
 MAX_DATA_BYTES = 1024
 """Most bytes of the data of an event, as canonical JSON."""
@@ -89,6 +89,11 @@ def require_event(asked: RecordEvent, *, redact: Collection[str] = ()) -> Record
     if not isinstance(data, dict):
         raise _malformed("The data of the event is no object")
     return record_event(asked.event, data, id=asked.id, correlation=asked.correlation, redact=redact)
+
+
+def means_secret(key: str) -> bool:
+    """Whether the name of a member says that it holds a secret, such as ``password`` or ``api_key``."""
+    return any(word in _plain(key) for word in _SECRET)
 
 
 def no_record() -> AltarError:

@@ -26,7 +26,7 @@ from altar.later.fingerprint import require_key, require_no_key
 from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, call_facts, require_call_id, too_large
 from altar.later.json_form import ARGUMENTS
 from altar.later.live import Live
-from altar.later.options import DEFAULT_TTL, Options
+from altar.later.options import DEFAULT_TTL, ApprovalMode, Options
 from altar.later.registry import REGISTRY, SessionTools
 from altar.later.tool import ToolFunction
 
@@ -136,12 +136,21 @@ class Asker:
         ttl = options.ttl if options.ttl is not None else DEFAULT_TTL
         return cls(options, SessionTools(REGISTRY.choose(options.tools), ttl=ttl) if _is_local(options) else None)
 
-    def with_options(self, *, timeout: timedelta | None, listener: Listener, key: str | None = None) -> Asker:
+    def with_options(
+        self,
+        *,
+        timeout: timedelta | None,
+        listener: Listener,
+        key: str | None = None,
+        approval: ApprovalMode | None = None,
+    ) -> Asker:
         """The same with other options; what is not given stays as it is.
 
-        Raises MALFORMED_REQUEST for a ``key`` that is none.
+        Raises MALFORMED_REQUEST for a ``key`` that is none, INVALID_CONFIG for another word of ``approval``.
         """
         options = self.options if timeout is None else replace(self.options, timeout=timeout)
+        if approval is not None:
+            options = replace(options, approval=approval)
         key = self.key if key is None else require_key(key)
         if not listener:
             return replace(self, options=options, key=key)

@@ -15,6 +15,7 @@ from altar.later.context import LogLine, Mailbox, Progress, ToolContext
 from altar.later.executor import Executor
 from altar.later.invocation import Invocation
 from altar.later.live import not_open
+from altar.later.options import ApprovalMode
 from altar.later.portal import Errands, portal, wait_in
 from altar.later.pulling import PulledHere, PulledThere, SyncStream
 from altar.later.session_variables import record, sync_variables_of
@@ -76,6 +77,11 @@ class SyncSession:
             return keys.call_here(invocation, version, lambda: self._carry_out(here, invocation))
         return self._carry_out(here, invocation)
 
+    def resume(self, handle: str) -> ToolResult:
+        """Make a call again that waited for approval, as :meth:`Session.resume` does."""
+        self._require_open()
+        return self._wait(lambda session: session.resume(handle))
+
     def stream(self, name: Named, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> SyncStream:
         """Call a tool and read its values one by one as they come, as :meth:`Session.stream` does.
 
@@ -108,13 +114,18 @@ class SyncSession:
         on_progress: Callable[[Progress], object] | None = None,
         on_log: Callable[[LogLine], object] | None = None,
         idempotency_key: str | None = None,
+        approval: ApprovalMode | None = None,
     ) -> SyncSession:
         """The same session with other options for the calls made through it, as :meth:`Session.options` gives it.
 
         ``on_progress`` and ``on_log`` are told in the thread that calls.
         """
         session = self._session.options(
-            timeout=timeout, on_progress=on_progress, on_log=on_log, idempotency_key=idempotency_key
+            timeout=timeout,
+            on_progress=on_progress,
+            on_log=on_log,
+            idempotency_key=idempotency_key,
+            approval=approval,
         )
         asker = session.asker
         if asker.listener is not None:

@@ -106,6 +106,9 @@ class Invocation:
     distributed trace (a ``Trace``) that it travels with; None when nobody traces it.
     ``blobs`` are the large bytes that the arguments refer to; None without any.
     ``salt`` is what a host commits to arguments and result under, where its record has no digests of them.
+    ``source`` is the address that the call came from, where that is known.
+    ``verdict`` is what the policies of a control plane decided, for the record and for the checks after them: it has
+    the texts ``bundle``, ``verdict``, ``approval`` and ``facts`` of an intent; None where none have.
     ``handle`` is what the source finds the running call by:
 
     - ``LocalSource``: None until the function has a place to run, and for ever when it runs where it was called;
@@ -152,6 +155,8 @@ class Invocation:
     who: Any = None
     blobs: tuple[Blob, ...] | None = None
     salt: bytes | None = None
+    source: str = ""
+    verdict: Any = None
 
     @property
     def size(self) -> int:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from altar.adm.errors import ConfigurationError
 from altar.later.contracts import no_tool
 from altar.later.gate import Gate, OpenGate
 from altar.later.tool import ToolFunction
 
-__all__ = ["DEFAULT_TIMEOUT", "DEFAULT_TTL", "Options", "time_of", "tools_of"]
+__all__ = ["DEFAULT_TIMEOUT", "DEFAULT_TTL", "ApprovalMode", "Options", "time_of", "tools_of"]
+
+ApprovalMode = Literal["wait", "return"]
+"""What becomes of a call that needs approval: wait until its deadline, or return APPROVAL_PENDING with the handle."""
 
 DEFAULT_TIMEOUT = timedelta(seconds=30)
 DEFAULT_TTL = timedelta(hours=1)
@@ -29,7 +32,8 @@ class Options:
     ``gate`` decides and records on this side, before a host does; it lets everything pass unless given.
     In a session of this process its ``intend`` runs what it lets pass before it returns: the caller's own task awaits a
     coroutine, and does not wait to be given one.
-    Raises ConfigurationError INVALID_CONFIG for a time that is negative.
+    ``approval`` says whether a call that a person must approve waits for that until its deadline, or returns.
+    Raises ConfigurationError INVALID_CONFIG for a time that is negative, and for what is no such word.
     """
 
     tools: tuple[str, ...] = ()
@@ -40,11 +44,13 @@ class Options:
     principal: str = "local"
     source_options: Mapping[str, Any] | None = None
     gate: Gate = field(default_factory=OpenGate)
+    approval: ApprovalMode = "return"
 
     def __post_init__(self) -> None:
         """Refuse a time that is negative."""
         for name in ("timeout", "default_timeout", "ttl"):
             time_of(getattr(self, name), name=name)
+        mode_of(self.approval)
 
 
 def time_of(value: float | timedelta | None, *, name: str) -> timedelta | None:
@@ -64,6 +70,15 @@ def time_of(value: float | timedelta | None, *, name: str) -> timedelta | None:
             hint=f"give seconds, or a timedelta: {name}=2.5",
         )
     return given
+
+
+def mode_of(mode: str) -> ApprovalMode:
+    """The mode, if it is one; ConfigurationError INVALID_CONFIG otherwise."""
+    if mode not in {"wait", "return"}:
+        raise ConfigurationError(
+            "INVALID_CONFIG", f"approval is {mode!r}, and must be 'wait' or 'return'", ran="no", hint="approval='wait'"
+        )
+    return "wait" if mode == "wait" else "return"
 
 
 def tools_of(tools: object) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from altar.adm.call import ToolResult
+from altar.later.approvals import again, await_decision, call_under
 from altar.later.asking import Asker, Named, Waiter, answer, answer_here, arguments_of, asked_of, result_of
 from altar.later.batch import CONCURRENCY, Call, OnResult, batch
 from altar.later.context import Listener, LogLine, Mailbox, Nested, Progress, ToolContext
@@ -21,7 +22,7 @@ from altar.later.executor import Executor
 from altar.later.front import SyncSession
 from altar.later.invocation import Invocation
 from altar.later.live import not_open
-from altar.later.options import Options, time_of, tools_of
+from altar.later.options import ApprovalMode, Options, time_of, tools_of
 from altar.later.portal import portal
 from altar.later.session_info import SessionInfo, describe, extend
 from altar.later.session_variables import end_variables, record, variable_source, variables_of
@@ -119,7 +120,33 @@ class Session:
         if invocation.once and self.asker.tools is not None:
             keys, version = self._live.local_keys(), self.asker.exact_version(invocation)
             return await keys.call(invocation, version, lambda: self._carry_out(executor, invocation))
-        return await self._carry_out(executor, invocation)
+        result = await self._carry_out(executor, invocation)
+        if result.error is not None and self.asker.options.approval == "wait":
+            return await self._approved(executor, invocation, result)
+        return result
+
+    async def resume(self, handle: str) -> ToolResult:
+        """Make a call again that was answered with APPROVAL_PENDING, by the handle of that error.
+
+        It is the call as it was approved, which the host has kept, so that another process can do this too; it runs
+        once, and later resumptions are given the same result for some minutes.
+        Until it is approved the answer is APPROVAL_PENDING again, or waits for it, as the option ``approval`` says.
+        Raises APPROVAL_VOID for a handle that is not one's own, FEATURE_UNAVAILABLE where nobody is asked.
+        """
+        if self._live.executor is None:
+            raise not_open("This session is not open", hint="use `async with altar.session(...) as s:`")
+        self._live.require_here()
+        asker, name, arguments = await call_under(self.asker, handle)
+        return await Session(asker.options, asker=asker).call(name, arguments)
+
+    async def _approved(self, executor: Executor, invocation: Invocation, pending: ToolResult) -> ToolResult:
+        """The result of a call that a person has decided on; what it met at first when nobody does in time."""
+        if pending.error is None or (pending.error.type, pending.error.ran) != ("APPROVAL_PENDING", "no"):
+            return pending  # one that ran may have met it in a call of its own
+        if not await await_decision(self.asker, invocation, pending):
+            return pending
+        result = await self._carry_out(executor, again(invocation, pending.error.handle))
+        return replace(result, call_id=invocation.call_id)
 
     async def _carry_out(self, executor: Executor, invocation: Invocation) -> ToolResult:
         waiter = Waiter(self.asker)
@@ -158,17 +185,22 @@ class Session:
         on_progress: Callable[[Progress], object] | None = None,
         on_log: Callable[[LogLine], object] | None = None,
         idempotency_key: str | None = None,
+        approval: ApprovalMode | None = None,
     ) -> Session:
         """The same session with other options for the calls made through it; what is not given stays as it is.
 
         ``timeout`` is in seconds.
         ``idempotency_key`` makes the call repeatable: what was run under it once is answered with the same result, for
         some minutes, and never run again; 1 to 128 printable ASCII characters.
+        ``approval`` says what a call does that a person must approve: ``wait`` until its deadline, or ``return``.
         ``on_progress`` and ``on_log`` are told, in the event loop, what a running tool tells its ToolContext, wherever
         it runs; of progress the latest, and nothing after the result.
         """
         asker = self.asker.with_options(
-            timeout=time_of(timeout, name="timeout"), listener=Listener(on_progress, on_log), key=idempotency_key
+            timeout=time_of(timeout, name="timeout"),
+            listener=Listener(on_progress, on_log),
+            key=idempotency_key,
+            approval=approval,
         )
         if asker.listener is not None and asker.listener is not self.asker.listener:
             asker = replace(asker, tell=Mailbox(asker.listener, self._live.carry).tell)

@@ -16,9 +16,10 @@ __all__ = ["Aesp"]
 class Aesp(Section):
     """What a host governs: nothing, or identities, tenants and roles."""
 
-    tier: Literal["none", "foundation"] = Field(
+    tier: Literal["none", "foundation", "advanced"] = Field(
         default="none",
-        description="`none` knows certificates only; `foundation` has identities, tenants, roles and a log per tenant.",
+        description="`none` knows certificates only; `foundation` has identities, tenants, roles and a log per tenant;"
+        " `advanced` has policies and approvals too.",
     )
     operator_tenant: str = Field(
         default="operator",
@@ -48,6 +49,20 @@ class Aesp(Section):
         default=None, description="Certificate of `web` in PEM; without it `web` is on loopback only."
     )
     web_key: Path | None = Field(default=None, description="Key of that certificate.")
+    environment: str = Field(
+        default="production",
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+        description="Where the host runs, such as `development`: what policies read as `request.environment`.",
+    )
+    constants: dict[str, str] = Field(
+        default={},
+        max_length=64,
+        description="Facts about where the host runs, such as `region`: what policies read as `environment.region`.",
+    )
+    require_review: bool = Field(
+        default=True,
+        description="Policies are put in force by another person than who wrote them; off where there is only one.",
+    )
     scim_links: str = Field(
         default="",
         description="Provider at which those may sign in whom SCIM provisions, with `externalId` as their subject.",

@@ -64,6 +64,10 @@ class Settings(Section):
     fallback: tuple[str, ...] = Field(
         default=(), description="Tools that may run in this process when no host can be reached."
     )
+    approval: Literal["wait", "return"] = Field(
+        default="return",
+        description="What a call does that a person must approve: wait for that until its deadline, or return at once.",
+    )
     journal: Path = Field(
         default=Path(".altar/journal"),
         description="Directory of what ran in this process, until the host has recorded it.",
@@ -105,8 +109,8 @@ class Settings(Section):
         `path` names the file and `profile` the profile; without them `ALTAR_CONFIG` and `ALTAR_PROFILE` do.
         A flag is a setting by its name (`timeout=5`), its dotted name (`**{"host.listen": …}`) or its section
         (`host={"listen": …}`); a flag that is None was not given.
-        An empty environment variable was not given either; but an empty `ALTAR_CREDENTIAL` was, so that a token that
-        is missing is never taken for the wish to do without one.
+        An empty environment variable was not given either; but an empty `ALTAR_CREDENTIAL` or `ALTAR_CREDENTIAL_FILE`
+        was, so that a token that is missing is never taken for the wish to do without one.
         Relative paths count from the directory of the file; those of flags and environment count from the
         working directory.
 
@@ -166,7 +170,7 @@ def variable_of(key: str) -> str:
 
 _FILE_NAME = "altar.toml"
 _HIDDEN = "********"
-_GIVEN_WHEN_EMPTY = frozenset({"credential"})
+_GIVEN_WHEN_EMPTY = frozenset({"credential", "credential_file"})
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\})?")
 
 
@@ -311,7 +315,7 @@ def _from_environment(environ: Mapping[str, str], leaves: Mapping[str, FieldInfo
         if text or (text is not None and key in _GIVEN_WHEN_EMPTY):
             origin = f"environment {variable}"
             value: object = text
-            if _is_table_list(field):
+            if _is_table(field):
                 value = _tables(key, text, origin)
             elif _is_list(field):
                 value = [part.strip() for part in text.split(",") if part.strip()]
@@ -350,6 +354,8 @@ def _placed(value: object, relative_to: Path) -> object:
 def _filled(key: str, value: object, origin: str, environ: Mapping[str, str]) -> object:
     if isinstance(value, list):
         return [_filled(key, item, origin, environ) for item in value]
+    if isinstance(value, dict):
+        return {name: _filled(key, item, origin, environ) for name, item in value.items()}
     if not isinstance(value, str):
         return value
 
@@ -381,17 +387,22 @@ def _is_list(field: FieldInfo) -> bool:
     return get_origin(field.annotation) is tuple
 
 
-def _is_table_list(field: FieldInfo) -> bool:
-    return any(isinstance(each, type) and issubclass(each, BaseModel) for each in get_args(field.annotation))
+def _is_table(field: FieldInfo) -> bool:
+    """Whether a setting is a table of names, or a list of tables."""
+    return get_origin(field.annotation) is dict or any(
+        isinstance(each, type) and issubclass(each, BaseModel) for each in get_args(field.annotation)
+    )
 
 
 def _tables(key: str, text: str, origin: str) -> object:
-    """A list of tables in one variable is JSON."""
+    """A table, or a list of tables, in one variable is JSON."""
     try:
         return json.loads(text)
     except ValueError as error:
         raise ConfigurationError(
-            "INVALID_CONFIG", f"Setting {key!r} ({origin}) is no JSON", hint="write a list of objects: [{…}, {…}]"
+            "INVALID_CONFIG",
+            f"Setting {key!r} ({origin}) is no JSON",
+            hint="write an object, {…}, or a list of objects: [{…}, {…}]",
         ) from error
 
 

@@ -40,6 +40,10 @@ def credential_options(settings: Settings, *, given: str | Callable[[], str] | N
     origin = settings.origin("credential")
     if not said.strip() and origin != "default" and settings.source.startswith("grid://"):
         raise _empty(f"Setting 'credential' is empty ({origin})")
+    at, file_origin = settings.credential_file, settings.origin("credential_file")
+    is_no_file = at is not None and (at == Path() or at.is_dir())  # an empty text is a directory, as a path
+    if is_no_file and file_origin != "default" and settings.source.startswith("grid://"):
+        raise _empty(f"Setting 'credential_file' names no file ({file_origin})")
     return {"credential": said or None, "credential_file": settings.credential_file, "login": logins_directory()}
 
 

@@ -85,6 +85,11 @@ class Host(Section):
     manifest: Path = Field(
         default=Path("manifest.json"), description="The manifest of contracts that this host offers, signed."
     )
+    revocation_list: Path | None = Field(
+        default=None,
+        description="List of revoked certificates of the authority (CRL, PEM or DER); who is in it is refused, and"
+        " everybody is when the list cannot be read, is over its time, or is not of who issued the certificate.",
+    )
     manifest_keys: tuple[Path, ...] = Field(
         default=(Path(".altar/keys/manifest.vkey"),),
         description="Files of the verifier keys whose signatures on a manifest are trusted.",

@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from altar.adm.errors import ConfigurationError, ExecutionError
-from altar.grid.host.metrics import BOUNDS, MOST_TOOLS, OTHER, Meter, exposition, quantile
+from altar.grid.host.metrics import BOUNDS, MOST_TENANTS, MOST_TOOLS, OTHER, Meter, exposition, quantile
 from altar.grid.telemetry import Trace
 from altar.later.invocation import Invocation, Outcome
 
@@ -89,6 +89,45 @@ def test_there_are_no_more_labels_than_the_limit_however_many_tools_come(meter: 
     assert {"SUCCESS": 10} == tools[OTHER]["codes"]
 
 
+def test_calls_are_told_by_tenant_up_to_a_limit_and_those_of_all_others_together(meter: Meter, clock: Clock) -> None:
+    for number in range(MOST_TENANTS + 3):
+        meter.count(call(meter, clock, tenant=f"t{number:03}"), Outcome(b"1"))
+        meter.count(call(meter, clock, tenant=f"t{number:03}"), FAILED)
+
+    calls = meter.snapshot()
+    assert MOST_TENANTS + 1 == len(calls["tenants"])
+    assert {"SUCCESS": 1, "TIMEOUT": 1} == calls["tenants"]["t000"]["add"]["codes"]
+    assert {"SUCCESS": 3, "TIMEOUT": 3} == calls["tenants"][OTHER]["add"]["codes"]
+    assert {"SUCCESS": MOST_TENANTS + 3, "TIMEOUT": MOST_TENANTS + 3} == calls["tools"]["add"]["codes"]
+    assert 2 * (MOST_TENANTS + 3) == sum(calls["tools"]["add"]["buckets"])
+
+
+def test_the_tenants_with_most_sessions_are_told_by_name_and_no_session_is_left_out(meter: Meter) -> None:
+    sessions = {f"t{number:03}": 1 for number in range(MOST_TENANTS + 1)} | {"zz": 7}
+
+    text = exposition(status(meter, sessions_of=sessions), process=False).text.decode()
+    told = re.findall(r'^altar_sessions_of_tenant{tenant="(.*)"} (.*)$', text, re.MULTILINE)
+
+    assert MOST_TENANTS + 1 == len(told)
+    assert ("zz", "7.0") in told
+    assert (OTHER, "2.0") in told
+
+
+def test_approvals_and_break_glasses_are_told_by_tenant_and_beyond_so_many_together(meter: Meter) -> None:
+    many = {f"t{number:03}": 1 for number in range(MOST_TENANTS + 2)}
+    figures = {"approvals_pending": many, "break_glass_open": {"acme": 1}, "break_glass_calls": {"acme": 3}}
+
+    text = exposition(status(meter, governance=figures), process=False).text.decode()
+    without = exposition(status(meter), process=False).text.decode()
+
+    pending = re.findall(r'^altar_approvals_pending{tenant="(.*)"} (.*)$', text, re.MULTILINE)
+    assert MOST_TENANTS + 1 == len(pending)
+    assert (OTHER, "2.0") in pending
+    assert 'altar_break_glass_open{tenant="acme"} 1.0' in text
+    assert 'altar_break_glass_calls_total{tenant="acme"} 3.0' in text
+    assert "altar_approvals_pending" not in without
+
+
 def test_a_call_that_was_never_begun_counts_with_no_time_at_all(meter: Meter) -> None:
     meter.count(Invocation("add", b"{}"), Outcome(b"1"))
 
@@ -109,12 +148,12 @@ def test_prometheus_reads_what_was_counted(meter: Meter, clock: Clock) -> None:
         for sample in family.samples
     }
     assert {
-        ("altar_calls_total", ("code", "SUCCESS"), ("tool", "add")): 1,
-        ("altar_calls_total", ("code", "TIMEOUT"), ("tool", "add")): 1,
-        ("altar_call_seconds_bucket", ("le", "0.0025"), ("tool", "add")): 0,
-        ("altar_call_seconds_bucket", ("le", "0.005"), ("tool", "add")): 1,
-        ("altar_call_seconds_bucket", ("le", "+Inf"), ("tool", "add")): 2,
-        ("altar_call_seconds_count", ("tool", "add")): 2,
+        ("altar_calls_total", ("code", "SUCCESS"), ("tenant", "default"), ("tool", "add")): 1,
+        ("altar_calls_total", ("code", "TIMEOUT"), ("tenant", "default"), ("tool", "add")): 1,
+        ("altar_call_seconds_bucket", ("le", "0.0025"), ("tenant", "default"), ("tool", "add")): 0,
+        ("altar_call_seconds_bucket", ("le", "0.005"), ("tenant", "default"), ("tool", "add")): 1,
+        ("altar_call_seconds_bucket", ("le", "+Inf"), ("tenant", "default"), ("tool", "add")): 2,
+        ("altar_call_seconds_count", ("tenant", "default"), ("tool", "add")): 2,
         ("altar_ledger_store_seconds_count",): 1,
         ("altar_calls_in_flight",): 2,
         ("altar_ready",): 1,
@@ -176,7 +215,8 @@ def test_the_alert_rules_ask_for_metrics_that_there_are(meter: Meter, clock: Clo
     meter.count(call(meter, clock), FAILED)
     meter.stored(0.1)
     runtime = {"runtime": "py-1", "in_flight": 1, "credits": 5, "draining": True, "breakers": {"add@1.0.0": "open"}}
-    full = status(meter, runtimes=[runtime], clients=1, streams=0)
+    governance = {"approvals_pending": {"acme": 1}, "break_glass_open": {"acme": 1}, "break_glass_calls": {"acme": 3}}
+    full = status(meter, runtimes=[runtime], clients=1, streams=0, governance=governance)
     told = {
         sample.name
         for family in text_string_to_metric_families(exposition(full).text.decode())

@@ -592,3 +592,36 @@ async def test_a_report_has_a_permit_or_says_that_there_was_none(place: Place, m
 
     assert error is not None
     assert error.code == "MALFORMED_REQUEST"
+
+
+# --------------------------------------------------------------------------------------- whose principal is gone
+
+
+async def test_a_report_of_somebody_who_may_not_act_any_more_is_recorded_as_that(place: Place) -> None:
+    permits = place.host.permits
+    permit, before = await place.permit(), await place.permit(who="by-key")
+    permits.standing = lambda principal, who: "INVALID_CREDENTIALS" if (principal, who) == ("alice", None) else ""
+
+    permits.withdraw()
+    permits.withdraw()
+    assert await place.report(permit) is None
+    assert await place.report(before, position=2) is None
+
+    (withdrawn,), (late,) = place.events("permit.withdrawn"), place.events("report.after_revocation")
+    assert [permit] * 2 == [withdrawn["subject"], late["subject"]]
+    assert ("alice", "INVALID_CREDENTIALS", "DENIED") == (late["principal"], late["code"], late["outcome"])
+    assert {permit, before} == {outcome["invocation"] for outcome in place.recorded("outcome")}
+    entries = entries_in(place.path)
+    assert entries.index(late) + 1 == next(at for at, one in enumerate(entries) if one.get("reported") == "j:1")
+
+
+async def test_a_call_without_a_host_of_somebody_who_may_not_act_any_more_is_recorded_as_that(place: Place) -> None:
+    place.host.permits.standing = lambda _principal, _who: "TENANT_SUSPENDED"
+    contract = MANIFEST.find("spare")
+    call = FallbackCall("spare", contract.version, contract.digest, DIGEST, "", "c-1")
+
+    assert await place.report("", call_id="c-spare", fallback=call) is None
+
+    (late,) = place.events("report.after_revocation")
+    assert "TENANT_SUSPENDED" == late["code"]
+    assert [late["subject"]] == [intent["invocation"] for intent in place.recorded("intent")]

@@ -31,6 +31,9 @@ class Context:
         self.read = read
         self.told: list[host_pb2.ConnectResponse] = []
 
+    def peer(self) -> str:
+        return "ipv4:192.0.2.7:4711"
+
     async def write(self, data: bytes) -> None:
         self.told.append(host_pb2.ConnectResponse.FromString(data))
 

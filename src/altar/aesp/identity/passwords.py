@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from altar.adm.canonical import canonical, parse
 from altar.adm.errors import AuthorizationError, ExecutionError, ValidationError
-from altar.aesp.identity.lockout import Lockout
+from altar.aesp.identity.lockout import Asker, Lockout, network_of
 from altar.aesp.identity.login import LOCAL, Credential, Login, name_in, not_accepted
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class LocalUsers:
         self._store = store
         self._directory = directory
         self._now = now
-        self._lockout = Lockout(clock=clock)
+        self._lockout = Lockout(store, clock=clock, now=now)
         self._hasher = hasher or PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4)
         self._nobody = self._hasher.hash(secrets.token_urlsafe(32))
         self._slots = asyncio.Semaphore(_AT_A_TIME)
@@ -79,19 +79,17 @@ class LocalUsers:
         for a password that has to be replaced first, it says so.
         Raises RATE_LIMIT_EXCEEDED while the name or the address has to wait, RESOURCE_EXHAUSTED when too many ask.
         """
-        keys: list[tuple[str, ...]] = [(credential.tenant, credential.name)]
-        if credential.address:
-            keys.append((credential.address,))
-        self._lockout.require(*keys)
+        asker = Asker(credential.tenant, credential.name, network_of(credential.address))
+        await self._lockout.require(asker)
         principal = f"{credential.tenant}/{credential.name}"
         kept = await self._kept(principal, tenant=credential.tenant)
         person = self._directory.principal(principal)
         right = await self._verify(kept.hash if kept is not None else self._nobody, credential.secret)
-        self._lockout.require(*keys)  # who guesses many at once learns no more than who guesses one by one
+        await self._lockout.require(asker)  # who guesses many at once learns no more than who guesses one by one
         if not right or kept is None or person is None or not person.active:
-            self._lockout.failed(*keys)
+            await self._lockout.failed(asker)
             raise not_accepted("unknown name, wrong password, or deactivated")
-        self._lockout.succeeded(*keys)
+        await self._lockout.succeeded(asker)
         if kept.once and _normal(credential.new_secret) == _normal(credential.secret):
             raise _replace_first()
         if credential.new_secret:

@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
-import json
 import logging
 import re
 import secrets
@@ -23,13 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, ValidationError
+from altar.adm.errors import AltarError, ConfigurationError, ValidationError
+from altar.aesp.identity.browser_sign_ins import BrowserSignIns
 from altar.aesp.identity.login import MAX_GROUPS, Credential, Login, not_accepted
 from altar.aesp.identity.saml_document import Response, response_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from altar.aesp.store.database import Store
 
 __all__ = ["Begun", "SamlConfiguration", "SamlProvider"]
@@ -41,7 +39,6 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _STATE = re.compile(r"[A-Za-z0-9_.~-]{0,128}")
 _REQUEST_SECONDS = 600
 _CODE_SECONDS = 60
-_MOST_UNDER_WAY = 10_000
 _AT_ONCE = 4
 _SECONDS = 20
 
@@ -97,10 +94,10 @@ class SamlProvider:
     def __init__(self, configuration: SamlConfiguration, store: Store, *, now: Callable[[], float]) -> None:
         """Read the metadata; ConfigurationError INVALID_CONFIG when they name no provider, or not exactly one."""
         self.configuration = configuration
-        self._store = store
         self._now = now
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._client, self._issuer = _client_of(configuration)
+        self._under_way = BrowserSignIns(store, tenant=configuration.tenant, provider=configuration.name, now=now)
 
     @property
     def name(self) -> str:
@@ -113,22 +110,22 @@ class SamlProvider:
 
         return str(entity_descriptor(self._client.config))
 
-    async def begin(self, *, redirect: str, challenge: str, state: str) -> Begun:
+    async def begin(self, *, redirect: str, challenge: str, state: str, address: str = "") -> Begun:
         """Begin a sign-in for a program that listens on loopback at ``redirect``.
 
         ``challenge`` is the S256 of a verifier that only the program knows; ``state`` comes back to it.
-        Raises ValidationError MALFORMED_REQUEST for an address that is not loopback, or a challenge that is none;
-        ExecutionError RESOURCE_EXHAUSTED when 10,000 sign-ins of the tenant are under way.
+        ``address`` is the network address of the browser; from one network 100 may be under way, then its oldest ends.
+        Raises ValidationError MALFORMED_REQUEST for an address that is not loopback, or a challenge that is none.
         """
         _require_loopback(redirect)
         if _CHALLENGE.fullmatch(challenge) is None or _STATE.fullmatch(state) is None:
             raise ValidationError("MALFORMED_REQUEST", "The challenge or the state is none", ran="no")
-        relay = secrets.token_urlsafe(32)
+        relay = self._under_way.word_of(address)
         request_id, info = self._client.prepare_for_authenticate(
             entityid=self._issuer, relay_state=relay, binding=_REDIRECT, response_binding=_POST
         )
         data = {"request": request_id, "redirect": redirect, "challenge": challenge, "state": state}
-        await self._keep(relay, data, seconds=_REQUEST_SECONDS)
+        await self._under_way.keep(relay, data, seconds=_REQUEST_SECONDS)
         return Begun(str(dict(info["headers"])["Location"]), relay)
 
     async def accept(self, answer: str, relay: str) -> str:
@@ -136,7 +133,7 @@ class SamlProvider:
 
         Raises AuthorizationError INVALID_CREDENTIALS, in the same words whatever was wrong.
         """
-        data = await self._take(relay)
+        data = await self._under_way.take(relay)
         if data is None:
             raise not_accepted("the answer belongs to no sign-in that is under way")
         try:
@@ -149,7 +146,7 @@ class SamlProvider:
         login = self._login(told)
         code = secrets.token_urlsafe(32)
         kept = {"challenge": data["challenge"], "login": _json_of(login)}
-        await self._keep(code, kept, seconds=_CODE_SECONDS)
+        await self._under_way.keep(code, kept, seconds=_CODE_SECONDS)
         query = urlencode({"code": code, "state": data["state"]})
         return f"{data['redirect']}?{query}"
 
@@ -161,7 +158,7 @@ class SamlProvider:
         if credential.tenant and credential.tenant != self.configuration.tenant:
             raise not_accepted(f"provider {self.name} serves another tenant")
         code, _, verifier = credential.secret.partition(".")
-        data = await self._take(code)
+        data = await self._under_way.take(code)
         if data is None or "login" not in data:
             raise not_accepted("the code was used, is over or never was")
         digest = (
@@ -236,46 +233,6 @@ class SamlProvider:
             once=f"assertion {told.assertion_id}",
         )
 
-    async def _keep(self, word: str, data: dict[str, Any], *, seconds: int) -> None:
-        """Keep data under the digest of a word, for some time; what is over goes on this occasion."""
-        from sqlalchemy import delete, func, insert, select
-
-        from altar.aesp.store.tables import browser_sign_ins as table
-
-        tenant, now_ms = self.configuration.tenant, int(self._now() * 1000)
-
-        def work(connection: Connection) -> bool:
-            connection.execute(delete(table).where(table.c.tenant == tenant, table.c.expires_ms <= now_ms))
-            count = select(func.count()).select_from(table).where(table.c.tenant == tenant)
-            if connection.execute(count).scalar_one() >= _MOST_UNDER_WAY:
-                return False
-            row = {"tenant": tenant, "id": _digest(word), "provider": self.name, "data": json.dumps(data)}
-            connection.execute(insert(table).values(**row, expires_ms=now_ms + seconds * 1000))
-            return True
-
-        if not await self._store.run(work, tenant=tenant):
-            raise ExecutionError(
-                "RESOURCE_EXHAUSTED", "Too many sign-ins are under way", ran="no", hint="try again in some minutes"
-            )
-
-    async def _take(self, word: str) -> dict[str, Any] | None:
-        """Give what was kept under a word, once; None when it was taken, is over or never was."""
-        from sqlalchemy import delete, select
-
-        from altar.aesp.store.tables import browser_sign_ins as table
-
-        tenant, now_ms = self.configuration.tenant, int(self._now() * 1000)
-
-        def work(connection: Connection) -> str | None:
-            mine = (table.c.tenant == tenant) & (table.c.id == _digest(word)) & (table.c.provider == self.name)
-            row = connection.execute(select(table).where(mine)).one_or_none()
-            gone = connection.execute(delete(table).where(mine))
-            return None if row is None or gone.rowcount != 1 or row.expires_ms <= now_ms else str(row.data)
-
-        text = await self._store.run(work, tenant=tenant)
-        found: dict[str, Any] | None = None if text is None else json.loads(text)
-        return found
-
 
 def _client_of(configuration: SamlConfiguration) -> tuple[Any, str]:
     """Make pysaml2's client, strict in all it can be, and give the one provider of the metadata."""
@@ -342,10 +299,6 @@ def _require_loopback(redirect: str) -> None:
             ran="no",
             hint="use http://127.0.0.1:PORT/…",
         )
-
-
-def _digest(word: str) -> str:
-    return hashlib.sha256(word.encode()).hexdigest()
 
 
 def _json_of(login: Login) -> dict[str, Any]:

@@ -107,6 +107,7 @@ class ServiceAccounts:
 
     async def revoke(self, name: str, *, tenant: str) -> None:
         """Take all access from a service account, at once; UNKNOWN_RESOURCE when there is none."""
+        from altar.aesp.administrators import administrator_kept
         from altar.aesp.store import people
 
         full = _full(name)
@@ -114,7 +115,8 @@ class ServiceAccounts:
 
         def work(connection: Connection) -> None:
             _require_service(connection, tenant, full)
-            people.update_principal(connection, tenant=tenant, name=full, now_ms=now_ms, active=False)
+            with administrator_kept(connection, tenant=tenant):
+                people.update_principal(connection, tenant=tenant, name=full, now_ms=now_ms, active=False)
 
         await self._store.run(work, tenant=tenant)
         await self._refreshing.end_all(principal_id(tenant, full), tenant=tenant)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ __all__ = ["TokenKeys"]
 
 _FILE = re.compile(r"token-(?P<made_ms>[0-9]{13})-[0-9a-f]{16}\.pem")
 _LOOK_AGAIN = 1.0
+_LOOK_FOR_NEWER = 10.0
 _MOST = 64
 _HINT = "give the host a directory of its own for these keys"
 
@@ -57,7 +59,13 @@ class TokenKeys:
         return keys
 
     def signing(self) -> tuple[str, OKPKey]:
-        """The id of the key that signs now, and the key."""
+        """The id of the key that signs now, and the key; one that another host made signs here within seconds.
+
+        While the directory cannot be read, that which is known goes on signing.
+        """
+        if self._now() - self._looked >= _LOOK_FOR_NEWER:
+            with suppress(ConfigurationError):
+                self._read()
         kid = max(self._keys, key=lambda one: self._keys[one][0])
         return kid, self._keys[kid][1]
 
@@ -84,6 +92,11 @@ class TokenKeys:
             (self._directory / f"{old}.pem").unlink(missing_ok=True)
             del self._keys[old]
         return kid
+
+    @property
+    def overlap_ends_ms(self) -> int:
+        """Until when the key before the one that signs now verifies, in milliseconds since 1970."""
+        return max(made for made, _ in self._keys.values()) + int(self._overlap * 1000)
 
     def jwks(self) -> dict[str, Any]:
         """The public keys that verify now, as a JSON Web Key Set (RFC 7517 §5)."""

@@ -3,7 +3,8 @@
 A backup is one tar file: ``backup.json`` says what it is and gives the SHA-256 of every other member.
 From SQLite it holds the database as SQLite's own online backup gives it, from PostgreSQL each table as COPY gives it,
 all of one snapshot; both while hosts go on working.
-The record of calls is included when it is a file and its path is given; its own proofs still say whether it is whole.
+Logs in that PostgreSQL are included; one in a file is when its path is given.
+Their own proofs still say whether they are whole.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from altar.adm.errors import ConfigurationError, ValidationError
 from altar.aesp.store import tables
 from altar.aesp.store.engines import OWNER, dialect_of, is_postgres, make_engine
 from altar.aesp.store.faults import translated
+from altar.aesp.store.log_backup import dump_logs, fill_logs, members_of
 from altar.aesp.store.migrating import migrate, refuse_newer, revision_of
 
 if TYPE_CHECKING:
@@ -57,7 +59,11 @@ def backup(store: Store, target: Path, *, log: Path | None = None) -> dict[str, 
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".altar-backup-") as folder:
             members = Path(folder)
-            names = _dump_postgres(store, members) if is_postgres(store.engine) else _dump_sqlite(store, members)
+            logs: dict[str, Any] = {}
+            if is_postgres(store.engine):
+                names, logs = _dump_postgres(store, members)
+            else:
+                names = _dump_sqlite(store, members)
             if log is not None:
                 names += _dump_log(log, members)
             with store.engine.connect() as connection:
@@ -67,6 +73,7 @@ def backup(store: Store, target: Path, *, log: Path | None = None) -> dict[str, 
                 "format": 1,
                 "dialect": store.dialect,
                 "revision": revision,
+                "logs": logs,
                 "members": {name: _digest(members / name) for name in names},
             }
             (members / _CONTENTS).write_text(json.dumps(contents, indent=2, sort_keys=True) + "\n")
@@ -150,8 +157,10 @@ def _copy_sqlite(source: Path, target: Path) -> None:
 # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _dump_postgres(store: Store, members: Path) -> list[str]:
-    def work(connection: Connection) -> list[str]:
+def _dump_postgres(store: Store, members: Path) -> tuple[list[str], dict[str, Any]]:
+    """Write the tables of the store and those of the logs in its database."""
+
+    def work(connection: Connection) -> tuple[list[str], dict[str, Any]]:
         names = []
         for table in tables.METADATA.sorted_tables:
             columns = ", ".join(f'"{column.name}"' for column in table.c)
@@ -162,7 +171,9 @@ def _dump_postgres(store: Store, members: Path) -> list[str]:
                     for block in copy:
                         output.write(block)
             names.append(name)
-        return names
+        with _cursor(connection) as cursor:
+            logs = dump_logs(cursor, members)
+        return [*names, *members_of(logs)], logs
 
     return store.run_now(work, tenant=None, reads=True)
 
@@ -188,6 +199,9 @@ def _fill_postgres(engine: Engine, contents: dict[str, Any], members: Path) -> N
         for table in present:
             force = "FORCE" if table.name in forced else "NO FORCE"
             connection.exec_driver_sql(f'ALTER TABLE "{table.name}" {force} ROW LEVEL SECURITY, ENABLE TRIGGER USER')
+        with _cursor(connection) as cursor:
+            if not fill_logs(cursor, contents.get("logs", {}), members):
+                raise _not_empty()
 
 
 _FORCED = text("SELECT relname FROM pg_class WHERE relforcerowsecurity")

@@ -23,7 +23,7 @@ from altar.aesp.store.engines import READS, enter, is_postgres, make_engine, pla
 from altar.aesp.store.faults import is_conflict, malformed, translated
 from altar.aesp.store.migrating import migrate
 from altar.aesp.store.tables import tenant_versions
-from altar.aesp.store.watching import Watcher, watch_postgres, watch_sqlite
+from altar.aesp.store.watching import Warnings, Watcher, watch_postgres, watch_sqlite
 
 __all__ = ["EVERY_TENANT", "Store"]
 
@@ -70,6 +70,7 @@ class Store:
         self._seen: dict[str, int] = {}
         self._telling = threading.RLock()
         self._watcher: Watcher | None = None
+        self._warn = Warnings()
         event.listen(engine, "before_cursor_execute", _note_write)
 
     @property
@@ -164,7 +165,7 @@ class Store:
         try:
             self._look()
         except AltarError as error:
-            _log.warning("changes of other hosts cannot be read: %s", error.detail)
+            self._warn(error.code)
         except Exception:  # noqa: BLE001 - whatever a listener raised, the next change must be heard of
             _log.exception("a listener to changes failed")
 

@@ -5,6 +5,7 @@ Times are whole milliseconds since 1970, in columns named ``…_ms``.
 A table with ``info["changes"] = (what, column)`` tells every host of a change: triggers that `changes.py` makes write
 ``(tenant, version, what, value of the column)`` into `changes`, in the transaction of the change itself.
 A table without it holds what no host keeps in memory, such as when a key was last used.
+``info["since"]`` is the migration that makes a table, ``0001`` where it says none.
 """
 
 from __future__ import annotations
@@ -24,16 +25,19 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 __all__ = [
     "METADATA",
     "api_key_uses",
     "api_keys",
+    "artefacts",
     "bindings",
     "browser_sign_ins",
     "business_units",
     "changes",
+    "counters",
     "credentials",
     "external_ids",
     "group_mappings",
@@ -49,6 +53,7 @@ __all__ = [
     "role_permissions",
     "roles",
     "scim_resources",
+    "sign_in_tries",
     "tenant_versions",
     "tenants",
 ]
@@ -365,6 +370,68 @@ browser_sign_ins = Table(
     Column("data", Text, nullable=False),  # canonical JSON: what the answer or the code is good for
     _ms("expires_ms"),  # afterwards the row is not needed
     Index(None, "tenant", "expires_ms"),
+)
+
+sign_in_tries = Table(
+    "sign_in_tries",
+    METADATA,
+    _tenant(),
+    Column("key", String(64), primary_key=True),  # a digest of what failures are counted for
+    Column("failures", BigInteger, nullable=False),  # since the last success, or an hour without one
+    _ms("failed_ms"),
+    _ms("succeeded_ms"),  # 0 = never
+    _ms("expires_ms"),  # afterwards the row is not needed
+    Index(None, "tenant", "expires_ms"),
+    info={"since": "0002"},
+)
+
+# ── what is decided before it is in force ────────────────────────────────────────────────────────────────
+
+artefacts = Table(
+    "artefacts",
+    METADATA,
+    _tenant(),
+    Column("kind", String(16), primary_key=True),
+    Column("name", String(256), primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("status", String(16), nullable=False),
+    Column("body", Text, nullable=False),  # never changed: what changes is a new version
+    Column("digest", String(71), nullable=False),
+    Column("note", String(1024), nullable=False),
+    Column("authors", Text, nullable=False),  # canonical JSON array of principals: who may not review it
+    Column("against", BigInteger, nullable=False),  # the version in force when it was submitted; 0 = none
+    Column("reviewed_by", String(256), nullable=False),
+    Column("changed_by", String(256), nullable=False),
+    _ms("created_ms"),
+    _ms("changed_ms"),
+    _ms("activated_ms", nullable=True),  # the last time
+    CheckConstraint("kind in ('policy', 'contract', 'role', 'price', 'configuration')", name="kind"),
+    CheckConstraint("status in ('DRAFT', 'PENDING_APPROVAL', 'ACTIVE', 'RETIRED')", name="status"),
+    Index(
+        "uq_artefacts_active",
+        "tenant",
+        "kind",
+        "name",
+        unique=True,
+        sqlite_where=text("status = 'ACTIVE'"),
+        postgresql_where=text("status = 'ACTIVE'"),
+    ),
+    info={"since": "0002", "changes": ("artefact", "kind")},
+)
+
+# ── how often: written by each host for itself, added up by all ──────────────────────────────────────────────
+
+counters = Table(
+    "counters",
+    METADATA,
+    _tenant(),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),  # of UTC, since 1970
+    Column("host", String(64), primary_key=True),
+    Column("principal", String(256), primary_key=True),  # "" = the tenant as a whole
+    Column("calls", BigInteger, nullable=False),
+    Column("covers", BigInteger, nullable=False),  # entries of the host's log before this one are counted
+    _ms("changed_ms"),
+    info={"since": "0002"},
 )
 
 # ── what changed: written by triggers alone ──────────────────────────────────────────────────────────────

@@ -8,7 +8,9 @@ versions are read again, so that nothing is missed for longer than that.
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -20,12 +22,13 @@ from altar.aesp.store.ddl import CHANNEL
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["Watcher", "watch_postgres", "watch_sqlite"]
+__all__ = ["Warnings", "Watcher", "watch_postgres", "watch_sqlite"]
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 2.0
 _AGAIN_SECONDS = 1.0
+_WARNING_SECONDS = 60.0
 
 
 class Watcher:
@@ -45,13 +48,14 @@ class Watcher:
 
 def watch_sqlite(engine: Engine, look: Callable[[], None], confirm: Callable[[], None]) -> Watcher:
     """Call ``look`` whenever another connection has committed, and ``confirm`` whenever none has."""
+    warn = Warnings()
 
     def watch(stop: threading.Event) -> None:
         while not stop.is_set():
             try:
                 _poll(engine, look, confirm, stop)
             except DBAPIError as error:
-                _log.warning("the store cannot be watched: %s", type(error.orig).__name__)
+                warn(type(error.orig).__name__)
                 stop.wait(_AGAIN_SECONDS)
 
     return Watcher(watch)
@@ -59,16 +63,35 @@ def watch_sqlite(engine: Engine, look: Callable[[], None], confirm: Callable[[],
 
 def watch_postgres(engine: Engine, look: Callable[[], None]) -> Watcher:
     """Call ``look`` at each notification, after each new connection, and every two seconds."""
+    warn = Warnings()
 
     def watch(stop: threading.Event) -> None:
         while not stop.is_set():
             try:
                 _listen(engine, look, stop)
             except (psycopg.Error, DBAPIError) as error:
-                _log.warning("the store cannot be watched: %s", type(error).__name__)
+                warn(type(error).__name__)
                 stop.wait(_AGAIN_SECONDS)
 
     return Watcher(watch)
+
+
+class Warnings:
+    """Says that the store cannot be watched, at once and then once a minute at most, however often it is tried."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take a monotonic clock, in seconds."""
+        self._clock = clock
+        self._quiet_until = -math.inf
+        self._tried = 0
+
+    def __call__(self, kind: str) -> None:
+        """Count an attempt in vain, and warn of it when it is time; ``kind`` names the error."""
+        self._tried += 1
+        if self._clock() >= self._quiet_until:
+            self._quiet_until = self._clock() + _WARNING_SECONDS
+            _log.warning("the store cannot be watched", extra={"error": kind, "attempts": self._tried})
+            self._tried = 0
 
 
 def _poll(engine: Engine, look: Callable[[], None], confirm: Callable[[], None], stop: threading.Event) -> None:

@@ -49,7 +49,10 @@ class SamlPages:
     async def _login(self, asked: Asked) -> Response:
         told = asked.request.query_params
         begun = await self._provider(asked).begin(
-            redirect=told.get("redirect", ""), challenge=told.get("challenge", ""), state=told.get("state", "")
+            redirect=told.get("redirect", ""),
+            challenge=told.get("challenge", ""),
+            state=told.get("state", ""),
+            address=client.host if (client := asked.request.client) is not None else "",
         )
         return RedirectResponse(begun.location, status_code=302)
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from altar.adm.errors import ConfigurationError
+from altar.aesp.web.connections import MOST_AT_ONCE, Connection
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 __all__ = ["WebServer"]
 
-_MOST_AT_ONCE = 256
 _PATIENCE = 5
 
 
@@ -50,7 +50,8 @@ class WebServer:
             server_header=False,
             date_header=True,
             lifespan="off",
-            limit_concurrency=_MOST_AT_ONCE,
+            http=Connection,
+            limit_concurrency=MOST_AT_ONCE,
             h11_max_incomplete_event_size=64 * 1024,
             timeout_keep_alive=_PATIENCE,
             timeout_graceful_shutdown=_PATIENCE,

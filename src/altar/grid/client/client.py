@@ -24,6 +24,7 @@ from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, Ran
 from altar.grid import wire
 from altar.grid.beside import is_too_large_as_text, refusal_as_text
 from altar.grid.capabilities import Capability, missing
+from altar.grid.client.awaiting import approval_at
 from altar.grid.client.client_credential import ClientCredential, credential_in
 from altar.grid.client.client_stream import SESSION_GONE, ClientStream
 from altar.grid.client.host_contracts import HostContracts, RemoteContract
@@ -35,6 +36,7 @@ from altar.grid.status import error_of_rpc
 from altar.grid.telemetry import tracing_in
 from altar.grid.trust.handshake import explain_handshake_failure
 from altar.grid.trust.tls import CertificateFiles, channel_credentials
+from altar.later.approvals import Approval
 from altar.later.invocation import Answer, Invocation, Outcome, late
 from altar.later.session_info import SessionInfo
 from altar.later.source import Request, SessionCatalog, ToolSource
@@ -251,6 +253,16 @@ class GridSource:
         """Let the session live for so long from now on, as far as the host allows; rounded up to whole seconds."""
         return await self._sessions.extend(self.session_id, ttl)
 
+    async def await_approval(self, handle: str, *, seconds: float, tell_call: bool = False) -> Approval:
+        """How a request for approval stands, as soon as it is decided, or after about so many seconds.
+
+        Raises what the host refuses it with, and CONNECTION_FAILED when it cannot be reached.
+        """
+        if self._channel is None:
+            await self.connect()
+        credential = await self._credential.fresh() if self._credential is not None else b""
+        return await approval_at(self._channel, handle, credential=credential, seconds=seconds, tell_call=tell_call)
+
     def _send_or_connect(self, message: host_pb2.ConnectRequest) -> None:
         if self._stream is not None:
             require_sessions(self._stream.capabilities)
@@ -449,6 +461,7 @@ def _copy(error: AltarError) -> AltarError:
         retry_after=error.retry_after,
         defects=error.defects,
         more_defects=error.more_defects,
+        handle=error.handle,
     )
 
 

@@ -148,7 +148,7 @@ def _claims(credential: str) -> Mapping[str, Any]:
 def _read(path: Path) -> str:
     try:
         with path.open(encoding="ascii") as file:
-            return file.read(_LONGEST + 2).strip()
+            text = file.read(_LONGEST + 2).strip()
     except (OSError, UnicodeDecodeError) as failed:
         raise ConfigurationError(
             "ENVIRONMENT_ERROR",
@@ -157,3 +157,11 @@ def _read(path: Path) -> str:
             hint="name a file that holds a token or an API key",
             detail=type(failed).__name__,
         ) from failed
+    if not text:
+        raise AuthorizationError(
+            "INVALID_CREDENTIALS",
+            f"The file {str(path)!r} for the credential is empty",
+            ran="no",
+            hint="let what writes it write a token or an API key",
+        )
+    return text

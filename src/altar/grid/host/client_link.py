@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -31,7 +32,7 @@ from altar.grid.trust.tls import Identity
 from altar.later.invocation import Invocation, Outcome, require_call_id
 from altar.later.labels import labels_of
 
-__all__ = ["ClientLink", "add_refusal", "client_invocation"]
+__all__ = ["ClientLink", "add_refusal", "client_invocation", "source_of"]
 
 _LONGEST_ID = 128
 
@@ -48,6 +49,7 @@ class ClientLink(Link):
     ) -> None:
         super().__init__(host, identity, context)
         self._caller = caller or host.callers.of(b"", identity)
+        self._source = source_of(context.peer())
         self._in_flight: dict[int, Invocation] = {}
         self._takes_blobs = False
         self._sessions: dict[str, Caller] = {}  # which this stream has open, and in whose name
@@ -61,7 +63,9 @@ class ClientLink(Link):
         self._permits = PermitDesk(
             host,
             self.writer.put,
-            made=lambda call, answer: client_invocation(call, self.caller_of(call.session_id), host, answer),
+            made=lambda call, answer: client_invocation(
+                call, self.caller_of(call.session_id), host, answer, source=self._source
+            ),
             reporter=self._reporter,
         )
 
@@ -137,7 +141,7 @@ class ClientLink(Link):
             )
         try:
             caller = self._sessions.get(call.session_id, self._caller)
-            invocation = client_invocation(call, caller, self._host, self._answer)
+            invocation = client_invocation(call, caller, self._host, self._answer, source=self._source)
             if call.HasField("window"):
                 self._host.streams.begin(invocation, call.window.chunks, call.window.bytes, self.writer.put)
         except AltarError as malformed:
@@ -269,9 +273,17 @@ class ClientLink(Link):
 
 
 def client_invocation(
-    call: call_pb2.ToolCall, caller: Caller, host: Host, answer: Callable[[Invocation, Outcome], None]
+    call: call_pb2.ToolCall,
+    caller: Caller,
+    host: Host,
+    answer: Callable[[Invocation, Outcome], None],
+    *,
+    source: str = "",
 ) -> Invocation:
-    """A client's call, refused here when its envelope is not one; what it asks for is looked at later."""
+    """A client's call, refused here when its envelope is not one; what it asks for is looked at later.
+
+    ``source`` is the address that it came from, see `source_of`.
+    """
     if caller.refusal is not None:
         raise caller.refusal
     invocation = wire.invocation_of(call, now=time.monotonic())
@@ -297,8 +309,15 @@ def client_invocation(
     invocation.principal = caller.id
     invocation.tenant = caller.tenant
     invocation.who = caller.who
+    invocation.source = source
     invocation.reply_to = answer
     return invocation
+
+
+def source_of(peer: str) -> str:
+    """The IP address in gRPC's word for a peer, such as ``ipv4:127.0.0.1:4711``; "" where it has none."""
+    kind, _, rest = peer.partition(":")
+    return unquote(rest.rpartition(":")[0]).strip("[]") if kind in {"ipv4", "ipv6"} else ""
 
 
 def _add_refused(frame: host_pb2.ConnectResponse, tag: int, error: AltarError) -> None:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 from altar import __version__
 from altar.grid.host.app_records import AppRecords
+from altar.grid.host.approval_waits import ApprovalWaits
 from altar.grid.host.callers import Caller, Callers, CertificateCallers
 from altar.grid.host.families import Families
 from altar.grid.host.host_streams import HostStreams
@@ -99,6 +99,7 @@ class Host:
             ledger, clock=clock, strict_intents=self.limits.strict_intents, key_limits=self.limits.keys
         )
         self.callers = callers or CertificateCallers()
+        self.approvals: ApprovalWaits | None = None
         deciding: Gate = control(self.gate) if control is not None else self.gate
         self.sessions = Sessions(
             default_ttl=self.limits.session_ttl,
@@ -147,7 +148,7 @@ class Host:
             contract_of=lambda name, version: self.manifest.get(name, version),  # noqa: PLW0108 - it is replaced
             prefix=(name, ledger.epoch),
             mint=lambda: self._prefix + str(next(self._numbers)),
-            history=lambda place: reported_in(Path(ledger.path), place),
+            history=lambda place: reported_in(ledger.place, place),
             clock=clock,
             decide=deciding.authorize,
         )
@@ -296,6 +297,7 @@ class Host:
             "state": self.state,
             "clients": self.clients,
             "sessions": len(self.sessions),
+            "sessions_of": dict(self.sessions.open_in),
             "in_flight": self.gate.in_flight,
             "streams": len(self.streams),
             "stream_bytes": self.streams.waiting_bytes,

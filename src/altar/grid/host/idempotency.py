@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from altar.adm.canonical import digest
 from altar.adm.errors import AltarError, ExecutionError
@@ -33,13 +33,25 @@ if TYPE_CHECKING:
     from altar.ledger.ledger import Ledger, Then
     from altar.ledger.result_store import ResultStore
 
-__all__ = ["KeyLimits", "Keys"]
+__all__ = ["ClaimListener", "KeyLimits", "Keys"]
 
 _FLOOR_SECONDS = 60.0
 """How often it is written down from where on the log is to be searched for claims."""
 
 Key = tuple[str, str, str]
 Commit = Callable[[Sequence["Entry"], "Then"], None]
+
+
+class ClaimListener(Protocol):
+    """Hears of each key that is claimed, before the intent is committed, and of the end of the call that did it."""
+
+    def claimed(self, invocation: Invocation) -> None:
+        """This call claims its key now; what is recorded here is in the transaction of its intent."""
+        ...
+
+    def ended(self, invocation: Invocation, *, ran: bool) -> None:
+        """It has ended; one that did not run has freed its key."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +123,16 @@ class Keys:
         self._subjects = ledger.subjects
         self._results: ResultStore = ledger.results
         self._floor_due = self._clock() + _FLOOR_SECONDS
+        self.listener: ClaimListener | None = None
         self._restore()
 
     def __len__(self) -> int:
         return len(self._claims)
+
+    def knows(self, key: Key) -> bool:
+        """Whether a key is claimed, by a call that runs or has run."""
+        claim = self._claims.get(key)
+        return claim is not None and self._clock() < claim.expires
 
     # -------------------------------------------------------------------------------------------- before a call runs
 
@@ -138,6 +156,8 @@ class Keys:
             claim = self._claims[key] = _Claim(key, print_, invocation.invocation_id, runner=invocation)
             claim.committed = invocation.salt is not None
             self._count_of[invocation.principal] += 1
+            if self.listener is not None:
+                self.listener.claimed(invocation)
             return True
         invocation.record = None
         if claim.fingerprint != self._as_recorded(claim, invocation, intent.arguments):
@@ -234,6 +254,8 @@ class Keys:
         claim.runner = None
         claim.code = outcome.error.code if outcome.error is not None else ""
         claim.ran = outcome.error.ran if outcome.error is not None else "yes"
+        if self.listener is not None:
+            self.listener.ended(invocation, ran=_ran(outcome))
         waiting, claim.waiting = claim.waiting, []
         self._waited_for.discard(claim)
         self._waiting -= len(waiting)

@@ -20,7 +20,7 @@ from altar.later.invocation import Invocation, Outcome
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-__all__ = ["BOUNDS", "OTHER", "Figures", "Meter", "Reading", "exposition", "quantile"]
+__all__ = ["BOUNDS", "MOST_TENANTS", "MOST_TOOLS", "OTHER", "Figures", "Meter", "Reading", "exposition", "quantile"]
 
 BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds, in seconds, of the buckets that calls are sorted into; one more holds what took longer."""
@@ -29,17 +29,20 @@ STORE_BOUNDS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 """The same for the time that a transaction of the ledger takes, which is mostly the wait for the disk."""
 
 MOST_TOOLS: Final = 1_000
-"""Tools that are counted by name."""
+"""Tools that are counted by name, each tool of each tenant once."""
+
+MOST_TENANTS: Final = 100
+"""Tenants that are counted by name."""
 
 OTHER: Final = "other"
-"""What every call is counted under that found no contract, and every tool beyond `MOST_TOOLS`."""
+"""What every call is counted under that found no contract, every tool beyond `MOST_TOOLS`, every tenant beyond its."""
 
 SUCCESS: Final = "SUCCESS"
 """What stands for the error code of a call that had none."""
 
 
 class Figures:
-    """How many calls of one tool ended how, and how long they took.
+    """How many calls of one tool by one tenant ended how, and how long they took.
 
     ``codes`` counts by error code, or SUCCESS; ``buckets`` by `BOUNDS`; ``seconds`` is the sum of all.
     ``exemplars`` keeps, for each bucket, the newest call that was traced: its trace id and its seconds.
@@ -53,16 +56,34 @@ class Figures:
         self.seconds = 0.0
         self.exemplars: dict[int, tuple[str, float]] = {}
 
+    def add(self, other: Figures) -> None:
+        """Count what others have counted too; the exemplars are those of whoever is added last."""
+        for code, count in other.codes.items():
+            self.codes[code] += count
+        self.buckets = [mine + more for mine, more in zip(self.buckets, other.buckets, strict=True)]
+        self.seconds += other.seconds
+        self.exemplars |= other.exemplars
+
+    def told(self) -> dict[str, Any]:
+        """Give them as values of JSON."""
+        return {
+            "codes": dict(self.codes),
+            "buckets": list(self.buckets),
+            "seconds": self.seconds,
+            "exemplars": {str(bucket): list(one) for bucket, one in self.exemplars.items()},
+        }
+
 
 class Meter:
     """What a host counts. Calls are counted in its event loop, transactions in the thread of the ledger."""
 
-    __slots__ = ("_clock", "_since", "_tools", "store_buckets", "store_seconds")
+    __slots__ = ("_clock", "_figures", "_since", "_tenants", "store_buckets", "store_seconds")
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since = clock()
-        self._tools: dict[str, Figures] = {}
+        self._figures: dict[tuple[str, str], Figures] = {}
+        self._tenants: set[str] = set()
         self.store_buckets = [0] * (len(STORE_BOUNDS) + 1)
         self.store_seconds = 0.0
 
@@ -74,7 +95,7 @@ class Meter:
 
     def count(self, invocation: Invocation, outcome: Outcome) -> None:
         """A call is answered."""
-        figures = self._tools.get(invocation.name) or self._figures_of(invocation)
+        figures = self._figures.get((invocation.tenant, invocation.name)) or self._figures_of(invocation)
         error = outcome.error
         figures.codes[SUCCESS if error is None else error.code] += 1
         seconds = self._clock() - invocation.began if invocation.began else 0.0
@@ -90,19 +111,20 @@ class Meter:
         self.store_seconds += seconds
 
     def snapshot(self) -> dict[str, Any]:
-        """All figures, as values of JSON; counts only ever rise, from the start of the process."""
+        """All figures, as values of JSON; counts only ever rise, from the start of the process.
+
+        ``tools`` are those of all tenants together, ``tenants`` those of each.
+        """
+        tools: dict[str, Figures] = {}
+        tenants: dict[str, dict[str, Any]] = {}
+        for (tenant, tool), figures in sorted(self._figures.items()):
+            tools.setdefault(tool, Figures()).add(figures)
+            tenants.setdefault(tenant, {})[tool] = figures.told()
         return {
             "seconds_up": round(self._clock() - self._since, 3),
             "bounds": list(BOUNDS),
-            "tools": {
-                name: {
-                    "codes": dict(figures.codes),
-                    "buckets": list(figures.buckets),
-                    "seconds": figures.seconds,
-                    "exemplars": {str(bucket): list(one) for bucket, one in figures.exemplars.items()},
-                }
-                for name, figures in sorted(self._tools.items())
-            },
+            "tools": {name: figures.told() for name, figures in sorted(tools.items())},
+            "tenants": tenants,
             "store": {
                 "bounds": list(STORE_BOUNDS),
                 "buckets": list(self.store_buckets),
@@ -112,8 +134,14 @@ class Meter:
 
     def _figures_of(self, invocation: Invocation) -> Figures:
         """The figures of a tool that has none yet: a name that only a caller knows must not become a label."""
-        known = invocation.contract is not None and len(self._tools) < MOST_TOOLS
-        return self._tools.setdefault(invocation.name if known else OTHER, Figures())
+        tenant = invocation.tenant
+        if tenant not in self._tenants:
+            if len(self._tenants) < MOST_TENANTS:
+                self._tenants.add(tenant)
+            else:
+                tenant = OTHER
+        known = invocation.contract is not None and len(self._figures) < MOST_TOOLS
+        return self._figures.setdefault((tenant, invocation.name if known else OTHER), Figures())
 
 
 def quantile(share: float, bounds: Sequence[float], buckets: Sequence[int]) -> float | None:
@@ -183,6 +211,8 @@ def _families(status: Mapping[str, Any]) -> Iterator[Metric]:
     for key, (name, help_) in _COUNTERS.items():
         if key in status:
             yield CounterMetricFamily(name, help_, value=float(status[key]))
+    yield from _session_families(status.get("sessions_of", {}))
+    yield from _governance_families(status.get("governance", {}))
     yield from _queue_families(status["queue"])
     yield from _sink_families(status.get("sinks", ()))
     if "calls" in status:
@@ -235,22 +265,67 @@ def _call_families(calls: Mapping[str, Any]) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
     counted = CounterMetricFamily(
-        "altar_calls", "Calls that were answered, by tool and error code.", labels=("tool", "code")
+        "altar_calls", "Calls that were answered, by tenant, tool and error code.", labels=("tenant", "tool", "code")
     )
     took = HistogramMetricFamily(
-        "altar_call_seconds", "Seconds from a call's arrival at the host to its answer.", labels=("tool",)
+        "altar_call_seconds", "Seconds from a call's arrival at the host to its answer.", labels=("tenant", "tool")
     )
-    for tool, figures in calls["tools"].items():
+    for tenant, tool, figures in _by_tenant(calls):
         for code, count in figures["codes"].items():
-            counted.add_metric((tool, code), float(count))
+            counted.add_metric((tenant, tool, code), float(count))
         exemplars = {int(bucket): one for bucket, one in figures["exemplars"].items()}
-        took.add_metric((tool,), _cumulative(calls["bounds"], figures["buckets"], exemplars), figures["seconds"])
+        took.add_metric((tenant, tool), _cumulative(calls["bounds"], figures["buckets"], exemplars), figures["seconds"])
     store = calls["store"]
     synced = HistogramMetricFamily(
         "altar_ledger_store_seconds", "Seconds that a transaction of the ledger took, its sync to the disk included."
     )
     synced.add_metric((), _cumulative(store["bounds"], store["buckets"], {}), store["seconds"])
     yield from (counted, took, synced)
+
+
+def _by_tenant(calls: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for tenant, tools in calls["tenants"].items():
+        for tool, figures in tools.items():
+            yield tenant, tool, figures
+
+
+def _session_families(sessions: Mapping[str, int]) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily("altar_sessions_of_tenant", "Sessions that a tenant has open.", labels=("tenant",))
+    for tenant, count in _by_size(sessions):
+        family.add_metric((tenant,), float(count))
+    yield family
+
+
+def _governance_families(figures: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
+    """Approvals and break-glasses by tenant, of a host that has them."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    for key, (name, help_) in _OF_GOVERNANCE.items() if figures else ():
+        made = CounterMetricFamily if key == "break_glass_calls" else GaugeMetricFamily
+        family = made(name, help_, labels=("tenant",))
+        for tenant, count in _by_size(figures[key]):
+            family.add_metric((tenant,), float(count))
+        yield family
+
+
+_OF_GOVERNANCE: Mapping[str, tuple[str, str]] = {
+    "approvals_pending": (
+        "altar_approvals_pending",
+        "Requests for approval that are neither used, refused, withdrawn nor expired.",
+    ),
+    "break_glass_open": ("altar_break_glass_open", "Break-glasses that are open."),
+    "break_glass_calls": ("altar_break_glass_calls", "Calls that a break-glass let pass, from the start of the host."),
+}
+
+
+def _by_size(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Counts of so many tenants as are counted by name, the largest first, and of all others together."""
+    by_size = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    yield from by_size[:MOST_TENANTS]
+    if by_size[MOST_TENANTS:]:
+        yield OTHER, sum(count for _, count in by_size[MOST_TENANTS:])
 
 
 def _cumulative(

@@ -128,6 +128,7 @@ class NestedDesk:
             principal=parent.principal,
             tenant=parent.tenant,
             who=parent.who,
+            source=parent.source,
             session_id=parent.session_id,
             correlation_id=parent.correlation_id,
             tag=call.tag,

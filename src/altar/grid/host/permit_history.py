@@ -7,18 +7,18 @@ be older than what it remembers.
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 from altar.grid.host.known_reports import RecentReports
 from altar.ledger.entry import entry_members
 from altar.ledger.format1 import sealed_path
+from altar.ledger.places import DatabaseLog, Place, beside
+from altar.ledger.reading import reading
 
 __all__ = ["reported_in"]
 
 
-def reported_in(ledger: Path, place: str = "") -> RecentReports:
+def reported_in(ledger: Place, place: str = "") -> RecentReports:
     """The reports in the logs at a path, or that at one ``<journal>:<position>``, as far as they are remembered.
 
     What was reported before the log was brought forward from format 1 is among it; there is none where there is no log.
@@ -27,9 +27,9 @@ def reported_in(ledger: Path, place: str = "") -> RecentReports:
     """
     reports = RecentReports()
     looked_for = f'"reported":"{place}"' if place else '"reported":"'
-    for path in (sealed_path(ledger), ledger):
-        if path.is_file():
-            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as log:
+    for part in (sealed_path(beside(ledger)), ledger):
+        if isinstance(part, DatabaseLog) or Path(part).is_file():
+            with reading(part) as log:
                 rows = log.execute("SELECT body FROM entries WHERE instr(body, ?) ORDER BY seq", (looked_for.encode(),))
                 for (body,) in rows:
                     said = {name: str(value) for name, value in entry_members(body).items()}

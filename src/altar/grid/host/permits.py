@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError, ValidationError
 from altar.grid.host.known_reports import History, KnownReports
@@ -61,13 +62,18 @@ class PermitLimits:
 
 @dataclass(slots=True)
 class _Permit:
-    """One open permit; ``report`` is the one that is on its way into the log, and ``told`` who waits for it."""
+    """One open permit; ``report`` is the one that is on its way into the log, and ``told`` who waits for it.
+
+    ``who`` proved to be its principal; ``withdrawn`` is whether the record says that they may not act any more.
+    """
 
     invocation: str
     principal: str
     call_id: str
     intent: int
     since: float
+    who: Any = None
+    withdrawn: bool = False
     report: Report | None = None
     told: list[Reported] = field(default_factory=list)
 
@@ -80,6 +86,8 @@ class Permits:
     ``history`` is asked, in another thread, when a report comes that this process cannot know, or know any more.
     ``mint`` makes the id of an invocation, from ``prefix``: the name of the host, and its epoch.
     ``decide`` raises unless a call may run; the gate that records does so itself unless another one is in front of it.
+    ``standing``, when there is one, gives the code of why a principal and who proved to be it may not act any more,
+    empty when they may.
     """
 
     def __init__(
@@ -113,6 +121,7 @@ class Permits:
         self._refused: Counter[str] = Counter()
         self._refused_since = clock()
         self._journals = SeenLines(limits.close.total_seconds())
+        self.standing: Callable[[str, Any], str] | None = None
 
     def __len__(self) -> int:
         """How many permits are open."""
@@ -189,7 +198,12 @@ class Permits:
     def run(self, invocation: Invocation, settle: Answer) -> None:
         """Keep the permit and tell the caller."""
         self._open[invocation.invocation_id] = _Permit(
-            invocation.invocation_id, invocation.principal, invocation.call_id, invocation.intent, self._clock()
+            invocation.invocation_id,
+            invocation.principal,
+            invocation.call_id,
+            invocation.intent,
+            self._clock(),
+            invocation.who,
         )
         self._granted(invocation)
 
@@ -227,6 +241,16 @@ class Permits:
         else:
             self._reject(report, principal, self._unknown(report, principal), told)
 
+    def withdraw(self) -> None:
+        """Somebody may not act any more: record which permits are still in their hands, each once.
+
+        Nothing here can stop a function in their own process; what they report of it is recorded as coming after that.
+        """
+        for permit in self._open.values():
+            if not permit.withdrawn and (event := self._revoked("permit.withdrawn", permit.invocation, permit)):
+                permit.withdrawn = True
+                self._ledger.commit([event], _ignore)
+
     def sweep(self) -> None:
         """End permits whose time is up. Called some twenty times a second; there is no timer per permit."""
         now = self._clock()
@@ -262,7 +286,8 @@ class Permits:
                 self._release(permit.principal)
 
         outcome = self._outcome(report, permit.principal, intent=permit.intent, invocation=permit.invocation)
-        self._commit([outcome], report, durable, told)
+        late = self._revoked("report.after_revocation", permit.invocation, permit)
+        self._commit([outcome] if late is None else [late, outcome], report, durable, told)
 
     def _take_fallback(self, report: Report, call: FallbackCall, principal: str, told: Reported) -> None:
         """Record intent and outcome of a call that asked nobody, together, if its contract allows that."""
@@ -272,7 +297,18 @@ class Permits:
             self._reject(report, principal, refused, told)
             return
         outcome = self._outcome(report, principal, intent=-1, invocation=recorded.invocation)
-        self._commit([recorded, outcome], report, _nobody, told)
+        holder = _Permit(recorded.invocation, principal, report.call_id, -1, 0.0)
+        late = self._revoked("report.after_revocation", recorded.invocation, holder)
+        self._commit([recorded, outcome, *([late] if late is not None else [])], report, _nobody, told)
+
+    def _revoked(self, event: entry.EventName, subject: str, permit: _Permit) -> entry.Event | None:
+        """The entry that says that the principal of a permit may not act any more; None while it may."""
+        code = "" if self.standing is None else self.standing(permit.principal, permit.who)
+        if not code:
+            return None
+        tenant = tenant_of(permit.principal)
+        who = self._gate.named(tenant, permit.principal)
+        return entry.Event(event=event, subject=subject, tenant=tenant, principal=who, outcome="DENIED", code=code)
 
     def _fallback_intent(self, report: Report, call: FallbackCall, principal: str) -> entry.Intent:
         contract = self._contract_of(call.tool, call.version)
@@ -314,7 +350,7 @@ class Permits:
 
     def _commit(
         self,
-        entries: Sequence[entry.Intent | entry.Outcome],
+        entries: Sequence[entry.Entry],
         report: Report,
         ended: Callable[[AltarError | None], None],
         told: Reported,

@@ -20,13 +20,15 @@ from altar._proto.altar.grid.v1 import call_pb2, host_pb2
 from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError
 from altar.grid import wire
 from altar.grid.beside import result_as_text
+from altar.grid.host.approval_waits import no_approvals
 from altar.grid.host.callers import Caller, bearer_of
-from altar.grid.host.client_link import ClientLink, add_refusal, client_invocation
+from altar.grid.host.client_link import ClientLink, add_refusal, client_invocation, source_of
 from altar.grid.host.health import Probes
 from altar.grid.host.host import Host
 from altar.grid.host.runtime_link import RuntimeLink
 from altar.grid.host.stream import Link
 from altar.grid.status import abort
+from altar.grid.trust.revocation import Revocations
 from altar.grid.trust.tls import Identity, identity_of
 from altar.later.invocation import Invocation, Outcome
 
@@ -45,14 +47,15 @@ async def serve(
     credentials: grpc.ServerCredentials,
     trust_domain: str,
     more: Callable[[Service], Sequence[grpc.GenericRpcHandler]] | None = None,
+    revocations: Revocations | None = None,
 ) -> AsyncIterator[int]:
     """Serve a host on ``listen`` ("address:port") while the context lasts; gives the port that is bound.
 
-    ``more`` gives the handlers of further services on the same port.
+    ``more`` gives the handlers of further services on the same port, ``revocations`` the certificates to refuse.
     Leaves in order: no new calls, those in flight get their outcomes, then the streams end.
     Raises ConfigurationError when the port is taken.
     """
-    service = Service(host, trust_domain=trust_domain)
+    service = Service(host, trust_domain=trust_domain, revocations=revocations)
     server = grpc.aio.server(
         options=[
             *wire.message_options(host.limits.max_message_bytes),
@@ -87,11 +90,20 @@ async def serve(
 class Service:
     """The handlers of both services over one host."""
 
-    def __init__(self, host: Host, *, trust_domain: str, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        *,
+        trust_domain: str,
+        now: Callable[[], datetime] | None = None,
+        revocations: Revocations | None = None,
+    ) -> None:
         self._host = host
         self._trust_domain = trust_domain
         self._now = now or _now
-        self._links: dict[Link, datetime] = {}
+        self._revocations = revocations
+        self._revocations_seen = 0
+        self._links: dict[Link, bytes] = {}
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a gRPC server needs to serve this host. Frames are decoded here, so that a bad one gets an answer."""
@@ -104,6 +116,11 @@ class Service:
                         self._call_tool,
                         request_deserializer=host_pb2.CallToolRequest.FromString,
                         response_serializer=host_pb2.CallToolResponse.SerializeToString,
+                    ),
+                    "AwaitApproval": grpc.unary_unary_rpc_method_handler(
+                        self._await_approval,
+                        request_deserializer=host_pb2.AwaitApprovalRequest.FromString,
+                        response_serializer=host_pb2.AwaitApprovalResponse.SerializeToString,
                     ),
                 },
             ),
@@ -123,10 +140,23 @@ class Service:
         await asyncio.gather(*(link.writer.flushed() for link in self._links))
 
     def sweep(self) -> None:
-        """End the streams whose certificate has ended since they were opened."""
+        """End the streams whose certificate has ended, or was revoked, since they were opened."""
         now = self._now()
-        for link in [link for link, not_after in self._links.items() if now > not_after]:
+        for link in [link for link, certificate in self._links.items() if now > _not_after(certificate)]:
             link.certificate_ended()
+        if self._revocations is not None:
+            self._end_revoked(self._revocations, now)
+
+    def _end_revoked(self, revocations: Revocations, now: datetime) -> None:
+        revocations.refresh()
+        if revocations.version == self._revocations_seen:
+            return
+        self._revocations_seen = revocations.version
+        for link, certificate in list(self._links.items()):
+            try:
+                revocations.require(certificate, now=now)
+            except AuthorizationError:
+                link.certificate_ended()
 
     async def _connect(self, _requests: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         identity = await self._identify(context, "client", stream=True)
@@ -142,7 +172,7 @@ class Service:
         await self._hold(RuntimeLink(self._host, identity, context), context)
 
     async def _hold(self, link: Link, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        self._links[link] = _not_after(_certificate(context))
+        self._links[link] = _certificate(context)
         try:
             await link.hold()
         finally:
@@ -161,7 +191,7 @@ class Service:
 
         try:
             _require_one_value(request.call)
-            invocation = client_invocation(request.call, caller, self._host, answer)
+            invocation = client_invocation(request.call, caller, self._host, answer, source=source_of(context.peer()))
         except AltarError as malformed:
             add_refusal(response.result, request.call, malformed)
             return response
@@ -173,6 +203,22 @@ class Service:
             raise
         return response
 
+    async def _await_approval(
+        self, request: host_pb2.AwaitApprovalRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> host_pb2.AwaitApprovalResponse:
+        caller = await self._caller(context, await self._identify(context, "client"))
+        try:
+            if self._host.approvals is None:
+                raise no_approvals()
+            told = await self._host.approvals(
+                caller.require(), request.handle, seconds=request.wait_ms / 1000, tell_call=request.tell_call
+            )
+        except AltarError as refused:
+            await abort(context, refused)
+        return host_pb2.AwaitApprovalResponse(
+            state=f"APPROVAL_STATE_{told.state}", name=told.name, version=told.version, args=told.arguments
+        )
+
     async def _identify(
         self, context: grpc.aio.ServicerContext[Any, Any], role: str = "", *, stream: bool = False
     ) -> Identity:
@@ -183,6 +229,8 @@ class Service:
                 raise AuthorizationError(
                     "INVALID_CREDENTIALS", "The certificate of this connection has ended", ran="no"
                 )
+            if self._revocations is not None:
+                self._revocations.require(_certificate(context), now=self._now())
             if role and identity.role != role:
                 raise AuthorizationError(
                     "PERMISSION_DENIED",

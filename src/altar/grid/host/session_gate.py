@@ -19,7 +19,7 @@ from datetime import timedelta
 
 from altar.adm.canonical import digest
 from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError
-from altar.grid.host.idempotency import KeyLimits, Keys
+from altar.grid.host.idempotency import ClaimListener, KeyLimits, Keys
 from altar.grid.host.sessions import tenant_of
 from altar.later.fingerprint import no_stream
 from altar.later.invocation import Answer, Invocation, Outcome, Streamed
@@ -74,6 +74,7 @@ class SessionGate:
         self.in_flight = 0
         self.closing = False
         self.keys: Keys | None = None
+        self._listener: ClaimListener | None = None
         if ledger.has_results:
             self._use_keys()
 
@@ -148,6 +149,16 @@ class SessionGate:
             entries = [self._private(each) if isinstance(each, entry.Event) else each for each in entries]
         self._queue(entries, then)
 
+    def tell_claims(self, listener: ClaimListener) -> None:
+        """Tell somebody of each key that is claimed from now on."""
+        self._listener = listener
+        if self.keys is not None:
+            self.keys.listener = listener
+
+    def knows_key(self, key: tuple[str, str, str]) -> bool:
+        """Whether the host knows what became of the call under a key: tenant, principal and call id."""
+        return self.keys is not None and self.keys.knows(key)
+
     def named(self, tenant: str, principal: str) -> str:
         """What the record calls a principal: its name, or its pseudonym where nobody is to be named."""
         return principal if self._subjects is None else self._subjects.of(tenant, principal).pseudonym
@@ -214,6 +225,7 @@ class SessionGate:
 
     def _use_keys(self) -> None:
         self.keys = Keys(self._ledger, limits=self._key_limits, commit=self._counted, clock=self._clock)
+        self.keys.listener = self._listener
 
     def _private(self, event: entry.Event) -> entry.Event:
         if not event.principal:
@@ -271,6 +283,7 @@ def intent_of(invocation: Invocation, subjects: Subjects | None = None) -> entry
         principal = subject.pseudonym
         invocation.salt = subject.salt(invocation.invocation_id)
         arguments = commitment(invocation.salt, arguments)
+    verdict = invocation.verdict
     return entry.Intent(
         invocation=invocation.invocation_id,
         call=invocation.call_id,
@@ -286,6 +299,10 @@ def intent_of(invocation: Invocation, subjects: Subjects | None = None) -> entry
         route=invocation.route,
         where=invocation.where,
         key="once" if invocation.once else "",
+        policy="" if verdict is None else verdict.bundle,
+        verdict="" if verdict is None else verdict.verdict,
+        approval="" if verdict is None else verdict.approval,
+        facts="" if verdict is None else verdict.facts,
     )
 
 

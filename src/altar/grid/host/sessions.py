@@ -92,6 +92,7 @@ class Views(Protocol):
 class Sessions:
     """All sessions of a host. The time to live slides with every use and is capped.
 
+    ``open_in`` counts them by tenant.
     ``note`` is told the id of each session that ends, why, in a word that names nobody, and its tenant.
     """
 
@@ -118,6 +119,7 @@ class Sessions:
         self._expired: OrderedDict[str, str] = OrderedDict()
         self._swept = -math.inf
         self.variable_bytes_of: Counter[str] = Counter()
+        self.open_in: Counter[str] = Counter()
 
     def restore(self) -> None:
         """Take up the sessions that an earlier process of this host kept; what has expired since is dropped."""
@@ -325,6 +327,7 @@ class Sessions:
         self._sessions[session.session_id] = session
         self._open_of.setdefault(session.principal, {})[session.session_id] = session
         self.variable_bytes_of[session.principal] += session.variables.size
+        self.open_in[session.tenant] += 1
 
     def _made_room(self, principal: str) -> bool:
         idle = [
@@ -347,6 +350,9 @@ class Sessions:
 
     def _remove(self, session: HostSession, why: str, over: AltarError, *, then: Then | None = None) -> None:
         del self._sessions[session.session_id]
+        self.open_in[session.tenant] -= 1
+        if not self.open_in[session.tenant]:
+            del self.open_in[session.tenant]
         theirs = self._open_of[session.principal]
         del theirs[session.session_id]
         if not theirs:

@@ -107,7 +107,7 @@ async def test_a_name_that_is_not_there_waits_as_well(world: World) -> None:
 
 
 async def test_an_address_that_tries_many_names_waits(world: World) -> None:
-    for number in range(5):
+    for number in range(20):
         await refused(world, shown("wrong", name=f"name-{number}", address="203.0.113.9"))
 
     assert "RATE_LIMIT_EXCEEDED" == (await refused(world, shown("wrong", name="fresh", address="203.0.113.9"))).code

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf import json_format, message_factory
 from pydantic import SecretStr
@@ -19,6 +19,7 @@ from altar.aesp.service.client import SERVICES
 from altar.aesp.store import people
 from altar.cli.enterprise import Enterprise, begin, enterprise
 from altar.grid.host.host import Host
+from altar.grid.manifests.manifest import Manifest
 from altar.grid.trust.certificates import Identity
 from altar.ledger import Ledger
 from altar.settings import Aesp, Settings
@@ -83,12 +84,19 @@ class Plane:
 
 
 @asynccontextmanager
-async def plane(directory: Path, *, database_url: str = "") -> AsyncIterator[Plane]:
+async def plane(
+    directory: Path,
+    *,
+    database_url: str = "",
+    tier: Literal["foundation", "advanced"] = "foundation",
+    require_review: bool = True,
+    manifest: Manifest = MANIFEST,
+) -> AsyncIterator[Plane]:
     """A plane with the operator called root, while the context lasts."""
     loop = asyncio.get_running_loop()
     settings = Settings(
         host=HostSettings(data=directory / "data"),
-        aesp=Aesp(tier="foundation", token_keys=directory / "tokens"),
+        aesp=Aesp(tier=tier, token_keys=directory / "tokens", require_review=require_review),
         database_url=SecretStr(database_url),
     )
     await begin(settings, name="root", password=PASSWORD)
@@ -111,7 +119,7 @@ async def plane(directory: Path, *, database_url: str = "") -> AsyncIterator[Pla
         async with enterprise(settings, ledger, trust_domain="altar.local") as made:
             host = Host(
                 name="host-1",
-                manifest=MANIFEST,
+                manifest=manifest,
                 ledger=ledger,
                 control=made.control,
                 callers=made.callers,

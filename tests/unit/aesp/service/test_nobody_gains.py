@@ -77,6 +77,7 @@ async def test_who_is_deactivated_keeps_what_protects_them_from_being_taken_over
     made: Plane, method: str, request_: Mapping[str, Any]
 ) -> None:
     helper = await made.token("acme", "helper")
+    await made.person("acme", "second", "admin")  # the last administrator could not be deactivated
     await made.ask(f"{IDENTITY}/SetPrincipalActive", {"principal_id": "boss", "active": False}, token=helper)
 
     assert "PERMISSION_DENIED" == await refusal(made, f"{IDENTITY}/{method}", request_, token=helper)
