@@ -61,7 +61,7 @@ def test_a_machine_that_is_ready_passes(tmp_path: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert {"ok"} == {line.split()[0] for line in done.out.splitlines()}
     assert as_json.json["ok"] is True
-    assert {"python", "packages", "extra grid", "clock", "settings", "ledger", "host"} == set(findings(as_json))
+    assert {"python", "packages", "extra grid", "clock", "settings", "tier", "ledger", "host"} == set(findings(as_json))
     assert not (tmp_path / ".altar").exists()
 
 

@@ -237,6 +237,8 @@ def fill(store: Store, tenant: str) -> None:
                 continue
             row = {column.name: values[column.type.python_type] for column in table.c}
             given = {"tenant": tenant, "id": f"{tenant}-x", "kind": "user"}
+            if table is tables.artefacts:
+                given |= {"kind": "policy", "status": "DRAFT"}
             row |= {name: value for name, value in given.items() if name in table.c}
             if table is tables.bindings:
                 row["group_name"] = None
@@ -451,7 +453,7 @@ async def test_what_was_read_in_pieces_is_what_reading_all_gives(store: Store) -
     roles._new_id = iter(f"c-{number}" for number in range(100)).__next__
     add_principal(store, "acme", "bob", "carol")
     await roles.bind("viewer", tenant="acme", principal="bob", scope="tools/a.*", expires_ms=4_000_000_000_000)
-    gone = await roles.bind("admin", tenant="acme", principal="carol")
+    gone = await roles.bind("developer", tenant="acme", principal="carol")
     await roles.unbind(gone.id, tenant="acme")
     await roles.change("caller", tenant="acme", permissions=["tools:read"])
     await store.run(lambda c: people.delete_group(c, tenant="acme", name="inner"), tenant="acme")
