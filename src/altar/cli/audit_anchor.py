@@ -14,7 +14,7 @@ from altar.cli import output
 from altar.cli.audit_files import DATA, data_option, ledger_in, settings_of
 
 if TYPE_CHECKING:
-    from altar.aesp.audit.anchors import AnchorLoop, Anchors
+    from altar.aesp.audit.anchors import Anchors
     from altar.ledger.places import Place
     from altar.settings import Settings
 
@@ -65,22 +65,21 @@ def anchor(*, data: Path | None, directory: Path | None, as_json: bool) -> int:
 
 
 @contextlib.contextmanager
-def anchored(settings: Settings, path: Place) -> Iterator[AnchorLoop | None]:
+def anchored(settings: Settings, path: Place) -> Iterator[None]:
     """Keep the checkpoints of the log at `path` elsewhere while the block runs, if the settings say where."""
-    from altar.aesp.audit.anchors import AnchorLoop
+    from altar.aesp.audit.anchors import anchoring
     from altar.aesp.audit.opening import open_records
     from altar.ledger.places import beside
 
     anchors = _anchors(settings, beside(path), None)
     if anchors is None:
-        yield None
+        yield
         return
-    loop = AnchorLoop(anchors, records=lambda: open_records(path), interval=settings.audit.anchor_interval)
-    loop.start()
     try:
-        yield loop
+        with anchoring(anchors, records=lambda: open_records(path), every=settings.audit.anchor_interval):
+            yield
     finally:
-        loop.stop()
+        anchors.close()
 
 
 def witnessed_checkpoint(path: Path, *, witness: str, cosigned: Path | None) -> str:

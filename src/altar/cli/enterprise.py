@@ -124,6 +124,12 @@ class Enterprise:
         self.access = ToolAccess(self.rbac, self.directory, refusals=self.refusals, clock=now)
         self.roles = Roles(store, clock=now, new_id=lambda: uuid.uuid4().hex)
         self.tenants = Tenants(store, clock=now)
+        self._open_identities(settings, trust_domain=trust_domain)
+        self._open_decisions(settings, ledger)
+
+    def _open_identities(self, settings: Settings, *, trust_domain: str) -> None:
+        """Join who proves who somebody is, and what they show for it afterwards."""
+        aesp, store, now = settings.aesp, self.store, time.time
         overlap = 2 * aesp.token_lifetime
         self.refreshing = RefreshTokens(
             store, now=now, idle=aesp.refresh_idle, longest=aesp.refresh_lifetime, access=aesp.token_lifetime
@@ -159,6 +165,10 @@ class Enterprise:
             sessions_of=self._sessions_of,
             entries=self.entries,
         )
+
+    def _open_decisions(self, settings: Settings, ledger: Ledger) -> None:
+        """Join the checks of the tier; what the tier does not have is None."""
+        aesp, store, loop, now = settings.aesp, self.store, self._loop, time.time
         self.policies = (
             PoliciesOfHost(
                 store,

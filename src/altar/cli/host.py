@@ -27,6 +27,8 @@ from altar.cli.trust import manifest_store, require_mode
 if TYPE_CHECKING:
     from altar import settings
     from altar.cli.enterprise import Enterprise
+    from altar.grid.host.host import Host, HostLimits
+    from altar.grid.manifests.manifest_store import ActiveManifest, ManifestStore
     from altar.grid.telemetry import Tracing
     from altar.grid.trust.revocation import Revocations
     from altar.grid.trust.tls import CertificateFiles
@@ -94,11 +96,7 @@ async def _observed(loaded: settings.Settings, leave: asyncio.Event) -> None:
 
 
 async def _serve(loaded: settings.Settings, tracing: Tracing | None, leave: asyncio.Event) -> None:
-    from altar.grid.host.host import Host, HostLimits
     from altar.grid.host.host_manifest import follow
-    from altar.grid.host.idempotency import KeyLimits
-    from altar.grid.host.metrics import Meter
-    from altar.grid.host.permits import PermitLimits
     from altar.grid.host.service import serve
     from altar.grid.trust.certificates import identity_in
     from altar.grid.trust.tls import server_credentials
@@ -121,43 +119,10 @@ async def _serve(loaded: settings.Settings, tracing: Tracing | None, leave: asyn
     is_governed = loaded.aesp.tier != "none"
     ledger = _open_ledger(loaded, loop, stop, is_governed=is_governed)
     try:
-        limits = HostLimits(
-            max_message_bytes=settings.max_message_bytes,
-            queue=settings.queue,
-            heartbeat=timedelta(seconds=settings.heartbeat),
-            session_ttl=timedelta(seconds=settings.session_ttl),
-            max_session_ttl=timedelta(seconds=settings.max_session_ttl),
-            sessions_per_principal=settings.sessions_per_principal,
-            strict_intents=settings.strict_intents,
-            keys=KeyLimits(
-                kept=timedelta(seconds=settings.idempotency_kept),
-                per_principal=settings.idempotency_keys,
-                in_all=10 * settings.idempotency_keys,
-            ),
-            stream_idle=timedelta(seconds=settings.stream_idle),
-            permits=PermitLimits(
-                principals=frozenset(settings.local_dispatch),
-                ttl=timedelta(seconds=settings.permit_ttl),
-                close=timedelta(seconds=settings.permit_close),
-            ),
-        )
         domain = identity_in(files.certificate).trust_domain
         async with AsyncExitStack() as stack:
             plane = await stack.enter_async_context(_governing(loaded, ledger, domain)) if is_governed else None
-            serving = Host(
-                name=settings.name,
-                manifest=active.contracts,
-                ledger=ledger,
-                limits=limits,
-                development=store.development,
-                meter=Meter() if settings.operations is not None else None,
-                tracing=tracing,
-                control=plane.control if plane is not None else None,
-                callers=plane.callers if plane is not None else None,
-                views=plane.access if plane is not None else None,
-            )
-            if plane is not None:
-                plane.attach(serving)
+            serving = _host(loaded, active, ledger, store, tracing, plane)
             watch = follow(serving, store, active, now=lambda: datetime.now(UTC))
             lag = figures_of(loaded, lambda: ledger.size)
             approvals = None if plane is None or plane.approvals is None else plane.approvals.figures
@@ -185,6 +150,64 @@ async def _serve(loaded: settings.Settings, tracing: Tracing | None, leave: asyn
         await asyncio.to_thread(ledger.close)
     if failures:
         raise failures[0]
+
+
+def _host(
+    loaded: settings.Settings,
+    active: ActiveManifest,
+    ledger: Ledger,
+    store: ManifestStore,
+    tracing: Tracing | None,
+    plane: Enterprise | None,
+) -> Host:
+    """The host of these settings; one with a tier is joined with what governs it."""
+    from altar.grid.host.host import Host
+    from altar.grid.host.metrics import Meter
+
+    settings = loaded.host
+    made = Host(
+        name=settings.name,
+        manifest=active.contracts,
+        ledger=ledger,
+        limits=_limits(settings),
+        development=store.development,
+        meter=Meter() if settings.operations is not None else None,
+        tracing=tracing,
+        control=plane.control if plane is not None else None,
+        callers=plane.callers if plane is not None else None,
+        views=plane.access if plane is not None else None,
+    )
+    if plane is not None:
+        plane.attach(made)
+    return made
+
+
+def _limits(settings: settings.Host) -> HostLimits:
+    """What the settings of a host bound."""
+    from altar.grid.host.host import HostLimits
+    from altar.grid.host.idempotency import KeyLimits
+    from altar.grid.host.permits import PermitLimits
+
+    return HostLimits(
+        max_message_bytes=settings.max_message_bytes,
+        queue=settings.queue,
+        heartbeat=timedelta(seconds=settings.heartbeat),
+        session_ttl=timedelta(seconds=settings.session_ttl),
+        max_session_ttl=timedelta(seconds=settings.max_session_ttl),
+        sessions_per_principal=settings.sessions_per_principal,
+        strict_intents=settings.strict_intents,
+        keys=KeyLimits(
+            kept=timedelta(seconds=settings.idempotency_kept),
+            per_principal=settings.idempotency_keys,
+            in_all=10 * settings.idempotency_keys,
+        ),
+        stream_idle=timedelta(seconds=settings.stream_idle),
+        permits=PermitLimits(
+            principals=frozenset(settings.local_dispatch),
+            ttl=timedelta(seconds=settings.permit_ttl),
+            close=timedelta(seconds=settings.permit_close),
+        ),
+    )
 
 
 def _revocations(settings: settings.Host, files: CertificateFiles) -> Revocations | None:

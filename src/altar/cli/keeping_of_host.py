@@ -50,14 +50,10 @@ def retaining(settings: Settings, keeping: Keeping) -> Iterator[None]:
     if not (settings.audit.retain_days or settings.audit.retain_tenants):
         yield
         return
-    from altar.aesp.audit.keeping import KeepLoop
+    from altar.aesp.audit.keeping import retaining_daily
 
-    loop = KeepLoop(keeping)
-    loop.start()
-    try:
+    with retaining_daily(keeping):
         yield
-    finally:
-        loop.stop()
 
 
 def rotated_by_signal(settings: Settings, ledger: Ledger, *, then: Callable[[], None]) -> Callable[[], None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from urllib.parse import quote
 
 from altar.adm.errors import AltarError, ConfigurationError
 from altar.aesp.audit.record import Log, Reader, Records
+from altar.aesp.audit.rounds import Rounds
 from altar.aesp.audit.witness import Witness, WitnessKey, cosigned_by, merged, parse_witness_key
 from altar.ledger.log import Checkpoint, parse_note, verify_consistency
 
-__all__ = ["AnchorLoop", "Anchored", "Anchors", "cosigned_note", "read_witness_file"]
+__all__ = ["Anchored", "Anchors", "anchoring", "cosigned_note", "read_witness_file"]
 
 _log = logging.getLogger("altar.audit")
 
@@ -127,42 +127,19 @@ class Anchors:
         _replace(path, cosigned)
 
 
-class AnchorLoop:
-    """Does rounds in a thread of its own, until it is stopped."""
+def anchoring(anchors: Anchors, *, records: Callable[[], Records], every: float) -> Rounds:
+    """Do rounds of `anchors` every so many seconds; ``records`` opens the log."""
 
-    def __init__(self, anchors: Anchors, *, records: Callable[[], Records], interval: float) -> None:
-        """Take the places, how to open the log, and the seconds between two rounds."""
-        self._anchors = anchors
-        self._open = records
-        self._interval = interval
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="altar-anchors", daemon=True)
+    def work() -> None:
+        reader = records().reader
+        try:
+            done = anchors.round(reader)
+        finally:
+            reader.close()
+        for each in done:
+            _tell(each)
 
-    def start(self) -> None:
-        """Begin; the first round is at once."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread after the round that it is in."""
-        self._stop.set()
-        self._thread.join(30)
-
-    def _run(self) -> None:
-        while True:
-            try:
-                reader = self._open().reader
-                try:
-                    done = self._anchors.round(reader)
-                finally:
-                    reader.close()
-            except (AltarError, ValueError, OSError) as error:
-                _log.error("log cannot be anchored", extra={"reason": str(error)})
-                done = []
-            for each in done:
-                _tell(each)
-            if self._stop.wait(self._interval):
-                self._anchors.close()
-                return
+    return Rounds(work, name="altar-anchors", every=every, failed="log cannot be anchored")
 
 
 def read_witness_file(path: Path, *, timeout: float = 10.0) -> Witness:

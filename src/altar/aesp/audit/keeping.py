@@ -30,11 +30,12 @@ from altar.aesp.audit.archive import Segment, check_archive, position_before, wr
 from altar.aesp.audit.forgetting import committed, forgotten, require_not_held
 from altar.aesp.audit.past import Hold, Past, Stored, past_of
 from altar.aesp.audit.record import Log
+from altar.aesp.audit.rounds import Rounds
 from altar.ledger.entry import Event
 from altar.ledger.ledger import Ledger
 from altar.ledger.log_store import KEPT
 
-__all__ = ["KeepLoop", "Keeping", "Retained"]
+__all__ = ["Keeping", "Retained", "retaining_daily"]
 
 _log = logging.getLogger("altar.audit")
 
@@ -241,35 +242,15 @@ class Keeping:
             reader.close()
 
 
-class KeepLoop:
-    """Retains once at its start and then once a day, in a thread of its own, until it is stopped."""
+def retaining_daily(keeping: Keeping) -> Rounds:
+    """Retain at once and then once a day."""
 
-    def __init__(self, keeping: Keeping, *, interval: float = _DAY_SECONDS) -> None:
-        """Take what retains, and the seconds between two rounds."""
-        self._keeping = keeping
-        self._interval = interval
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="altar-retention", daemon=True)
+    def work() -> None:
+        for each in keeping.retain():
+            facts = {"tenant": each.tenant, "archive": each.archive, "removed": each.removed}
+            _log.info("log retained", extra={**facts, "waits": each.waits})
 
-    def start(self) -> None:
-        """Begin; the first round is at once."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after what is being done."""
-        self._stop.set()
-        self._thread.join(30)
-
-    def _run(self) -> None:
-        while True:
-            try:
-                for each in self._keeping.retain():
-                    facts = {"tenant": each.tenant, "archive": each.archive, "removed": each.removed}
-                    _log.info("log retained", extra={**facts, "waits": each.waits})
-            except (AltarError, ValueError, OSError) as error:
-                _log.error("log cannot be retained", extra={"reason": str(error)})
-            if self._stop.wait(self._interval):
-                return
+    return Rounds(work, name="altar-retention", every=_DAY_SECONDS, failed="log cannot be retained")
 
 
 def _says_something(reader: Stored, tenant: str, start: int, stop: int) -> bool:

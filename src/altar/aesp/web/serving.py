@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 from contextlib import suppress
@@ -15,6 +14,7 @@ import uvicorn
 
 from altar.adm.errors import ConfigurationError
 from altar.aesp.web.connections import MOST_AT_ONCE, Connection
+from altar.grid.host.operations import is_loopback
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -37,7 +37,7 @@ class WebServer:
         host, _, port = address.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._is_secure = certificate is not None
-        if not self._is_secure and not _is_loopback(self._host):
+        if not self._is_secure and not is_loopback(self._host):
             raise ConfigurationError(
                 "INCOMPATIBLE_MODE",
                 f"{address!r} would serve tokens in clear text",
@@ -132,12 +132,3 @@ class _Nothing:
 
     def __exit__(self, *_: object) -> None:
         return None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

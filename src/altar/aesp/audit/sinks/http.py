@@ -5,7 +5,6 @@ Plain `http://` is for loopback only; redirects are not followed, and no proxy i
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from altar.adm.errors import ConfigurationError
 from altar.aesp.audit.sinks.sink import SinkError, SinkOptions
+from altar.grid.host.operations import is_loopback
 
 if TYPE_CHECKING:
     import httpx
@@ -91,22 +91,13 @@ def checked_address(address: str, *, name: str) -> str:
     parts = urlsplit(address)
     if parts.scheme == "https" and parts.hostname and not (parts.username or parts.fragment):
         return address.rstrip("/")
-    if parts.scheme == "http" and _is_loopback(parts.hostname or "") and not (parts.username or parts.fragment):
+    if parts.scheme == "http" and is_loopback(parts.hostname or "") and not (parts.username or parts.fragment):
         return address.rstrip("/")
     raise ConfigurationError(
         "INVALID_CONFIG",
         f"The address of the sink {name!r} cannot be used",
         hint="write https://…; plain http:// is for loopback only, and no address holds a password",
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _seconds(text: str) -> float:
