@@ -12,7 +12,7 @@ import click
 
 from altar.adm.errors import ValidationError
 from altar.cli import output
-from altar.cli.audit_files import time_ms_of
+from altar.cli.audit_files import settings_of, time_ms_of
 from altar.cli.call import arguments_of
 
 __all__ = ["explain"]
@@ -73,7 +73,9 @@ def explain(
             "environment": dict(_pairs(constants, "--environment")),
         }
         return show(_asked(request, tenant=tenant, source=source, profile=profile), as_json=as_json)
-    said: dict[str, Any] = {key: _value(text) for key, text in _pairs(facts, "--fact")}
+    here = settings_of(profile).aesp
+    said: dict[str, Any] = {"request.environment": here.environment}
+    said |= {key: _value(text) for key, text in _pairs(facts, "--fact")}
     if principal:
         said["principal.id"] = principal
     if tenant:
@@ -84,7 +86,7 @@ def explain(
         "version": version,
         "args": arguments,
         "facts": said,
-        "environment": dict(_pairs(constants, "--environment")),
+        "environment": dict(_pairs(constants, "--environment")) or here.constants,
         "expect": "ALLOW",
         **({"time": _moment(time)} if time else {}),
     }

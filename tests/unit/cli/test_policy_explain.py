@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import orjson
@@ -10,6 +11,7 @@ import pytest
 
 from altar.cli import output
 from altar.cli.main import main
+from altar.later.registry import REGISTRY
 from altar.ledger import FileSigner, Intent, Ledger
 from tests.unit.aesp.policy.test_replay import LARGE, body, paid
 
@@ -30,7 +32,9 @@ def pay(amount: float, to: str) -> str:
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Path:
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    REGISTRY.clear()  # each test declares its tool anew, as each command does
+    monkeypatch.delitem(sys.modules, "explained_pay", raising=False)
     (tmp_path / "explained_pay.py").write_text(TOOLS)
     file = tmp_path / "bundle.toml"
     file.write_text(LARGE)
@@ -53,6 +57,21 @@ def test_a_bundle_in_a_file_explains_a_call(bundle: Path, capsys: pytest.Capture
         told["code"],
         told["policies"],
     )
+
+
+def test_a_bundle_in_a_file_reads_the_environment_of_the_settings(
+    bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    condition = 'environment.region != "eu" && request.environment == "testing"'
+    bundle.write_text(f"name = 'x'\n[[policies]]\nname = 'home'\ncondition = '{condition}'\neffect = 'DENY'\n")
+    monkeypatch.setenv("ALTAR_AESP_CONSTANTS", '{"region": "us"}')
+    monkeypatch.setenv("ALTAR_AESP_ENVIRONMENT", "testing")
+
+    denied = explain(bundle, "amount=1", "to=bob")
+    code = json.loads(capsys.readouterr().out)["code"]
+    allowed = explain(bundle, "amount=1", "to=bob", "--environment", "region=eu")
+
+    assert (output.DENIED, "POLICY_VIOLATION", output.DONE) == (denied, code, allowed)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from altar.adm.errors import AuthorizationError, ValidationError
 from altar.aesp.policy.checked import Node, checked_tree, parameters_of
 from altar.aesp.policy.functions import FUNCTIONS
+from altar.aesp.policy.wording import conversion, named, syntax
 
 if TYPE_CHECKING:
     from cel_expr_python import cel as engine
@@ -120,7 +121,7 @@ def compile_expression(
         raise place.refusal(
             0,
             0,
-            f"The expression gives {_named(made.type)} where {_named(result)} is expected",
+            f"The expression gives {named(made.type)} where {named(result)} is expected",
             hint="compare it with something, such as 'tool.name == \"payments.refund\"'" if result == "bool" else None,
         )
     return made
@@ -376,10 +377,10 @@ def _refused(
         return place.refusal(
             line - 1,
             column,
-            f"{sign!r} does not take {' and '.join(_named(kind) for kind in kinds)}",
-            hint=_conversion(kinds),
+            f"{sign!r} does not take {' and '.join(named(kind) for kind in kinds)}",
+            hint=conversion(kinds),
         )
-    return place.refusal(line - 1, column, f"{found[3][:240]}", hint=None)
+    return place.refusal(line - 1, column, syntax(found[3])[:240], hint=None)
 
 
 def _chain_at(source: str, at: int) -> str:
@@ -409,36 +410,6 @@ def _nearest(name: str, variables: Mapping[str, str]) -> str:
     if below:
         return f"there are {', '.join(below[:12])}{' …' if len(below) > 12 else ''}"
     return f"there are {', '.join(sorted({each.partition('.')[0] for each in names}))}"
-
-
-def _conversion(kinds: list[str]) -> str | None:
-    if set(kinds) == {"int", "double"}:
-        return "write the whole number with a point (100.0), or turn one side into the other: double(…)"
-    if set(kinds) == {"string", "int"} or set(kinds) == {"string", "double"}:
-        return "a text and a number are never equal: write the number without quotes, or text with them"
-    if any("imestamp" in kind for kind in kinds) and "string" in kinds:
-        return 'write the time as timestamp("2026-01-31T00:00:00Z")'
-    return None
-
-
-_WORDS = {
-    "bool": "a yes or no (bool)",
-    "int": "a whole number (int)",
-    "uint": "a whole number (uint)",
-    "double": "a number (double)",
-    "string": "a text (string)",
-    "timestamp": "a time (timestamp)",
-    "duration": "a duration",
-    "null": "null",
-    "google.protobuf.timestamp": "a time (timestamp)",
-    "google.protobuf.duration": "a duration",
-    "dyn": "any value (dyn)",
-}
-
-
-def _named(kind: str) -> str:
-    plain = kind.replace(" ", "").replace("LIST", "list").replace("MAP", "map")
-    return _WORDS.get(plain, _WORDS.get(plain.lower(), f"a {plain}"))
 
 
 def _require_bounded(tree: Node, place: _Place, text: str) -> None:
