@@ -129,6 +129,11 @@ def _duplicate(grid: LocalGrid) -> None:
     """A second process with the same certificate and name: the first one is fenced, and leaves."""
     first = grid.runtimes[1]
     first.ready()
-    grid.start_runtime(1)
-    until(lambda: not first.alive, what="the end of the runtime that was replaced")
+    second = grid.start_runtime(1)
+    try:
+        until(lambda: not first.alive, what="the end of the runtime that was replaced")
+    except TimeoutError as late:
+        for process in (first, second):
+            late.add_note(f"{process.pid}, alive: {process.alive}\n{process.log[-3000:]}")
+        raise
     first.wait()

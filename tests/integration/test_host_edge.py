@@ -235,6 +235,20 @@ def test_a_runtime_may_only_call_itself_what_its_certificate_says(grid: LocalGri
     assert frame.closing.message == "The certificate is for 'honest', and the runtime calls itself 'liar'"
 
 
+def test_a_process_that_a_newer_one_of_its_name_replaced_is_told_so_when_it_comes_back(grid: LocalGrid) -> None:
+    def attached(instance: str) -> str | None:
+        with raw.runtime(grid, "twin") as peer:
+            announce = runtime_pb2.AnnounceRuntime(runtime_id="twin", protocol_versions=["1.0"], instance_id=instance)
+            peer.send(runtime_pb2.AttachRequest(announce=announce))
+            frame = peer.receive(
+                runtime_pb2.AttachResponse, lambda frame: frame.HasField("announced") or frame.HasField("closing")
+            )
+            return str(frame.closing.type) if frame.HasField("closing") else None
+
+    assert [None, None, "RUNTIME_CRASH", None] == [attached(instance) for instance in ("one", "two", "one", "two")]
+    assert "MALFORMED_REQUEST" == attached("x" * 65)
+
+
 def test_a_stream_ends_when_its_certificate_does(grid: LocalGrid, tmp_path: Path) -> None:
     lifetime = timedelta(hours=1)
     began = datetime.now(UTC) - lifetime + timedelta(seconds=6)  # six seconds to connect in, and it ends

@@ -139,6 +139,7 @@ class LocalGrid:
         self.vkey = ""
         self.host: GridProcess | None = None
         self.runtimes: dict[int, GridProcess] = {}
+        self._replaced: list[GridProcess] = []
 
     # --------------------------------------------------------------------------------------------- start and stop
 
@@ -238,8 +239,11 @@ class LocalGrid:
         named = [word for module in modules or self._modules for word in ("--tools", module)]
         named += [word for label in (labels or {}).items() for word in ("--label", "=".join(label))]
         older = self.runtimes.get(number)
-        if older is not None and not older.alive:
-            older.wait()
+        if older is not None:
+            if older.alive:
+                self._replaced.append(older)
+            else:
+                older.wait()
         process = self._start(["runtime", *named], given, log=f"{runtime_id}.{os.urandom(4).hex()}.log")
         self.runtimes[number] = process
         if wait:
@@ -247,14 +251,16 @@ class LocalGrid:
         return process
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End the runtimes, then the host, and wait for each."""
+        """End the runtimes, then the host, and wait for each; one that was replaced and is still there is killed."""
         for runtime in self.runtimes.values():
             if runtime.alive:
                 runtime.send(number)
         for process in (*self.runtimes.values(), self.host):
             if process is not None:
                 process.end(number)
-        self.runtimes, self.host = {}, None
+        for replaced in self._replaced:
+            replaced.end(signal.SIGKILL)
+        self.runtimes, self.host, self._replaced = {}, None, []
 
     def kill_runtime(self, number: int) -> None:
         """End a runtime with SIGKILL, as a machine that loses power would."""

@@ -26,6 +26,7 @@ ON_THE_WAY = 0.05
 """The part of a contract's limit that may have gone by when a call reaches its runtime: what the way took."""
 
 Note = Callable[[Any, str, str], None]
+"""Where it is told that something came, went or failed: an event, what it is about, and words."""
 
 
 def verdict_on(invocation: Invocation, outcome: Outcome) -> bool | None:

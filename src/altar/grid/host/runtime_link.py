@@ -33,6 +33,8 @@ __all__ = ["RuntimeLink"]
 
 _log = logging.getLogger("altar.grid")
 
+_LONGEST_INSTANCE = 64
+
 
 class RuntimeLink(Link):
     """The stream of one runtime."""
@@ -159,9 +161,16 @@ class RuntimeLink(Link):
             )
         capabilities = read_capabilities(announce.capabilities)
         labels = labels_of(announce.labels, what=f"the runtime {announce.runtime_id!r}")
+        if len(announce.instance_id) > _LONGEST_INSTANCE:
+            raise ValidationError(
+                "MALFORMED_REQUEST",
+                f"The instance id of {announce.runtime_id!r} is longer than {_LONGEST_INSTANCE} characters",
+                ran="no",
+                hint="give a shorter one, such as 16 random bytes in hexadecimal",
+            )
         tenant = self._identity.tenant
         known_as = f"{tenant}:{announce.runtime_id}" if tenant else announce.runtime_id  # no name holds a colon
-        self._runtime = self._host.runtimes.attach(known_as, self, tenant=tenant)
+        self._runtime = self._host.runtimes.attach(known_as, self, tenant=tenant, instance=announce.instance_id)
         self._runtime.capabilities = capabilities
         self._takes_blobs = Capability.BLOBS in capabilities
         self._runtime.labels = labels

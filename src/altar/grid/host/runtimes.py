@@ -11,20 +11,21 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from altar.adm.errors import AltarError, TransportError
 from altar.grid.host import refusals as why
 from altar.grid.host.affinity import Homes
-from altar.grid.host.breaker_desk import BreakerDesk, verdict_on
+from altar.grid.host.breaker_desk import BreakerDesk, Note, verdict_on
 from altar.grid.host.fitness import can_run, may_run_again, unfit
 from altar.grid.host.nested_slots import NestedSlots
+from altar.grid.host.newest import Newest
 from altar.grid.host.routing import AttachedRuntime, Pool, Router, RuntimeStream, key_of
 from altar.grid.host.waiting import Lane, Place, Waiting
 from altar.grid.manifests.manifest import HostContract, Manifest
 from altar.later.invocation import Answer, Invocation, Outcome, call_facts
 
-__all__ = ["AttachedRuntime", "Note", "RuntimeSource", "RuntimeStream"]
+__all__ = ["AttachedRuntime", "RuntimeSource", "RuntimeStream"]
 
 _log = logging.getLogger("altar.grid")
 
@@ -34,14 +35,6 @@ GRACE = 0.5
 """Seconds a host waits beyond a deadline for the runtime's own word on it, which knows whether the function ran."""
 NOBODY = 5.0
 """Seconds a call waits when no runtime fulfils its tool, so that one that restarts is not missed."""
-
-
-class Note(Protocol):
-    """Where the source tells that a runtime came or went."""
-
-    def __call__(self, event: Any, subject: str, note: str) -> None:
-        """Record an event."""
-        ...
 
 
 class RuntimeSource:
@@ -63,6 +56,7 @@ class RuntimeSource:
         self._now = clock()  # as of the last frame or sweep, for what need not be exact
         self._settle: Answer = _unsettled
         self._runtimes: dict[str, AttachedRuntime] = {}
+        self._newest = Newest()
         self._stale: dict[AttachedRuntime, None] = {}
         self._router = Router()
         self._homes = Homes()
@@ -291,8 +285,13 @@ class RuntimeSource:
 
     # ------------------------------------------------------------------------------------------- coming and going
 
-    def attach(self, runtime_id: str, link: RuntimeStream, *, tenant: str = "") -> AttachedRuntime:
-        """A runtime has announced itself, of one tenant or for all. An older connection of its id settles nothing."""
+    def attach(self, runtime_id: str, link: RuntimeStream, *, tenant: str = "", instance: str = "") -> AttachedRuntime:
+        """A runtime has announced itself, of one tenant or for all. An older connection of its id settles nothing.
+
+        Raises RUNTIME_CRASH for a process, known by ``instance``, that a newer one of its id has replaced.
+        """
+        if not self._newest.admits(runtime_id, instance):
+            raise why.fenced(runtime_id)
         older = self._runtimes.get(runtime_id)
         if older is not None:
             self.detach(older, "fenced by a newer connection")

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -81,6 +82,7 @@ class Runtime:
         session_id: str = "",
     ) -> None:
         self.runtime_id = runtime_id
+        self.instance_id = secrets.token_hex(16)
         self.register = register
         self.session_id = session_id
         self.registry = registry
@@ -289,6 +291,7 @@ class _Connection:
             capabilities=RUNTIME,
             concurrency=runtime.concurrency,
             labels=runtime.labels,
+            instance_id=runtime.instance_id,
         )
         first, announced = self._fulfilment.first(), False
         heard: list[runtime_pb2.AttachResponse] = []

@@ -27,7 +27,7 @@ from altar._proto.altar.grid.v1 import call_pb2 as altar_dot_grid_dot_v1_dot_cal
 from altar._proto.altar.grid.v1 import variable_pb2 as altar_dot_grid_dot_v1_dot_variable__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61ltar/grid/v1/runtime.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\x1a\x18\x61ltar/grid/v1/call.proto\x1a\x1c\x61ltar/grid/v1/variable.proto\"\xe5\x04\n\rAttachRequest\x12\x30\n\x08\x61nnounce\x18\x01 \x01(\x0b\x32\x1e.altar.grid.v1.AnnounceRuntime\x12,\n\x07\x66ulfill\x18\x02 \x01(\x0b\x32\x1b.altar.grid.v1.FulfillTools\x12*\n\x07results\x18\x03 \x03(\x0b\x32\x19.altar.grid.v1.ToolResult\x12\x0f\n\x07\x63redits\x18\x04 \x01(\r\x12+\n\theartbeat\x18\x05 \x01(\x0b\x32\x18.altar.grid.v1.Heartbeat\x12#\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x14.altar.grid.v1.Drain\x12.\n\x08register\x18\x07 \x01(\x0b\x32\x1c.altar.grid.v1.RegisterTools\x12\x31\n\rstream_chunks\x18\x08 \x03(\x0b\x32\x1a.altar.grid.v1.StreamChunk\x12*\n\x07notices\x18\t \x03(\x0b\x32\x19.altar.grid.v1.CallNotice\x12-\n\x0cnested_calls\x18\n \x03(\x0b\x32\x17.altar.grid.v1.ToolCall\x12\x31\n\x0enested_cancels\x18\x0b \x03(\x0b\x32\x19.altar.grid.v1.CancelCall\x12\x33\n\x0estream_credits\x18\x0c \x03(\x0b\x32\x1b.altar.grid.v1.StreamCredit\x12\x39\n\x11variable_requests\x18\x10 \x03(\x0b\x32\x1e.altar.grid.v1.VariableRequestJ\x04\x08\r\x10\x10\"\xa2\x05\n\x0e\x41ttachResponse\x12\x39\n\tannounced\x18\x01 \x01(\x0b\x32&.altar.grid.v1.AnnounceRuntimeResponse\x12\x36\n\tfulfilled\x18\x02 \x01(\x0b\x32#.altar.grid.v1.FulfillToolsResponse\x12&\n\x05\x63\x61lls\x18\x03 \x03(\x0b\x32\x17.altar.grid.v1.ToolCall\x12*\n\x07\x63\x61ncels\x18\x04 \x03(\x0b\x32\x19.altar.grid.v1.CancelCall\x12+\n\theartbeat\x18\x05 \x01(\x0b\x32\x18.altar.grid.v1.Heartbeat\x12*\n\x07\x63losing\x18\x06 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\x12\x38\n\nregistered\x18\x07 \x01(\x0b\x32$.altar.grid.v1.RegisterToolsResponse\x12\x33\n\x0estream_credits\x18\x08 \x03(\x0b\x32\x1b.altar.grid.v1.StreamCredit\x12\x31\n\x0enested_results\x18\t \x03(\x0b\x32\x19.altar.grid.v1.ToolResult\x12\x31\n\rstream_chunks\x18\n \x03(\x0b\x32\x1a.altar.grid.v1.StreamChunk\x12*\n\x07notices\x18\x0b \x03(\x0b\x32\x19.altar.grid.v1.CallNotice\x12\x30\n\x07offered\x18\x0c \x01(\x0b\x32\x1f.altar.grid.v1.ContractsOffered\x12\x37\n\x10variable_answers\x18\x10 \x03(\x0b\x32\x1d.altar.grid.v1.VariableAnswerJ\x04\x08\r\x10\x10\"\xfd\x01\n\x0f\x41nnounceRuntime\x12\x12\n\nruntime_id\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x13\n\x0bsdk_version\x18\x03 \x01(\t\x12\x19\n\x11protocol_versions\x18\x04 \x03(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x05 \x03(\t\x12:\n\x06labels\x18\x06 \x03(\x0b\x32*.altar.grid.v1.AnnounceRuntime.LabelsEntry\x12\x13\n\x0b\x63oncurrency\x18\x07 \x01(\r\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe2\x01\n\x17\x41nnounceRuntimeResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\t\x12\x18\n\x10\x63onnection_epoch\x18\x02 \x01(\x04\x12\x37\n\x13\x61vailable_contracts\x18\x03 \x03(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12\x14\n\x0cheartbeat_ms\x18\x04 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x05 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x06 \x03(\t\x12\x13\n\x0b\x64\x65velopment\x18\x07 \x01(\x08\"A\n\x10\x43ontractsOffered\x12-\n\tcontracts\x18\x01 \x03(\x0b\x32\x1a.altar.grid.v1.ContractRef\"Q\n\x0c\x46ulfillTools\x12-\n\tcontracts\x18\x01 \x03(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12\x12\n\nsession_id\x18\x02 \x01(\t\"\xa6\x01\n\x14\x46ulfillToolsResponse\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .altar.grid.v1.FulfillmentStatus\x12-\n\tfulfilled\x18\x02 \x03(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12-\n\x08rejected\x18\x03 \x03(\x0b\x32\x1b.altar.grid.v1.RejectedTool\"9\n\rRegisterTools\x12\x14\n\x0c\x64\x65\x63larations\x18\x01 \x03(\x0c\x12\x12\n\nsession_id\x18\x02 \x01(\t\"\xa6\x01\n\x15RegisterToolsResponse\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .altar.grid.v1.FulfillmentStatus\x12,\n\x08\x61\x63\x63\x65pted\x18\x02 \x03(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12-\n\x08rejected\x18\x03 \x03(\x0b\x32\x1b.altar.grid.v1.RejectedTool\"f\n\x0cRejectedTool\x12,\n\x08\x63ontract\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12(\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"\x0b\n\tHeartbeat\"\x07\n\x05\x44rain*\x9f\x01\n\x11\x46ulfillmentStatus\x12\"\n\x1e\x46ULFILLMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x46ULFILLMENT_STATUS_SUCCESS\x10\x01\x12&\n\"FULFILLMENT_STATUS_PARTIAL_SUCCESS\x10\x02\x12\x1e\n\x1a\x46ULFILLMENT_STATUS_FAILURE\x10\x03\x32[\n\x0eRuntimeService\x12I\n\x06\x41ttach\x12\x1c.altar.grid.v1.AttachRequest\x1a\x1d.altar.grid.v1.AttachResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61ltar/grid/v1/runtime.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\x1a\x18\x61ltar/grid/v1/call.proto\x1a\x1c\x61ltar/grid/v1/variable.proto\"\xe5\x04\n\rAttachRequest\x12\x30\n\x08\x61nnounce\x18\x01 \x01(\x0b\x32\x1e.altar.grid.v1.AnnounceRuntime\x12,\n\x07\x66ulfill\x18\x02 \x01(\x0b\x32\x1b.altar.grid.v1.FulfillTools\x12*\n\x07results\x18\x03 \x03(\x0b\x32\x19.altar.grid.v1.ToolResult\x12\x0f\n\x07\x63redits\x18\x04 \x01(\r\x12+\n\theartbeat\x18\x05 \x01(\x0b\x32\x18.altar.grid.v1.Heartbeat\x12#\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x14.altar.grid.v1.Drain\x12.\n\x08register\x18\x07 \x01(\x0b\x32\x1c.altar.grid.v1.RegisterTools\x12\x31\n\rstream_chunks\x18\x08 \x03(\x0b\x32\x1a.altar.grid.v1.StreamChunk\x12*\n\x07notices\x18\t \x03(\x0b\x32\x19.altar.grid.v1.CallNotice\x12-\n\x0cnested_calls\x18\n \x03(\x0b\x32\x17.altar.grid.v1.ToolCall\x12\x31\n\x0enested_cancels\x18\x0b \x03(\x0b\x32\x19.altar.grid.v1.CancelCall\x12\x33\n\x0estream_credits\x18\x0c \x03(\x0b\x32\x1b.altar.grid.v1.StreamCredit\x12\x39\n\x11variable_requests\x18\x10 \x03(\x0b\x32\x1e.altar.grid.v1.VariableRequestJ\x04\x08\r\x10\x10\"\xa2\x05\n\x0e\x41ttachResponse\x12\x39\n\tannounced\x18\x01 \x01(\x0b\x32&.altar.grid.v1.AnnounceRuntimeResponse\x12\x36\n\tfulfilled\x18\x02 \x01(\x0b\x32#.altar.grid.v1.FulfillToolsResponse\x12&\n\x05\x63\x61lls\x18\x03 \x03(\x0b\x32\x17.altar.grid.v1.ToolCall\x12*\n\x07\x63\x61ncels\x18\x04 \x03(\x0b\x32\x19.altar.grid.v1.CancelCall\x12+\n\theartbeat\x18\x05 \x01(\x0b\x32\x18.altar.grid.v1.Heartbeat\x12*\n\x07\x63losing\x18\x06 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\x12\x38\n\nregistered\x18\x07 \x01(\x0b\x32$.altar.grid.v1.RegisterToolsResponse\x12\x33\n\x0estream_credits\x18\x08 \x03(\x0b\x32\x1b.altar.grid.v1.StreamCredit\x12\x31\n\x0enested_results\x18\t \x03(\x0b\x32\x19.altar.grid.v1.ToolResult\x12\x31\n\rstream_chunks\x18\n \x03(\x0b\x32\x1a.altar.grid.v1.StreamChunk\x12*\n\x07notices\x18\x0b \x03(\x0b\x32\x19.altar.grid.v1.CallNotice\x12\x30\n\x07offered\x18\x0c \x01(\x0b\x32\x1f.altar.grid.v1.ContractsOffered\x12\x37\n\x10variable_answers\x18\x10 \x03(\x0b\x32\x1d.altar.grid.v1.VariableAnswerJ\x04\x08\r\x10\x10\"\x92\x02\n\x0f\x41nnounceRuntime\x12\x12\n\nruntime_id\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x13\n\x0bsdk_version\x18\x03 \x01(\t\x12\x19\n\x11protocol_versions\x18\x04 \x03(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x05 \x03(\t\x12:\n\x06labels\x18\x06 \x03(\x0b\x32*.altar.grid.v1.AnnounceRuntime.LabelsEntry\x12\x13\n\x0b\x63oncurrency\x18\x07 \x01(\r\x12\x13\n\x0binstance_id\x18\x08 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe2\x01\n\x17\x41nnounceRuntimeResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\t\x12\x18\n\x10\x63onnection_epoch\x18\x02 \x01(\x04\x12\x37\n\x13\x61vailable_contracts\x18\x03 \x03(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12\x14\n\x0cheartbeat_ms\x18\x04 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x05 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x06 \x03(\t\x12\x13\n\x0b\x64\x65velopment\x18\x07 \x01(\x08\"A\n\x10\x43ontractsOffered\x12-\n\tcontracts\x18\x01 \x03(\x0b\x32\x1a.altar.grid.v1.ContractRef\"Q\n\x0c\x46ulfillTools\x12-\n\tcontracts\x18\x01 \x03(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12\x12\n\nsession_id\x18\x02 \x01(\t\"\xa6\x01\n\x14\x46ulfillToolsResponse\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .altar.grid.v1.FulfillmentStatus\x12-\n\tfulfilled\x18\x02 \x03(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12-\n\x08rejected\x18\x03 \x03(\x0b\x32\x1b.altar.grid.v1.RejectedTool\"9\n\rRegisterTools\x12\x14\n\x0c\x64\x65\x63larations\x18\x01 \x03(\x0c\x12\x12\n\nsession_id\x18\x02 \x01(\t\"\xa6\x01\n\x15RegisterToolsResponse\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .altar.grid.v1.FulfillmentStatus\x12,\n\x08\x61\x63\x63\x65pted\x18\x02 \x03(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12-\n\x08rejected\x18\x03 \x03(\x0b\x32\x1b.altar.grid.v1.RejectedTool\"f\n\x0cRejectedTool\x12,\n\x08\x63ontract\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12(\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"\x0b\n\tHeartbeat\"\x07\n\x05\x44rain*\x9f\x01\n\x11\x46ulfillmentStatus\x12\"\n\x1e\x46ULFILLMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x46ULFILLMENT_STATUS_SUCCESS\x10\x01\x12&\n\"FULFILLMENT_STATUS_PARTIAL_SUCCESS\x10\x02\x12\x1e\n\x1a\x46ULFILLMENT_STATUS_FAILURE\x10\x03\x32[\n\x0eRuntimeService\x12I\n\x06\x41ttach\x12\x1c.altar.grid.v1.AttachRequest\x1a\x1d.altar.grid.v1.AttachResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,34 +36,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ANNOUNCERUNTIME_LABELSENTRY']._loaded_options = None
   _globals['_ANNOUNCERUNTIME_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_FULFILLMENTSTATUS']._serialized_start=2578
-  _globals['_FULFILLMENTSTATUS']._serialized_end=2737
+  _globals['_FULFILLMENTSTATUS']._serialized_start=2599
+  _globals['_FULFILLMENTSTATUS']._serialized_end=2758
   _globals['_ATTACHREQUEST']._serialized_start=127
   _globals['_ATTACHREQUEST']._serialized_end=740
   _globals['_ATTACHRESPONSE']._serialized_start=743
   _globals['_ATTACHRESPONSE']._serialized_end=1417
   _globals['_ANNOUNCERUNTIME']._serialized_start=1420
-  _globals['_ANNOUNCERUNTIME']._serialized_end=1673
-  _globals['_ANNOUNCERUNTIME_LABELSENTRY']._serialized_start=1628
-  _globals['_ANNOUNCERUNTIME_LABELSENTRY']._serialized_end=1673
-  _globals['_ANNOUNCERUNTIMERESPONSE']._serialized_start=1676
-  _globals['_ANNOUNCERUNTIMERESPONSE']._serialized_end=1902
-  _globals['_CONTRACTSOFFERED']._serialized_start=1904
-  _globals['_CONTRACTSOFFERED']._serialized_end=1969
-  _globals['_FULFILLTOOLS']._serialized_start=1971
-  _globals['_FULFILLTOOLS']._serialized_end=2052
-  _globals['_FULFILLTOOLSRESPONSE']._serialized_start=2055
-  _globals['_FULFILLTOOLSRESPONSE']._serialized_end=2221
-  _globals['_REGISTERTOOLS']._serialized_start=2223
-  _globals['_REGISTERTOOLS']._serialized_end=2280
-  _globals['_REGISTERTOOLSRESPONSE']._serialized_start=2283
-  _globals['_REGISTERTOOLSRESPONSE']._serialized_end=2449
-  _globals['_REJECTEDTOOL']._serialized_start=2451
-  _globals['_REJECTEDTOOL']._serialized_end=2553
-  _globals['_HEARTBEAT']._serialized_start=2555
-  _globals['_HEARTBEAT']._serialized_end=2566
-  _globals['_DRAIN']._serialized_start=2568
-  _globals['_DRAIN']._serialized_end=2575
-  _globals['_RUNTIMESERVICE']._serialized_start=2739
-  _globals['_RUNTIMESERVICE']._serialized_end=2830
+  _globals['_ANNOUNCERUNTIME']._serialized_end=1694
+  _globals['_ANNOUNCERUNTIME_LABELSENTRY']._serialized_start=1649
+  _globals['_ANNOUNCERUNTIME_LABELSENTRY']._serialized_end=1694
+  _globals['_ANNOUNCERUNTIMERESPONSE']._serialized_start=1697
+  _globals['_ANNOUNCERUNTIMERESPONSE']._serialized_end=1923
+  _globals['_CONTRACTSOFFERED']._serialized_start=1925
+  _globals['_CONTRACTSOFFERED']._serialized_end=1990
+  _globals['_FULFILLTOOLS']._serialized_start=1992
+  _globals['_FULFILLTOOLS']._serialized_end=2073
+  _globals['_FULFILLTOOLSRESPONSE']._serialized_start=2076
+  _globals['_FULFILLTOOLSRESPONSE']._serialized_end=2242
+  _globals['_REGISTERTOOLS']._serialized_start=2244
+  _globals['_REGISTERTOOLS']._serialized_end=2301
+  _globals['_REGISTERTOOLSRESPONSE']._serialized_start=2304
+  _globals['_REGISTERTOOLSRESPONSE']._serialized_end=2470
+  _globals['_REJECTEDTOOL']._serialized_start=2472
+  _globals['_REJECTEDTOOL']._serialized_end=2574
+  _globals['_HEARTBEAT']._serialized_start=2576
+  _globals['_HEARTBEAT']._serialized_end=2587
+  _globals['_DRAIN']._serialized_start=2589
+  _globals['_DRAIN']._serialized_end=2596
+  _globals['_RUNTIMESERVICE']._serialized_start=2760
+  _globals['_RUNTIMESERVICE']._serialized_end=2851
 # @@protoc_insertion_point(module_scope)

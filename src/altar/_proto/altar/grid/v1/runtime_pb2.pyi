@@ -82,7 +82,7 @@ class AttachResponse(_message.Message):
     def __init__(self, announced: _Optional[_Union[AnnounceRuntimeResponse, _Mapping]] = ..., fulfilled: _Optional[_Union[FulfillToolsResponse, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[_call_pb2.ToolCall, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[_call_pb2.CancelCall, _Mapping]]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., closing: _Optional[_Union[_adm_pb2.ErrorObject, _Mapping]] = ..., registered: _Optional[_Union[RegisterToolsResponse, _Mapping]] = ..., stream_credits: _Optional[_Iterable[_Union[_call_pb2.StreamCredit, _Mapping]]] = ..., nested_results: _Optional[_Iterable[_Union[_call_pb2.ToolResult, _Mapping]]] = ..., stream_chunks: _Optional[_Iterable[_Union[_call_pb2.StreamChunk, _Mapping]]] = ..., notices: _Optional[_Iterable[_Union[_call_pb2.CallNotice, _Mapping]]] = ..., offered: _Optional[_Union[ContractsOffered, _Mapping]] = ..., variable_answers: _Optional[_Iterable[_Union[_variable_pb2.VariableAnswer, _Mapping]]] = ...) -> None: ...
 
 class AnnounceRuntime(_message.Message):
-    __slots__ = ("runtime_id", "language", "sdk_version", "protocol_versions", "capabilities", "labels", "concurrency")
+    __slots__ = ("runtime_id", "language", "sdk_version", "protocol_versions", "capabilities", "labels", "concurrency", "instance_id")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +97,7 @@ class AnnounceRuntime(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     runtime_id: str
     language: str
     sdk_version: str
@@ -104,7 +105,8 @@ class AnnounceRuntime(_message.Message):
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     labels: _containers.ScalarMap[str, str]
     concurrency: int
-    def __init__(self, runtime_id: _Optional[str] = ..., language: _Optional[str] = ..., sdk_version: _Optional[str] = ..., protocol_versions: _Optional[_Iterable[str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., concurrency: _Optional[int] = ...) -> None: ...
+    instance_id: str
+    def __init__(self, runtime_id: _Optional[str] = ..., language: _Optional[str] = ..., sdk_version: _Optional[str] = ..., protocol_versions: _Optional[_Iterable[str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., concurrency: _Optional[int] = ..., instance_id: _Optional[str] = ...) -> None: ...
 
 class AnnounceRuntimeResponse(_message.Message):
     __slots__ = ("protocol_version", "connection_epoch", "available_contracts", "heartbeat_ms", "max_message_bytes", "capabilities", "development")
