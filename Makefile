@@ -6,13 +6,14 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.setup
 PEERS   := .venv-peers
+KERNEL  := .venv-semantic-kernel
 AUDITOR := .cache/security
 PY      := $(BIN)/python
 LOCK    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
            --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-providers check lint format test test-all conformance providers fuzz fault docs demo coverage bench peers proto codes lock security shape release clean
+.PHONY: help setup setup-providers check lint format test test-all conformance providers fuzz fault docs demo coverage bench peers semantic-kernel proto codes lock security shape release clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +94,16 @@ peers: $(STAMP)  ## hold the documents of altar.adm.formats against the librarie
 	@$(MAKE) --no-print-directory $(PEERS)/.setup
 	$(PY) -m pytest -m peers tests/formats_real $(ARGS)
 
+semantic-kernel: $(STAMP)  ## the tests of the adapter for Semantic Kernel, in the environment that it needs
+	@$(MAKE) --no-print-directory $(KERNEL)/.setup
+	$(KERNEL)/bin/python -m pytest tests/semantic_kernel $(ARGS)
+
+$(KERNEL)/.setup: requirements/semantic-kernel.lock pyproject.toml
+	test -x $(KERNEL)/bin/python || $(BIN)/uv venv --quiet --python $(PY) $(KERNEL)
+	$(BIN)/uv pip sync --quiet --python $(KERNEL)/bin/python --require-hashes requirements/semantic-kernel.lock
+	$(BIN)/uv pip install --quiet --python $(KERNEL)/bin/python --no-deps --build-constraints requirements/release.lock --editable .
+	@touch $@
+
 $(PEERS)/.setup: requirements/peers.lock
 	test -x $(PEERS)/bin/python || $(BIN)/uv venv --quiet --python $(PY) $(PEERS)
 	$(BIN)/uv pip sync --quiet --python $(PEERS)/bin/python --require-hashes requirements/peers.lock
@@ -116,6 +127,7 @@ lock:  ## write requirements/*.lock anew; UPGRADE=1 takes the newest of everythi
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/security.in --output-file requirements/security.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/peers.in --output-file requirements/peers.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/providers.in pyproject.toml --extra saml --constraint requirements/dev.lock --output-file requirements/providers.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/semantic-kernel.in pyproject.toml --extra grid --extra semantic-kernel --output-file requirements/semantic-kernel.lock
 	$(PY) scripts/check_lock.py
 
 security: $(STAMP)  ## look through code, dependencies and licences, list the parts, check the page of controls; ADVISORIES=FOLDER

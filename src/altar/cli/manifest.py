@@ -21,6 +21,7 @@ from altar.cli.manifest_enrich import enrich
 from altar.cli.manifest_signing import keygen, rollback, sign, verify
 from altar.cli.manifest_text import manifest_bytes
 from altar.cli.tools import load_modules, module_of
+from altar.later.loading import held_by
 
 if TYPE_CHECKING:
     from altar.adm.declaration import ToolManifest
@@ -155,6 +156,8 @@ def _tools_of(modules: Sequence[str]) -> list[ToolFunction[..., Any]]:
 
 def _owner(tool: ToolFunction[..., Any], modules: Sequence[str]) -> str | None:
     home = module_of(tool)
+    if ":" in home:  # its contract came from a framework, not from a module: whoever holds it declares it
+        return next((name for name in modules if name in sys.modules and tool in held_by(sys.modules[name])), None)
     owners = [module for module in modules if home == module or home.startswith(module + ".")]
     return max(owners, key=len, default=None)
 
