@@ -18,6 +18,7 @@ from altar.adm.declaration import MAX_DOCUMENT_DEPTH, FunctionDeclaration, ToolC
 from altar.adm.defect import Defect, quoted
 from altar.adm.errors import DeclarationError
 from altar.adm.reader import Members, Mode, Structure, Version
+from altar.adm.required_approval import RequiredApproval, required_approval
 
 __all__ = [
     "ANNOTATION",
@@ -30,6 +31,7 @@ __all__ = [
     "Governance",
     "Risk",
     "governed",
+    "proposed",
 ]
 
 Classification = Literal["PUBLIC", "INTERNAL", "CONFIDENTIAL", "RESTRICTED"]
@@ -130,8 +132,9 @@ class EnterpriseSecurityContext(Structure):
 class Governance(Structure):
     """What is said of one function for its governance; nothing of it is in the contract's digest.
 
-    A host of a tier enforces ``required_roles`` (each of them), ``required_permissions`` (each of them) and
-    ``approval_status``; the other members are facts that people, policies and the record read.
+    A host of a tier enforces ``required_roles`` (each of them), ``required_permissions`` (each of them),
+    ``approval_status`` and ``requires_approval``; the other members are facts that people, policies and the record
+    read.
     ``estimated_cost`` is decimal text, without a currency of its own.
     ``approved_at`` is in milliseconds since 1970, 0 when nobody has said it.
     """
@@ -144,6 +147,7 @@ class Governance(Structure):
     required_roles: tuple[str, ...] = ()
     required_permissions: tuple[str, ...] = ()
     approval_status: str = ""
+    requires_approval: RequiredApproval | None = None
     approved_by: str = ""
     approved_at: int = 0
     compliance_tags: tuple[str, ...] = ()
@@ -171,9 +175,7 @@ class Governance(Structure):
         for name in MEMBERS:
             held = getattr(self, name)
             if held:
-                document[name] = (
-                    list(held) if isinstance(held, tuple) else dict(held) if isinstance(held, Mapping) else held
-                )
+                document[name] = _written(held)
         return document | dict(self.extensions)
 
     def under(self, operator: Mapping[str, Any]) -> Governance:
@@ -251,20 +253,26 @@ def governed(contract: ToolContract) -> dict[tuple[str, str], Governance]:
             raise _refused(f"/{MEMBER}/{key}", f"`{MEMBER}` of {quoted(key)} must be an object")
     found: dict[tuple[str, str], Governance] = {}
     for function in functions:
-        documents = (
-            function.metadata.get(ANNOTATION),
-            said.get(function.name),
-            said.get(f"{function.name}@{function.version}"),
-        )
-        given = [document for document in documents if document is not None]
-        if given:
-            holds = Governance()
-            for document in given:
-                if not isinstance(document, Mapping):
-                    raise _refused(f"/metadata/{ANNOTATION}", f"The governance of {function.name!r} must be an object")
-                holds = holds.under(document)
+        holds = proposed(function)
+        for document in (said.get(function.name), said.get(f"{function.name}@{function.version}")):
+            if document is not None:
+                holds = (holds or Governance()).under(document)
+        if holds is not None:
             found[function.name, function.version] = holds
     return found
+
+
+def proposed(function: FunctionDeclaration) -> Governance | None:
+    """The governance that the author of a function proposes in its metadata; None where nothing is proposed.
+
+    Raises DeclarationError INVALID_DECLARATION for a document that is none.
+    """
+    document = function.metadata.get(ANNOTATION)
+    if document is None:
+        return None
+    if not isinstance(document, Mapping):
+        raise _refused(f"/metadata/{ANNOTATION}", f"The governance of {function.name!r} must be an object")
+    return Governance().under(document)
 
 
 MEMBERS: Final = (
@@ -274,6 +282,7 @@ MEMBERS: Final = (
     "required_roles",
     "required_permissions",
     "approval_status",
+    "requires_approval",
     "approved_by",
     "approved_at",
     "compliance_tags",
@@ -291,12 +300,20 @@ def _governance_members(members: Members) -> dict[str, Any]:
         "required_roles": _texts(members, "required_roles", _ROLE, "a role"),
         "required_permissions": _texts(members, "required_permissions", _PERMISSION, "a permission such as pii:read"),
         "approval_status": members.one_of("approval_status", get_args(Approval)) or "",
+        "requires_approval": required_approval(members, "requires_approval"),
         "approved_by": members.text("approved_by") or "",
         "approved_at": members.count("approved_at") or 0,
         "compliance_tags": _texts(members, "compliance_tags", _TAG, "a tag such as GDPR"),
         "risk_assessment": members.one_of("risk_assessment", get_args(Risk)) or "",
         "governance_metadata": members.strings("governance_metadata"),
     }
+
+
+def _written(held: Any) -> Any:
+    """A member that is not the default, as JSON."""
+    if isinstance(held, RequiredApproval):
+        return held.to_adm()
+    return list(held) if isinstance(held, tuple) else dict(held) if isinstance(held, Mapping) else held
 
 
 def _texts(members: Members, name: str, rule: re.Pattern[str], wanted: str) -> tuple[str, ...]:

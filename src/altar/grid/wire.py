@@ -22,6 +22,7 @@ from altar.grid.telemetry import trace_of
 from altar.later.app_records import RecordEvent
 from altar.later.invocation import MAX_MESSAGE_BYTES, Invocation, Outcome, Streamed, too_large
 from altar.later.running import told
+from altar.later.usage import read_usage, written_usage
 from altar.later.variable_table import (
     MAX_VARIABLES,
     Declare,
@@ -184,6 +185,8 @@ def add_result(result: call_pb2.ToolResult, invocation: Invocation, outcome: Out
     else:
         inner.status = adm_pb2.RESULT_STATUS_ERROR
         error_to_wire(inner.error, outcome.error)
+    if invocation.usage is not None and not outcome.replayed:
+        result.usage = written_usage(invocation.usage)
     if outcome.replayed:
         result.replayed = True
     if outcome.streamed is not None:
@@ -197,9 +200,17 @@ def add_result(result: call_pb2.ToolResult, invocation: Invocation, outcome: Out
     return outcome.size + 200
 
 
-def outcome_of(result: call_pb2.ToolResult) -> Outcome:
-    """A received ToolResult as an Outcome. An unset or unknown status is a failure, never a success."""
+def outcome_of(result: call_pb2.ToolResult, invocation: Invocation | None = None) -> Outcome:
+    """A received ToolResult as an Outcome. An unset or unknown status is a failure, never a success.
+
+    What the call took goes to the invocation that it answers.
+    """
     inner = result.result
+    if result.usage and invocation is not None:
+        try:
+            invocation.usage = read_usage(result.usage)
+        except AltarError as broken:
+            return Outcome(error=broken)
     streamed = _streamed(result.streamed) if result.HasField("streamed") else None
     if inner.status == adm_pb2.RESULT_STATUS_SUCCESS:
         return result_with(inner.content, result.blobs) if result.blobs else Outcome(inner.content, streamed=streamed)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from altar.adm.call import ToolResult
     from altar.later.asking import Asker
 
-__all__ = ["Approval", "ApprovalSource", "again", "await_decision", "call_under"]
+__all__ = ["Approval", "ApprovalSource", "again", "await_decision", "call_under", "is_handle", "waits_for_person"]
+
+_HANDLE = "approval-"  # as hosts give them
 
 _AT_ONCE = 20.0
 _FIRST_PAUSE = 0.05
@@ -47,6 +49,16 @@ class ApprovalSource(Protocol):
         Raises APPROVAL_VOID for one that is not there, FEATURE_UNAVAILABLE where nobody is asked.
         """
         ...
+
+
+def is_handle(key: str) -> bool:
+    """Whether an idempotency key is the handle of a request for approval, as far as its form tells."""
+    return key.startswith(_HANDLE)
+
+
+def waits_for_person(result: ToolResult) -> bool:
+    """Whether a call was refused because a person must approve it first; one that ran met it in a call of its own."""
+    return result.error is not None and (result.error.type, result.error.ran) == ("APPROVAL_PENDING", "no")
 
 
 async def await_decision(asker: Asker, invocation: Invocation, pending: ToolResult) -> bool:

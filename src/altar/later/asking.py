@@ -294,6 +294,8 @@ def result_of(invocation: Invocation, outcome: Outcome | None) -> ToolResult:
     if outcome is None:
         raise RuntimeError("an invocation was not answered")
     fell_back = invocation.where == "fallback"
+    if invocation.usage is not None:
+        return _with_usage(invocation, outcome)
     if outcome.error is None and outcome.streamed is None and not (outcome.replayed or fell_back):
         if outcome.blobs is not None:
             return _beside(invocation, outcome)
@@ -313,6 +315,17 @@ def result_of(invocation: Invocation, outcome: Outcome | None) -> ToolResult:
         return _beside(invocation, outcome, metadata)
     content = orjson.loads(outcome.content) if outcome.replayed or fell_back else None
     return ToolResult(invocation.call_id, invocation.name, ResultStatus.SUCCESS, content, metadata=metadata)
+
+
+def _with_usage(invocation: Invocation, outcome: Outcome) -> ToolResult:
+    """The result with what the call took beside it."""
+    usage, invocation.usage = invocation.usage, None
+    try:
+        result = result_of(invocation, outcome)
+    finally:
+        invocation.usage = usage
+    object.__setattr__(result, "usage", dict(usage or {}))  # fresh, and not replaced: its content may be made late
+    return result
 
 
 def _beside(invocation: Invocation, outcome: Outcome, metadata: Mapping[str, Any] | None = None) -> ToolResult:

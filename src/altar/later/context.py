@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, ValidationError
 from altar.later.app_records import RecordEvent, record_event
 from altar.later.invocation import Invocation, call_facts, late
+from altar.later.usage import add_usage
 
 if TYPE_CHECKING:
     from altar.adm.call import ToolResult
@@ -233,6 +234,16 @@ class ToolContext:
         )
         if self._tell is not None and not self.cancelled:
             self._tell(LogLine(self._invocation.name, self.call_id, message, facts))
+
+    def used(self, **numbers: float) -> None:
+        """Add to what this call took, such as ``used(input_tokens=120, cost_usd=0.002)``: ``usage`` of the result.
+
+        Numbers of one name are summed; they reach the caller however the call ends.
+        Raises MALFORMED_REQUEST for what is no finite number, is negative, or is more than 32 names, and
+        INVALID_SESSION when the function has ended.
+        """
+        self.require_running()
+        add_usage(self._invocation, numbers)
 
     # ------------------------------------------------------------------------------------------- to call other tools
 

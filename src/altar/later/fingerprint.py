@@ -17,6 +17,7 @@ __all__ = [
     "fingerprint",
     "let_go",
     "no_stream",
+    "not_told_again",
     "require_key",
     "require_no_key",
     "waits_for_itself",
@@ -83,6 +84,16 @@ def let_go() -> AltarError:
         "The call was cancelled, and goes on for others who wait under the same idempotency key",
         ran="unknown",
         hint="call again under the same key for its result",
+    )
+
+
+def not_told_again(key: str) -> AltarError:
+    """The answer to a call under the key of a stream, or of one that ran where it was made: nothing of it is kept."""
+    return ValidationError(
+        "IDEMPOTENCY_CONFLICT",
+        f"The call under {key[:64]!r} has begun, and what came of it is told once: to who made it",
+        ran="unknown",
+        hint="look at the effect of the tool; another call needs another approval, or another key",
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import timedelta
 from queue import SimpleQueue
@@ -106,6 +108,18 @@ class SyncSession:
         return self._wait(
             lambda session: session.batch(calls, concurrency=concurrency, on_result=tell), errands=errands
         )
+
+    def begin(self, wanted: Callable[[Session], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Do something with :attr:`underneath`, in its own event loop, and wait for it in another one or not at all."""
+        self._require_open()
+        loop = self._asker.live.loop
+        opened = self._opened(wanted, self._session)
+        return portal().begin(opened) if loop is None else asyncio.run_coroutine_threadsafe(opened, loop)
+
+    @property
+    def underneath(self) -> Session:
+        """The session that this is the front of; whoever listens to it is told in the session's own event loop."""
+        return self._session
 
     def options(
         self,

@@ -109,6 +109,10 @@ class Invocation:
     ``source`` is the address that the call came from, where that is known.
     ``verdict`` is what the policies of a control plane decided, for the record and for the checks after them: it has
     the texts ``bundle``, ``verdict``, ``approval`` and ``facts`` of an intent; None where none have.
+    ``usage`` is what the function said it took, numbers by name (`altar.later.usage`), here or in the process that ran
+    it; None when it said nothing.
+    ``variables`` is the digest of the variables of the session that the contract binds (`altar.later.bound_variables`);
+    "" where it binds none.
     ``handle`` is what the source finds the running call by:
 
     - ``LocalSource``: None until the function has a place to run, and for ever when it runs where it was called;
@@ -157,6 +161,8 @@ class Invocation:
     salt: bytes | None = None
     source: str = ""
     verdict: Any = None
+    usage: dict[str, int | float] | None = None
+    variables: str = ""
 
     @property
     def size(self) -> int:

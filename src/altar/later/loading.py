@@ -21,7 +21,7 @@ from altar.adm.ranges import Version
 from altar.later.registry import REGISTRY
 from altar.later.tool import ToolFunction
 
-__all__ = ["GROUP", "load_module", "load_tools"]
+__all__ = ["GROUP", "held_by", "load_module", "load_tools"]
 
 GROUP = "altar.tools"
 """Entry points of this group name a module that declares tools, or an attribute of one.
@@ -130,9 +130,16 @@ def _place(error: BaseException) -> str:
 
 def _declared_in(module: ModuleType) -> Tools:
     """The tools of a module, of those below it, and those it has from elsewhere by import."""
-    held = {id(value) for value in vars(module).values() if isinstance(value, ToolFunction)}
+    held = set(map(id, held_by(module)))
     found = [tool for tool in REGISTRY.ever() if id(tool) in held or _is_below(tool, module.__name__)]
     return _registered(found)
+
+
+def held_by(module: ModuleType) -> Tools:
+    """The tools that the variables of a module hold: each a tool, or a plain list of them, such as a toolkit's."""
+    values = list(vars(module).values())
+    listed = [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
+    return [one for one in listed if isinstance(one, ToolFunction)]
 
 
 def _is_below(tool: ToolFunction[..., Any], module: str) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -32,6 +33,10 @@ class Portal:
     def run(self, coroutine: Coroutine[Any, Any, T], *, errands: Errands | None = None) -> T:
         """Run it there and wait here, as :func:`wait_in` does."""
         return wait_in(self._loop, coroutine, errands=errands)
+
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run it there and wait for it nowhere; what is cancelled is cancelled there."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def _run_forever(self) -> None:
         """Go on, also when a tool stops the loop or one of its tasks wants to end the program: others wait for it."""

@@ -14,7 +14,7 @@ from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from altar.adm.call import ToolResult
-from altar.later.approvals import again, await_decision, call_under
+from altar.later.approvals import again, await_decision, call_under, waits_for_person
 from altar.later.asking import Asker, Named, Waiter, answer, answer_here, arguments_of, asked_of, result_of
 from altar.later.batch import CONCURRENCY, Call, OnResult, batch
 from altar.later.context import Listener, LogLine, Mailbox, Nested, Progress, ToolContext
@@ -141,8 +141,8 @@ class Session:
 
     async def _approved(self, executor: Executor, invocation: Invocation, pending: ToolResult) -> ToolResult:
         """The result of a call that a person has decided on; what it met at first when nobody does in time."""
-        if pending.error is None or (pending.error.type, pending.error.ran) != ("APPROVAL_PENDING", "no"):
-            return pending  # one that ran may have met it in a call of its own
+        if pending.error is None or not waits_for_person(pending):
+            return pending
         if not await await_decision(self.asker, invocation, pending):
             return pending
         result = await self._carry_out(executor, again(invocation, pending.error.handle))
@@ -163,6 +163,8 @@ class Session:
 
         What is called, with which arguments, is said as for :meth:`call`.
         A failed call raises its error where the reading comes to it.
+        One that a person must approve is read once, under the handle of its request as the option ``idempotency_key``,
+        or waits for the decision, as the option ``approval`` says.
         Raises FEATURE_UNAVAILABLE there when a host or a runtime of an older release cannot stream.
         """
         return Stream(self.asker, name, arguments_of(name, arguments, named))

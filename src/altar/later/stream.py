@@ -17,6 +17,7 @@ import orjson
 
 from altar.adm.call import ToolResult
 from altar.adm.errors import AltarError, ConfigurationError
+from altar.later.approvals import again, await_decision, is_handle, waits_for_person
 from altar.later.asking import Asker, Named, Waiter, name_of, result_of
 from altar.later.chunks import Chunks, Feed, account_of
 from altar.later.executor import Executor
@@ -60,6 +61,12 @@ class Stream:
             return []
         call = self._call or await self._begin()
         chunks = await call.take(most)
+        while not chunks:
+            decided = await self._approved(call)
+            if decided is None:
+                break
+            call = self._call = decided
+            chunks = await call.take(most)
         if chunks:
             return [orjson.loads(chunk) for chunk in chunks]
         self._over = True
@@ -121,6 +128,21 @@ class Stream:
             raise not_ended(self._named)
         return self._result
 
+    async def _approved(self, call: _Call) -> _Call | None:
+        """The same call once more, after a person has decided on it; None for one that waits for nobody, or no more."""
+        result, executor = call.result(), self._asker.live.executor
+        if result is None or self._asker.options.approval != "wait" or not waits_for_person(result):
+            return None
+        if result.error is None or executor is None or call.is_again:
+            return None
+        if not await await_decision(self._asker, call.invocation, result):
+            return None
+        invocation = again(call.invocation, result.error.handle)
+        invocation.chunks = Chunks()
+        made = _Call(self._asker, invocation, is_again=True)
+        await made.begin(executor)
+        return made
+
     async def _begin(self) -> _Call:
         live = self._asker.live
         if live.executor is None:
@@ -158,7 +180,8 @@ class _Reader:
 class _Call:
     """The call behind a stream that has begun."""
 
-    def __init__(self, asker: Asker, invocation: Invocation) -> None:
+    def __init__(self, asker: Asker, invocation: Invocation, *, is_again: bool = False) -> None:
+        self.is_again = is_again
         self._live = asker.live
         self._invocation = invocation
         self._chunks: Chunks = invocation.chunks
@@ -166,6 +189,11 @@ class _Call:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._one_value = True
         self._taking = False
+
+    @property
+    def invocation(self) -> Invocation:
+        """What is called."""
+        return self._invocation
 
     @property
     def feed(self) -> Feed | None:
@@ -227,7 +255,7 @@ def stream_invocation(asker: Asker, name: Named, arguments: Mapping[str, Any]) -
     """The invocation for a stream, or the result when its arguments cannot even be written."""
     invocation = asker.invocation(name, arguments)
     if isinstance(invocation, Invocation):
-        if asker.key:
+        if asker.key and (asker.tools is not None or not is_handle(asker.key)):
             return result_of(invocation, Outcome(error=no_stream()))
         invocation.chunks = Chunks()
     return invocation

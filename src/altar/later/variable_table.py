@@ -20,11 +20,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from altar.adm.canonical import parse, parse_canonical
 from altar.adm.errors import AltarError, ExecutionError, TransportError, ValidationError
 from altar.adm.near import nearest
 from altar.adm.schema import Schema
 from altar.later.app_records import RecordEvent, no_record
+from altar.later.bound_variables import values_digest
 
 __all__ = [
     "MAX_SESSION_BYTES",
@@ -166,6 +169,11 @@ class VariableTable:
     def names(self) -> int:
         """How many names it remembers, those of deleted variables among them."""
         return len(self._live) + len(self._gone)
+
+    def digest_of(self, names: Iterable[str]) -> str:
+        """``sha256:…`` of the values that these variables have, of those that are there."""
+        held = ((name, self._live.get(name)) for name in names)
+        return values_digest({name: orjson.loads(record.value) for name, record in held if record is not None})
 
     def apply(self, request: Request) -> Applied:
         """Do all of what is asked, or raise and do nothing.

@@ -71,7 +71,9 @@ class Intent:
     `verdict` is what they decided ("allow", "audit", "approved" by people, or "break_glass"),
     `approval` is the id of the request that was approved,
     `facts` is the text of a JSON object in canonical form, at most 1024 bytes: what those policies read;
-    that form is the maker's duty, and is only looked at where the text is long or has other than printable ASCII.
+    that form is the maker's duty, and is only looked at where the text is long or has other than printable ASCII,
+    `variables` is the digest, or a commitment to it, of the values that the session's variables had: a JSON object in
+    canonical form of those that the contract binds and the session has.
     Raises `ValidationError` (MALFORMED_REQUEST) when the entry would not fit in the log.
     """
 
@@ -93,6 +95,7 @@ class Intent:
     verdict: Verdict = ""
     approval: str = ""
     facts: str = ""
+    variables: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be recorded whole."""
@@ -115,6 +118,7 @@ class Intent:
             or self.route
             or self.where
             or self.key
+            or self.variables
             or (self.policy and not self._policy_fits(text))
         ):
             _require_fit(self, digests=("arguments", "contract"))
@@ -147,7 +151,7 @@ class Intent:
             "v": 2,
             "version": self.version,
         }
-        if self.parent or self.route or self.where or self.key or self.policy:
+        if self.parent or self.route or self.where or self.key or self.policy or self.variables:
             members.update((name, value) for name in _OF_INTENT if (value := getattr(self, name)))
             return orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
         return orjson.dumps(members)
@@ -350,7 +354,7 @@ _DIGEST_LENGTHS = frozenset({_DIGEST_LENGTH, len("hmac-sha256:") + 64})
 _LONGEST_NAME = 64
 _LONGEST_TENANT = _SURELY_FITS
 _EVENT = re.compile(r"[a-z]+(?:\.[a-z_]+)+")
-_OF_INTENT = ("parent", "route", "where", "key", "policy", "verdict", "approval", "facts")
+_OF_INTENT = ("parent", "route", "where", "key", "policy", "verdict", "approval", "facts", "variables")
 _OF_EVENT = ("action", "code", "correlation", "count", "data", "outcome", "principal", "resource", "session")
 _EVENT_OUTCOMES = frozenset({"", "SUCCESS", "DENIED", "FAILURE"})
 _LATEST_TIME_MS = 2**53
@@ -432,6 +436,10 @@ def _require_decided(intent: Intent) -> None:
         raise ValidationError(
             "MALFORMED_REQUEST",
             f"An intent cannot have the policy {intent.policy[:80]!r} and the verdict {intent.verdict[:40]!r}",
+        )
+    if intent.variables and len(intent.variables) not in _DIGEST_LENGTHS:
+        raise ValidationError(
+            "MALFORMED_REQUEST", f"The variables of an intent are a digest, not {intent.variables[:80]!r}"
         )
     if intent.facts:
         _require_data(intent.facts)

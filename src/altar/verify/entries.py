@@ -299,6 +299,7 @@ _OPTIONAL_2 = _OPTIONAL | {
         "approval": _name,
         "facts": _data,
         "policy": _digest,
+        "variables": _commitment,
         "verdict": _one_of("allow", "audit", "approved", "break_glass"),
     },
     "event": {

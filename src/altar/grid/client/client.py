@@ -204,7 +204,7 @@ class GridSource:
             invocation = self._in_flight.pop(result.tag, None)
             if invocation is not None:
                 invocation.invocation_id = result.invocation_id
-                outcome = wire.outcome_of(result)
+                outcome = wire.outcome_of(result, invocation)
                 outcome.replayed = result.replayed
                 self._settle(invocation, outcome)
 
@@ -351,7 +351,8 @@ class GridSource:
             hint="repeat the call only if the tool may be run twice",
         )
         for tag, invocation in list(self._in_flight.items()):
-            if tag in unsent or (invocation.once and invocation.attempts < MAX_SENT):
+            is_kept = invocation.once and invocation.chunks is None  # the values of a stream are not
+            if tag in unsent or (is_kept and invocation.attempts < MAX_SENT):
                 self._unsent.append(invocation)
             else:
                 del self._in_flight[tag]

@@ -31,6 +31,7 @@ from altar.grid.client.journals import Journals
 from altar.grid.client.shipping import LeftOver
 from altar.grid.trust.certificates import identity_in
 from altar.grid.trust.tls import CertificateFiles
+from altar.later.approvals import is_handle
 from altar.later.beside import checked_by
 from altar.later.context import ToolContext
 from altar.later.gate import Gate
@@ -170,7 +171,7 @@ class GovernedCatalog:
                 "The host does not let this client run tools in its own process",
                 "ask its operator to name you in host.local_dispatch",
             )
-        if invocation.chunks is not None or invocation.once:
+        if invocation.chunks is not None or (invocation.once and not is_handle(invocation.call_id)):
             what = "one by one" if invocation.chunks is not None else "with an idempotency key"
             return _unavailable(f"{name!r} cannot be called {what} in this process", "call it on the grid")
         return None

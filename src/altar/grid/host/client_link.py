@@ -155,7 +155,7 @@ class ClientLink(Link):
     def lost(self, _reason: str) -> None:
         """The client is gone: nobody waits for its calls, and each still gets its outcome."""
         for invocation in list(self._in_flight.values()):
-            if invocation.once:
+            if invocation.once and invocation.chunks is None:
                 self._host.lost(invocation)
             else:
                 self._cancel(invocation)

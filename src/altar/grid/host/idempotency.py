@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from altar.adm.canonical import digest
 from altar.adm.errors import AltarError, ExecutionError
 from altar.grid.host.stored_result import outcome_kept, outcome_missing, written
-from altar.later.fingerprint import conflict, fingerprint, let_go, waits_for_itself
+from altar.later.fingerprint import conflict, fingerprint, let_go, not_told_again, waits_for_itself
 from altar.later.invocation import Answer, Invocation, Outcome, late
 from altar.ledger.entry import Event
 from altar.ledger.subjects import commitment
@@ -162,6 +162,8 @@ class Keys:
         invocation.record = None
         if claim.fingerprint != self._as_recorded(claim, invocation, intent.arguments):
             answer(invocation, Outcome(error=conflict(invocation.call_id)))
+        elif _is_told_once(invocation) or (claim.runner is not None and _is_told_once(claim.runner)):
+            answer(invocation, Outcome(error=not_told_again(invocation.call_id)))
         elif claim.runner is not None:
             self._wait(claim, invocation, answer)
         else:
@@ -236,6 +238,9 @@ class Keys:
             then()
             return
         claim.intent = invocation.intent
+        if _is_told_once(invocation):
+            then()
+            return
         body = written(outcome)
 
         def durable(error: AltarError | None) -> None:
@@ -296,7 +301,7 @@ class Keys:
         if claim is None:
             return None if is_lost else invocation
         if claim.runner is invocation:
-            if not (is_lost or claim.waiting):
+            if _is_told_once(invocation) or not (is_lost or claim.waiting):
                 return invocation
             claim.left = claim.left or not is_lost
             invocation.reply_to(invocation, Outcome(error=let_go()))
@@ -397,6 +402,14 @@ class Keys:
         """The key with the name of its principal, where the record has a pseudonym that is still known."""
         known = None if self._subjects is None else self._subjects.name_of(key[1])
         return key if known is None else (*known, key[2])
+
+
+def _is_told_once(invocation: Invocation) -> bool:
+    """Whether nothing of a call is kept under its key: the values of a stream, and what ran where it was made.
+
+    Only a call that was approved can be such a one, and have a key.
+    """
+    return invocation.chunks is not None or bool(invocation.where)
 
 
 def _key_of(invocation: Invocation) -> Key:

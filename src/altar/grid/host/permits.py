@@ -16,16 +16,25 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError, ValidationError
+from altar.adm.errors import (
+    AltarError,
+    AuthorizationError,
+    ConfigurationError,
+    ExecutionError,
+    Ran,
+    ValidationError,
+    error_of,
+)
 from altar.grid.host.known_reports import History, KnownReports
+from altar.grid.host.permit import Permit, PermitLimits, Reported
 from altar.grid.host.session_gate import SessionGate
 from altar.grid.host.sessions import tenant_of
 from altar.grid.manifests.manifest import HostContract
 from altar.grid.reports import Content, FallbackCall, Report, SeenLines, malformed, remember
+from altar.later.approvals import is_handle
 from altar.later.invocation import Answer, Invocation, Outcome
 from altar.later.local_dispatch import allows_fallback, allows_local_dispatch
 from altar.ledger import entry
@@ -40,42 +49,6 @@ _LAPSED = 4_096
 _REFUSALS = 64
 """Entries and log lines that reports of one principal can make in a minute by being refused; the rest is one count."""
 _MINUTE = 60.0
-
-Reported = Callable[[AltarError | None], None]
-"""Told None when a report stands in the log, or why it was rejected; ``retry_after`` says that it may be sent again."""
-
-
-@dataclass(frozen=True, slots=True)
-class PermitLimits:
-    """How many permits may be open and for how long.
-
-    ``principals`` may run tools where they are: names of certificates, or ``*`` for each.
-    ``ttl`` is the time within which a function must begin, ``close`` the time within which its outcome must be here.
-    """
-
-    principals: frozenset[str] = frozenset()
-    ttl: timedelta = timedelta(seconds=300)
-    close: timedelta = timedelta(seconds=600)
-    most: int = 10_000
-    per_principal: int = 1_000
-
-
-@dataclass(slots=True)
-class _Permit:
-    """One open permit; ``report`` is the one that is on its way into the log, and ``told`` who waits for it.
-
-    ``who`` proved to be its principal; ``withdrawn`` is whether the record says that they may not act any more.
-    """
-
-    invocation: str
-    principal: str
-    call_id: str
-    intent: int
-    since: float
-    who: Any = None
-    withdrawn: bool = False
-    report: Report | None = None
-    told: list[Reported] = field(default_factory=list)
 
 
 class Permits:
@@ -113,7 +86,7 @@ class Permits:
         self._mint = mint
         self._prefix = prefix
         self._clock = clock
-        self._open: dict[str, _Permit] = {}
+        self._open: dict[str, Permit] = {}
         self._held: Counter[str] = Counter()
         self._known = KnownReports(history)
         self._pending: dict[str, tuple[Content, list[Reported]]] = {}
@@ -155,7 +128,7 @@ class Permits:
                 ran="no",
                 hint="call it on the grid; its author can declare it with local_dispatch=True",
             )
-        if invocation.once:
+        if invocation.once and not is_handle(invocation.call_id):
             raise ConfigurationError(
                 "FEATURE_UNAVAILABLE",
                 "A call with an idempotency key runs on the grid only, where its result is kept",
@@ -175,19 +148,39 @@ class Permits:
         self._held[invocation.principal] += 1
 
     def intend(self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer) -> None:
-        """Commit one intent for each call, also of contracts that are read-only: a permit is an intent."""
+        """Commit one intent for each call, also of contracts that are read-only: a permit is an intent.
+
+        An approved call, which has its handle as its key, is let pass once.
+        """
+        if self._gate.hold is not None:
+            frame = self._gate.held_back(frame, lambda call: self._intend([call], run, refuse), self._kept_out(refuse))
+        self._intend(frame, run, refuse)
+
+    def _intend(self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer) -> None:
+        kept_out = self._kept_out(refuse)
+        admitted = self._gate.admit(frame, kept_out) if any(each.once for each in frame) else frame
 
         def durable(first_seq: int, error: AltarError | None) -> None:
             if error is not None:
-                for invocation in frame:
-                    self._release(invocation.principal)
-                    refuse(invocation, Outcome(error=error))
+                for invocation in admitted:
+                    self._gate.settled(invocation, Outcome(error=error))
+                    kept_out(invocation, Outcome(error=error))
                 return
-            for seq, invocation in enumerate(frame, first_seq):
+            for seq, invocation in enumerate(admitted, first_seq):
                 invocation.intent = seq
-            run(frame)
+            run(admitted)
 
-        self._ledger.commit([invocation.record for invocation in frame], durable)
+        if admitted:
+            self._ledger.commit([invocation.record for invocation in admitted], durable)
+
+    def _kept_out(self, refuse: Answer) -> Answer:
+        """Refuses a call, and gives its place back."""
+
+        def kept_out(invocation: Invocation, outcome: Outcome) -> None:
+            self._release(invocation.principal)
+            refuse(invocation, outcome)
+
+        return kept_out
 
     def record(self, invocation: Invocation, outcome: Outcome, answer: Answer) -> None:
         """Answer what went wrong here; the permit that nobody heard of ends like any that is not closed."""
@@ -197,13 +190,14 @@ class Permits:
 
     def run(self, invocation: Invocation, settle: Answer) -> None:
         """Keep the permit and tell the caller."""
-        self._open[invocation.invocation_id] = _Permit(
+        self._open[invocation.invocation_id] = Permit(
             invocation.invocation_id,
             invocation.principal,
             invocation.call_id,
             invocation.intent,
             self._clock(),
             invocation.who,
+            call=invocation if invocation.once else None,
         )
         self._granted(invocation)
 
@@ -271,7 +265,7 @@ class Permits:
             self._refused.clear()
             self._refused_since = now
 
-    def _close(self, permit: _Permit, report: Report, told: Reported) -> None:
+    def _close(self, permit: Permit, report: Report, told: Reported) -> None:
         if permit.report is not None:
             self._reject(report, permit.principal, _conflict(), told)
             return
@@ -284,6 +278,7 @@ class Permits:
             permit.report = None
             if error is None and self._open.pop(permit.invocation, None) is not None:
                 self._release(permit.principal)
+                self._settle(permit, code=report.code, ran=report.ran)
 
         outcome = self._outcome(report, permit.principal, intent=permit.intent, invocation=permit.invocation)
         late = self._revoked("report.after_revocation", permit.invocation, permit)
@@ -297,11 +292,11 @@ class Permits:
             self._reject(report, principal, refused, told)
             return
         outcome = self._outcome(report, principal, intent=-1, invocation=recorded.invocation)
-        holder = _Permit(recorded.invocation, principal, report.call_id, -1, 0.0)
+        holder = Permit(recorded.invocation, principal, report.call_id, -1, 0.0)
         late = self._revoked("report.after_revocation", recorded.invocation, holder)
         self._commit([recorded, outcome, *([late] if late is not None else [])], report, _nobody, told)
 
-    def _revoked(self, event: entry.EventName, subject: str, permit: _Permit) -> entry.Event | None:
+    def _revoked(self, event: entry.EventName, subject: str, permit: Permit) -> entry.Event | None:
         """The entry that says that the principal of a permit may not act any more; None while it may."""
         code = "" if self.standing is None else self.standing(permit.principal, permit.who)
         if not code:
@@ -382,7 +377,7 @@ class Permits:
         else:
             self._reject(report, principal, _conflict(), told)
 
-    def _lapse(self, permit: _Permit) -> None:
+    def _lapse(self, permit: Permit) -> None:
         """Nobody closed it in time: that is an alarm, and its outcome is unknown."""
         del self._open[permit.invocation]
         self._release(permit.principal)
@@ -404,6 +399,13 @@ class Permits:
         note = self._gate.named(tenant, permit.principal)
         event = entry.Event(event="permit.unclosed", subject=permit.invocation, note=note, tenant=tenant)
         self._ledger.commit([event, unknown], _ignore)
+        self._settle(permit, code="OUTCOME_UNKNOWN", ran="unknown")
+
+    def _settle(self, permit: Permit, *, code: str, ran: Ran) -> None:
+        """Let the key of an approved call know how it ended; one that did not run leaves its approval as it was."""
+        if permit.call is not None:
+            error = error_of(code, "The call ended so where it was made", ran=ran) if code else None
+            self._gate.settled(permit.call, Outcome(error=error))
 
     def _unknown(self, report: Report, principal: str) -> AltarError:
         """There is no such permit, or not of this principal; one that was its own is told apart from the others."""

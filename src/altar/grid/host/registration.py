@@ -1,8 +1,9 @@
 """DEVELOPMENT only: contracts that runtimes bring themselves (GRID §4.4, §5.3).
 
 A contract is registered for all sessions or for one, and is gone when the last runtime that brought it has left.
-It never takes the place of another contract of the same name and version, and nothing that it says of itself binds:
+It never takes the place of another contract of the same name and version, and nothing that it promises of itself binds:
 it is treated as neither idempotent nor read-only.
+What its author proposes for its governance holds, because that only asks for more: roles, permissions, an approval.
 Of several that come together the valid ones are registered, and each of the others is answered with its own error.
 """
 
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from altar.adm.canonical import parse
 from altar.adm.declaration import MAX_DOCUMENT_DEPTH, FunctionDeclaration
+from altar.adm.enterprise import proposed
 from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError, ExecutionError, ValidationError
 from altar.grid.manifests.manifest import HostContract
 
@@ -142,6 +144,8 @@ class Registrations:
         for place, entry in list(self._entries.items()):
             theirs = manifest.get(entry.contract.name, entry.contract.version)
             same = theirs is not None and theirs.digest == entry.contract.digest
+            if theirs is not None and same:  # what the manifest says beside the contract may have changed
+                entry.contract.governance = theirs.governance
             if (theirs is not None) if not entry.contract.trusted else not same:
                 self._forget(place)
                 gone |= {entry.contract.key} if entry.session_id else set()
@@ -158,7 +162,8 @@ class Registrations:
             if not self.development:
                 raise _strict()
             declaration = _declaration(text)
-            contract = self._enter(runtime, HostContract(declaration, trusted=False), session_id)
+            offered = HostContract(declaration, trusted=False, governance=proposed(declaration))
+            contract = self._enter(runtime, offered, session_id)
         except AltarError as refused:
             name, version = (declaration.name, declaration.version) if declaration is not None else _named(text)
             return Registered(None, refused, name, version)
@@ -193,7 +198,8 @@ class Registrations:
         if entry is None:
             self._require_room(contract, session_id)
             trusted = known is not None and known.trusted
-            made = HostContract(contract.declaration, trusted=trusted, session_id=session_id)
+            said = contract.governance if known is None else known.governance
+            made = HostContract(contract.declaration, trusted=trusted, session_id=session_id, governance=said)
             entry = self._entries[place] = _Entry(made, session_id)
             self._bytes += len(made.declaration_bytes)
         entry.runtimes.add(runtime)

@@ -107,7 +107,7 @@ class RuntimeLink(Link):
             if telling is not None and telling.tell is not None:
                 telling.tell(notice)
         for result in frame.results:
-            runtimes.result(runtime, result.tag, self._outcome(result))
+            runtimes.result(runtime, result.tag, self._outcome(result, runtime.in_flight.get(result.tag)))
         if frame.HasField("drain"):
             runtimes.drain(runtime)
         if frame.credits:
@@ -187,8 +187,8 @@ class RuntimeLink(Link):
         self.writer.put(lambda frame: frame.announced.CopyFrom(announced))
         return self._runtime
 
-    def _outcome(self, result: call_pb2.ToolResult) -> Outcome:
-        outcome, limit = wire.outcome_of(result), self._host.limits.max_message_bytes
+    def _outcome(self, result: call_pb2.ToolResult, call: Invocation | None) -> Outcome:
+        outcome, limit = wire.outcome_of(result, call), self._host.limits.max_message_bytes
         size = len(result.result.content) if outcome.blobs is None else outcome.size
         if size > limit:
             return Outcome(error=wire.too_large("contents of the result", size, limit, ran="yes"))
@@ -216,6 +216,8 @@ class RuntimeLink(Link):
             call = frame.calls.add(principal=item.principal)
             if item.parent is not None:
                 call.parent_call_id, call.depth = item.parent.call_id, item.depth
+            if item.variables:
+                call.variables = wire.digest_to_wire(item.variables)
             takes = item.blobs is None or self._takes_blobs
             return wire.add_call(call, item, tag=item.handle, now=time.monotonic(), takes_blobs=takes)
         size = item(frame)

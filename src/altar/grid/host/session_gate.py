@@ -27,7 +27,10 @@ from altar.ledger import entry
 from altar.ledger.ledger import EntriesRefusedError, Ledger, Then
 from altar.ledger.subjects import Subjects, commitment
 
-__all__ = ["SessionGate", "intent_of", "outcome_of_call"]
+__all__ = ["Hold", "SessionGate", "intent_of", "outcome_of_call"]
+
+Hold = Callable[[Invocation, Callable[[Invocation], None], Answer], bool]
+"""True for a call that is held back, and goes on, or is answered with what it is refused with, later."""
 
 _log = logging.getLogger("altar.grid")
 
@@ -53,6 +56,7 @@ class SessionGate:
     ``strict_intents`` commits the intent of every call before it runs, also where the contract is ``read_only``.
     ``key_limits`` bound what is kept for idempotency keys.
     ``keys`` is None until the first key is used, here or by an earlier process of this host.
+    ``hold`` may hold a call back before its intent; None where nothing is held back.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class SessionGate:
         self.in_flight = 0
         self.closing = False
         self.keys: Keys | None = None
+        self.hold: Hold | None = None
         self._listener: ClaimListener | None = None
         if ledger.has_results:
             self._use_keys()
@@ -99,6 +104,11 @@ class SessionGate:
 
         What only reads runs at once; its intent waits in ``invocation.record`` for the outcome.
         """
+        if self.hold is not None:
+            frame = self.held_back(frame, lambda call: self._admit([call], run, refuse), refuse)
+        self._admit(frame, run, refuse)
+
+    def _admit(self, frame: Sequence[Invocation], run: Callable[[Sequence[Invocation]], None], refuse: Answer) -> None:
         if self.keys is not None:
             frame = self.keys.admit(frame, refuse)
         if self._strict:
@@ -179,6 +189,41 @@ class SessionGate:
             return invocation
         return self.keys.leave(invocation, is_lost=is_lost)
 
+    def held_back(
+        self, frame: Sequence[Invocation], go_on: Callable[[Invocation], None], refuse: Answer
+    ) -> Sequence[Invocation]:
+        """The calls of a frame that need not be held back; each of the others goes on, or is refused, by itself."""
+        hold = self.hold
+        if hold is None:
+            return frame
+
+        def gone_on(call: Invocation) -> None:
+            try:
+                go_on(call)
+            finally:
+                self._ended(1)
+
+        def refused(call: Invocation, outcome: Outcome) -> None:
+            self._ended(1)
+            refuse(call, outcome)
+
+        rest: list[Invocation] = []
+        for call in frame:
+            if hold(call, gone_on, refused):
+                self.in_flight += 1
+            else:
+                rest.append(call)
+        return rest
+
+    def admit(self, frame: Sequence[Invocation], refuse: Answer) -> list[Invocation]:
+        """The calls of a frame that are to run: of those under a key only the first; for who commits by themselves."""
+        return list(frame) if self.keys is None else self.keys.admit(frame, refuse)
+
+    def settled(self, invocation: Invocation, outcome: Outcome) -> None:
+        """A call that `admit` let pass has ended, and its outcome is durable."""
+        if invocation.once and self.keys is not None:
+            self.keys.ended(invocation, outcome)
+
     def sweep(self) -> None:
         """Let go of what has waited too long and of what has expired. Called some twenty times a second."""
         if self.keys is not None:
@@ -211,9 +256,11 @@ class SessionGate:
 
     def _require_repeatable(self, invocation: Invocation) -> None:
         """Raise FEATURE_UNAVAILABLE for what cannot have an idempotency key; open what keys need at the first."""
-        if invocation.chunks is not None:
+        verdict = invocation.verdict
+        is_approved = verdict is not None and verdict.approval == invocation.call_id
+        if invocation.chunks is not None and not is_approved:
             raise no_stream()
-        if invocation.where:
+        if invocation.where and not is_approved:
             raise ConfigurationError(
                 "FEATURE_UNAVAILABLE",
                 "A call that runs where it is made cannot have an idempotency key",
@@ -283,7 +330,7 @@ def intent_of(invocation: Invocation, subjects: Subjects | None = None) -> entry
         principal = subject.pseudonym
         invocation.salt = subject.salt(invocation.invocation_id)
         arguments = commitment(invocation.salt, arguments)
-    verdict = invocation.verdict
+    verdict, variables = invocation.verdict, invocation.variables
     return entry.Intent(
         invocation=invocation.invocation_id,
         call=invocation.call_id,
@@ -303,6 +350,7 @@ def intent_of(invocation: Invocation, subjects: Subjects | None = None) -> entry
         verdict="" if verdict is None else verdict.verdict,
         approval="" if verdict is None else verdict.approval,
         facts="" if verdict is None else verdict.facts,
+        variables=_recorded(variables, invocation) if variables else "",
     )
 
 

@@ -121,6 +121,21 @@ class Sessions:
         self.variable_bytes_of: Counter[str] = Counter()
         self.open_in: Counter[str] = Counter()
 
+    def limit(
+        self,
+        *,
+        default_ttl: timedelta | None = None,
+        max_ttl: timedelta | None = None,
+        per_principal: int | None = None,
+    ) -> None:
+        """Change limits for sessions that are opened or extended from now on; what is None stays."""
+        if default_ttl is not None:
+            self._default = default_ttl.total_seconds()
+        if max_ttl is not None:
+            self._max = max_ttl.total_seconds()
+        if per_principal is not None:
+            self._per_principal = per_principal
+
     def restore(self) -> None:
         """Take up the sessions that an earlier process of this host kept; what has expired since is dropped."""
         if self.store is None or self._wall_ms is None:
@@ -418,6 +433,10 @@ class HostCatalog:
                 hint="call again: the session reads the contract as it is now, or open a new one",
             )
         invocation.version = contract.version
+        if contract.variables is not None and invocation.session_id:
+            invocation.variables = self._sessions.get(invocation.session_id, invocation.principal).variables.digest_of(
+                contract.variables
+            )
         if invocation.parent is not None:
             limit_to_parent(invocation, contract)
         return contract

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from altar.adm.canonical import canonical
 from altar.adm.enterprise import MEMBERS, Governance
+from altar.adm.required_approval import RequiredApproval
 from altar.grid.manifests.manifest import HostContract, Manifest
 from altar.grid.manifests.manifest_diff import Change, Finding
 
@@ -50,6 +51,9 @@ def _findings(before: HostContract | None, after: HostContract) -> Iterator[Find
                 yield Finding("contract", "", f"requires the {what} {added} now", breaks=not is_new)
             for gone in sorted(set(old) - set(new)):
                 yield Finding("contract", "", f"does not require the {what} {gone} any more", breaks=False)
+        elif name == "requires_approval":
+            what = "asks for the approval of people" if new is not None else "asks nobody for approval"
+            yield Finding("contract", "", f"{what} now{_asked(new)}", breaks=new is not None and not is_new)
         elif name == "approval_status":
             stops = new not in {"", "ACTIVE"} and not is_new
             yield Finding("contract", "", f"is {new or 'without approval'} now", breaks=stops)
@@ -57,6 +61,13 @@ def _findings(before: HostContract | None, after: HostContract) -> Iterator[Find
             yield Finding(
                 "contract", "", f"says {name} = {_shown(new)} now" if new else f"says no {name} any more", False
             )
+
+
+def _asked(required: RequiredApproval | None) -> str:
+    if required is None:
+        return ""
+    roles = " or ".join(required.approvers) or "who may approvals:decide"
+    return f": {required.quorum} of {roles}, within {required.expires}"
 
 
 def _shown(value: object) -> str:

@@ -17,6 +17,7 @@ from altar.adm.errors import AltarError, ConfigurationError
 from altar.adm.ranges import named
 from altar.grid.manifests.weights import Weights
 from altar.later.beside import checked_arguments, checked_result
+from altar.later.bound_variables import bound_by
 from altar.later.contracts import Contracts
 from altar.later.invocation import Invocation, Outcome
 from altar.later.labels import required_by
@@ -32,6 +33,7 @@ class HostContract:
     ``key`` is what runtimes fulfil: name and version, and for a contract of one session that session as well.
     ``governance`` is what the manifest says beside the declaration, None where it says nothing.
     ``requires`` are the labels that a runtime must have; of ``stateful`` ones the calls of a session go to one runtime.
+    ``variables`` are the names of the session's variables that it binds, None without any.
     """
 
     __slots__ = (
@@ -47,6 +49,7 @@ class HostContract:
         "requires",
         "stateful",
         "trusted",
+        "variables",
         "version",
     )
 
@@ -71,6 +74,7 @@ class HostContract:
         self.requires = required_by(declaration)
         self.stateful = self.annotations.stateful
         self.idempotent = self.annotations.idempotent or self.read_only
+        self.variables = bound_by(declaration)
 
     def check(self, arguments: bytes) -> None:
         """Step 2: the arguments are canonical JSON and fit the host's own schema, never a runtime's."""

@@ -22,6 +22,7 @@ from typing import Any, Final
 from altar.adm.canonical import digest
 from altar.adm.errors import AltarError, AuthorizationError, ConfigurationError
 from altar.grid.manifests.envelope import MAX_ENVELOPE_BYTES, Envelope, NotSignedError
+from altar.grid.manifests.generated_code import require_sandboxes
 from altar.grid.manifests.manifest import Manifest
 from altar.grid.manifests.manifest_statement import Statement, statement_in, write_whole
 
@@ -132,9 +133,13 @@ class ManifestStore:
             raise self._refused(ConfigurationError("CERTIFICATE_ERROR", message), hint=_RENEW)
         payload = digest(envelope.payload)
         self._require_progress(statement, payload)
-        return ActiveManifest(
-            statement.contracts(str(self.path)), statement.version, payload, expires=statement.expires, key=key
-        )
+        contracts = statement.contracts(str(self.path))
+        if not self.development:
+            try:
+                require_sandboxes(each.declaration for each in contracts)
+            except ConfigurationError as refused:
+                raise self._refused(refused) from refused
+        return ActiveManifest(contracts, statement.version, payload, expires=statement.expires, key=key)
 
     def _require_progress(self, statement: Statement, payload: str) -> None:
         """Refuse a way back that nobody signed as such, and two contents of one version."""

@@ -164,7 +164,7 @@ class NestedCalls:
             invocation = self._in_flight.pop(result.tag, None)
             if invocation is not None:
                 invocation.invocation_id = result.invocation_id
-                outcome = wire.outcome_of(result)
+                outcome = wire.outcome_of(result, invocation)
                 outcome.replayed = result.replayed
                 invocation.record(invocation, outcome)
 

@@ -370,6 +370,8 @@ class _Connection:
         try:
             invocation = wire.invocation_of(call, now=self._last_heard)
             invocation.principal = call.principal or invocation.principal
+            if call.variables:
+                invocation.variables = wire.digest_from_wire(call.variables)
             if call.depth:
                 _inside(invocation, call, has_slot=has_slot)
         except AltarError as malformed:

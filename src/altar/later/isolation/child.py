@@ -28,6 +28,7 @@ from altar.adm.errors import AltarError, ExecutionError, error_of
 from altar.later.invocation import Invocation, Outcome
 from altar.later.isolation.pipe import Kind, Pipe
 from altar.later.isolation.place import Place
+from altar.later.usage import read_usage
 
 if TYPE_CHECKING:
     from altar.later.context import ToolContext
@@ -285,6 +286,8 @@ def _tell(kind: Kind, body: bytes, context: ToolContext) -> None:
             context.progress(**told)
         elif kind is Kind.NOTE:
             context.log(told["message"], **told["facts"])
+        elif kind is Kind.USAGE:
+            context.used(**read_usage(body))
 
 
 class Elsewhere(Exception):  # noqa: N818 - it stands for an exception of another process

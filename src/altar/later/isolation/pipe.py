@@ -25,7 +25,8 @@ class Kind(IntEnum):
     no more parts).
     The child answers LOAD with LOADED and CALL with RESULT, or either with ERROR; a call that streams sends each value
     as a PART before its RESULT, which is empty.
-    At any time the child may send PROGRESS and NOTE, for the context of the call, and LOG, a record of `logging`.
+    At any time the child may send PROGRESS and NOTE, for the context of the call, and LOG, a record of `logging`;
+    before its answer to CALL it sends USAGE when the function said what the call took.
     """
 
     LOAD = 1
@@ -38,6 +39,7 @@ class Kind(IntEnum):
     PROGRESS = 8
     NOTE = 9
     LOG = 10
+    USAGE = 11
 
 
 class Pipe:

@@ -37,6 +37,7 @@ from altar.later.isolation.place import Place, attribute, load_module
 from altar.later.running import Steps
 from altar.later.source import Job, LocalSource
 from altar.later.tool import ToolFunction, tool
+from altar.later.usage import written_usage
 
 __all__ = ["main"]
 
@@ -118,6 +119,8 @@ class _Program:
             outcomes.append(Outcome(error=refused))
         except Exception as failed:  # noqa: BLE001 - every call is answered
             outcomes.append(Outcome(error=defect(failed, ran="yes" if self._mark[0] else "no")))
+        if invocation.usage is not None:
+            self._pipe.send(Kind.USAGE, written_usage(invocation.usage))
         self._answer(outcomes[0])  # once, and when its loop is closed: what is left in there holds up no other call
 
     def _context(self, invocation: Invocation) -> ToolContext:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from altar._proto.altar.aesp.v1 import policy_pb2 as altar_dot_aesp_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ltar/aesp/v1/contract.proto\x12\raltar.aesp.v1\x1a\x1a\x61ltar/aesp/v1/policy.proto\"\x9d\x01\n\x10\x43ontractStanding\x12\x10\n\x08\x63ontract\x18\x01 \x01(\t\x12-\n\x06status\x18\x02 \x01(\x0e\x32\x1d.altar.aesp.v1.ArtefactStatus\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0f\n\x07\x61uthors\x18\x04 \x03(\t\x12\x13\n\x0breviewed_by\x18\x05 \x01(\t\x12\x12\n\nchanged_ms\x18\x06 \x01(\x04\"J\n\x15SubmitContractRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"K\n\x16SubmitContractResponse\x12\x31\n\x08standing\x18\x01 \x01(\x0b\x32\x1f.altar.aesp.v1.ContractStanding\">\n\x17\x41\x63tivateContractRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\t\"M\n\x18\x41\x63tivateContractResponse\x12\x31\n\x08standing\x18\x01 \x01(\x0b\x32\x1f.altar.aesp.v1.ContractStanding\"<\n\x15RetireContractRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\t\"K\n\x16RetireContractResponse\x12\x31\n\x08standing\x18\x01 \x01(\x0b\x32\x1f.altar.aesp.v1.ContractStanding\"H\n\x14ListContractsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"`\n\x15ListContractsResponse\x12\x32\n\tcontracts\x18\x01 \x03(\x0b\x32\x1f.altar.aesp.v1.ContractStanding\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t2\x9a\x03\n\x19\x45nterpriseContractService\x12]\n\x0eSubmitContract\x12$.altar.aesp.v1.SubmitContractRequest\x1a%.altar.aesp.v1.SubmitContractResponse\x12\x63\n\x10\x41\x63tivateContract\x12&.altar.aesp.v1.ActivateContractRequest\x1a\'.altar.aesp.v1.ActivateContractResponse\x12]\n\x0eRetireContract\x12$.altar.aesp.v1.RetireContractRequest\x1a%.altar.aesp.v1.RetireContractResponse\x12Z\n\rListContracts\x12#.altar.aesp.v1.ListContractsRequest\x1a$.altar.aesp.v1.ListContractsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ltar/aesp/v1/contract.proto\x12\raltar.aesp.v1\x1a\x1a\x61ltar/aesp/v1/policy.proto\"\x9d\x01\n\x10\x43ontractStanding\x12\x10\n\x08\x63ontract\x18\x01 \x01(\t\x12-\n\x06status\x18\x02 \x01(\x0e\x32\x1d.altar.aesp.v1.ArtefactStatus\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0f\n\x07\x61uthors\x18\x04 \x03(\t\x12\x13\n\x0breviewed_by\x18\x05 \x01(\t\x12\x12\n\nchanged_ms\x18\x06 \x01(\x04\"J\n\x15SubmitContractRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"K\n\x16SubmitContractResponse\x12\x31\n\x08standing\x18\x01 \x01(\x0b\x32\x1f.altar.aesp.v1.ContractStanding\"N\n\x17\x41\x63tivateContractRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"M\n\x18\x41\x63tivateContractResponse\x12\x31\n\x08standing\x18\x01 \x01(\x0b\x32\x1f.altar.aesp.v1.ContractStanding\"<\n\x15RetireContractRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\t\"K\n\x16RetireContractResponse\x12\x31\n\x08standing\x18\x01 \x01(\x0b\x32\x1f.altar.aesp.v1.ContractStanding\"H\n\x14ListContractsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"`\n\x15ListContractsResponse\x12\x32\n\tcontracts\x18\x01 \x03(\x0b\x32\x1f.altar.aesp.v1.ContractStanding\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t2\x9a\x03\n\x19\x45nterpriseContractService\x12]\n\x0eSubmitContract\x12$.altar.aesp.v1.SubmitContractRequest\x1a%.altar.aesp.v1.SubmitContractResponse\x12\x63\n\x10\x41\x63tivateContract\x12&.altar.aesp.v1.ActivateContractRequest\x1a\'.altar.aesp.v1.ActivateContractResponse\x12]\n\x0eRetireContract\x12$.altar.aesp.v1.RetireContractRequest\x1a%.altar.aesp.v1.RetireContractResponse\x12Z\n\rListContracts\x12#.altar.aesp.v1.ListContractsRequest\x1a$.altar.aesp.v1.ListContractsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,17 +39,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITCONTRACTRESPONSE']._serialized_start=311
   _globals['_SUBMITCONTRACTRESPONSE']._serialized_end=386
   _globals['_ACTIVATECONTRACTREQUEST']._serialized_start=388
-  _globals['_ACTIVATECONTRACTREQUEST']._serialized_end=450
-  _globals['_ACTIVATECONTRACTRESPONSE']._serialized_start=452
-  _globals['_ACTIVATECONTRACTRESPONSE']._serialized_end=529
-  _globals['_RETIRECONTRACTREQUEST']._serialized_start=531
-  _globals['_RETIRECONTRACTREQUEST']._serialized_end=591
-  _globals['_RETIRECONTRACTRESPONSE']._serialized_start=593
-  _globals['_RETIRECONTRACTRESPONSE']._serialized_end=668
-  _globals['_LISTCONTRACTSREQUEST']._serialized_start=670
-  _globals['_LISTCONTRACTSREQUEST']._serialized_end=742
-  _globals['_LISTCONTRACTSRESPONSE']._serialized_start=744
-  _globals['_LISTCONTRACTSRESPONSE']._serialized_end=840
-  _globals['_ENTERPRISECONTRACTSERVICE']._serialized_start=843
-  _globals['_ENTERPRISECONTRACTSERVICE']._serialized_end=1253
+  _globals['_ACTIVATECONTRACTREQUEST']._serialized_end=466
+  _globals['_ACTIVATECONTRACTRESPONSE']._serialized_start=468
+  _globals['_ACTIVATECONTRACTRESPONSE']._serialized_end=545
+  _globals['_RETIRECONTRACTREQUEST']._serialized_start=547
+  _globals['_RETIRECONTRACTREQUEST']._serialized_end=607
+  _globals['_RETIRECONTRACTRESPONSE']._serialized_start=609
+  _globals['_RETIRECONTRACTRESPONSE']._serialized_end=684
+  _globals['_LISTCONTRACTSREQUEST']._serialized_start=686
+  _globals['_LISTCONTRACTSREQUEST']._serialized_end=758
+  _globals['_LISTCONTRACTSRESPONSE']._serialized_start=760
+  _globals['_LISTCONTRACTSRESPONSE']._serialized_end=856
+  _globals['_ENTERPRISECONTRACTSERVICE']._serialized_start=859
+  _globals['_ENTERPRISECONTRACTSERVICE']._serialized_end=1269
 # @@protoc_insertion_point(module_scope)

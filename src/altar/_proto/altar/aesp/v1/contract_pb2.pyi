@@ -40,12 +40,14 @@ class SubmitContractResponse(_message.Message):
     def __init__(self, standing: _Optional[_Union[ContractStanding, _Mapping]] = ...) -> None: ...
 
 class ActivateContractRequest(_message.Message):
-    __slots__ = ("tenant_id", "contract")
+    __slots__ = ("tenant_id", "contract", "digest")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     CONTRACT_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     contract: str
-    def __init__(self, tenant_id: _Optional[str] = ..., contract: _Optional[str] = ...) -> None: ...
+    digest: str
+    def __init__(self, tenant_id: _Optional[str] = ..., contract: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class ActivateContractResponse(_message.Message):
     __slots__ = ("standing",)

@@ -91,7 +91,7 @@ class PolicyChange(_message.Message):
     def __init__(self, case_name: _Optional[str] = ..., tool: _Optional[str] = ..., was: _Optional[str] = ..., becomes: _Optional[str] = ..., policy: _Optional[str] = ...) -> None: ...
 
 class PolicyReport(_message.Message):
-    __slots__ = ("accepted", "findings", "cases", "changes", "added", "removed", "changed")
+    __slots__ = ("accepted", "findings", "cases", "changes", "added", "removed", "changed", "policies")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
     CASES_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +99,7 @@ class PolicyReport(_message.Message):
     ADDED_FIELD_NUMBER: _ClassVar[int]
     REMOVED_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
     accepted: bool
     findings: _containers.RepeatedCompositeFieldContainer[PolicyFinding]
     cases: _containers.RepeatedCompositeFieldContainer[PolicyCase]
@@ -106,7 +107,8 @@ class PolicyReport(_message.Message):
     added: _containers.RepeatedScalarFieldContainer[str]
     removed: _containers.RepeatedScalarFieldContainer[str]
     changed: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, accepted: _Optional[bool] = ..., findings: _Optional[_Iterable[_Union[PolicyFinding, _Mapping]]] = ..., cases: _Optional[_Iterable[_Union[PolicyCase, _Mapping]]] = ..., changes: _Optional[_Iterable[_Union[PolicyChange, _Mapping]]] = ..., added: _Optional[_Iterable[str]] = ..., removed: _Optional[_Iterable[str]] = ..., changed: _Optional[_Iterable[str]] = ...) -> None: ...
+    policies: int
+    def __init__(self, accepted: _Optional[bool] = ..., findings: _Optional[_Iterable[_Union[PolicyFinding, _Mapping]]] = ..., cases: _Optional[_Iterable[_Union[PolicyCase, _Mapping]]] = ..., changes: _Optional[_Iterable[_Union[PolicyChange, _Mapping]]] = ..., added: _Optional[_Iterable[str]] = ..., removed: _Optional[_Iterable[str]] = ..., changed: _Optional[_Iterable[str]] = ..., policies: _Optional[int] = ...) -> None: ...
 
 class CreatePolicyRequest(_message.Message):
     __slots__ = ("tenant_id", "source", "note", "draft")

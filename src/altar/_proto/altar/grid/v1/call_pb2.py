@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from altar._proto.altar.adm.v1 import adm_pb2 as altar_dot_adm_dot_v1_dot_adm__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61ltar/grid/v1/call.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\"\xb1\x03\n\x08ToolCall\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x15\n\rinvocation_id\x18\x02 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\x12(\n\x04\x63\x61ll\x18\x04 \x01(\x0b\x32\x1a.altar.adm.v1.FunctionCall\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x17\n\x0f\x63ontract_digest\x18\x07 \x01(\x0c\x12\x14\n\x0cremaining_ms\x18\x08 \x01(\r\x12%\n\x06window\x18\t \x01(\x0b\x32\x15.altar.grid.v1.Window\x12\x12\n\nparent_tag\x18\n \x01(\x04\x12\x16\n\x0eparent_call_id\x18\x0b \x01(\t\x12\r\n\x05\x64\x65pth\x18\x0c \x01(\r\x12\x0c\n\x04once\x18\r \x01(\x08\x12\x13\n\x0btraceparent\x18\x0e \x01(\t\x12\x12\n\ntracestate\x18\x0f \x01(\t\x12\x0f\n\x07notices\x18\x10 \x01(\x08\x12\x11\n\tprincipal\x18\x11 \x01(\t\x12\"\n\x05\x62lobs\x18\x14 \x03(\x0b\x32\x13.altar.grid.v1.BlobJ\x04\x08\x12\x10\x13J\x04\x08\x13\x10\x14\"\xdd\x01\n\nToolResult\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x15\n\rinvocation_id\x18\x02 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\x12(\n\x06result\x18\x04 \x01(\x0b\x32\x18.altar.adm.v1.ToolResult\x12-\n\x08streamed\x18\x05 \x01(\x0b\x32\x1b.altar.grid.v1.StreamTotals\x12\x10\n\x08replayed\x18\x06 \x01(\x08\x12\"\n\x05\x62lobs\x18\x14 \x03(\x0b\x32\x13.altar.grid.v1.BlobJ\x04\x08\x07\x10\x14\"\"\n\x04\x42lob\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\'\n\x06Window\x12\x0e\n\x06\x63hunks\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\"=\n\x0cStreamTotals\x12\x0e\n\x06\x63hunks\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\";\n\x0bStreamChunk\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x10\n\x08payloads\x18\x03 \x03(\x0c\"@\n\x0cStreamCredit\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12#\n\x04more\x18\x02 \x01(\x0b\x32\x15.altar.grid.v1.Window\"z\n\nCallNotice\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12+\n\x08progress\x18\x02 \x01(\x0b\x32\x17.altar.grid.v1.ProgressH\x00\x12*\n\x08log_line\x18\x03 \x01(\x0b\x32\x16.altar.grid.v1.LogLineH\x00\x42\x06\n\x04told\"X\n\x08Progress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x01\x12\x12\n\x05total\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07message\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x08\n\x06_totalB\n\n\x08_message\")\n\x07LogLine\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\r\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0c\"\x19\n\nCancelCall\x12\x0b\n\x03tag\x18\x01 \x01(\x04\"<\n\x0b\x43ontractRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61ltar/grid/v1/call.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\"\xc4\x03\n\x08ToolCall\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x15\n\rinvocation_id\x18\x02 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\x12(\n\x04\x63\x61ll\x18\x04 \x01(\x0b\x32\x1a.altar.adm.v1.FunctionCall\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x17\n\x0f\x63ontract_digest\x18\x07 \x01(\x0c\x12\x14\n\x0cremaining_ms\x18\x08 \x01(\r\x12%\n\x06window\x18\t \x01(\x0b\x32\x15.altar.grid.v1.Window\x12\x12\n\nparent_tag\x18\n \x01(\x04\x12\x16\n\x0eparent_call_id\x18\x0b \x01(\t\x12\r\n\x05\x64\x65pth\x18\x0c \x01(\r\x12\x0c\n\x04once\x18\r \x01(\x08\x12\x13\n\x0btraceparent\x18\x0e \x01(\t\x12\x12\n\ntracestate\x18\x0f \x01(\t\x12\x0f\n\x07notices\x18\x10 \x01(\x08\x12\x11\n\tprincipal\x18\x11 \x01(\t\x12\"\n\x05\x62lobs\x18\x14 \x03(\x0b\x32\x13.altar.grid.v1.Blob\x12\x11\n\tvariables\x18\x15 \x01(\x0cJ\x04\x08\x12\x10\x13J\x04\x08\x13\x10\x14\"\xec\x01\n\nToolResult\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x15\n\rinvocation_id\x18\x02 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\x12(\n\x06result\x18\x04 \x01(\x0b\x32\x18.altar.adm.v1.ToolResult\x12-\n\x08streamed\x18\x05 \x01(\x0b\x32\x1b.altar.grid.v1.StreamTotals\x12\x10\n\x08replayed\x18\x06 \x01(\x08\x12\"\n\x05\x62lobs\x18\x14 \x03(\x0b\x32\x13.altar.grid.v1.Blob\x12\r\n\x05usage\x18\x15 \x01(\x0cJ\x04\x08\x07\x10\x14\"\"\n\x04\x42lob\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\'\n\x06Window\x12\x0e\n\x06\x63hunks\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\"=\n\x0cStreamTotals\x12\x0e\n\x06\x63hunks\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\";\n\x0bStreamChunk\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x10\n\x08payloads\x18\x03 \x03(\x0c\"@\n\x0cStreamCredit\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12#\n\x04more\x18\x02 \x01(\x0b\x32\x15.altar.grid.v1.Window\"z\n\nCallNotice\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12+\n\x08progress\x18\x02 \x01(\x0b\x32\x17.altar.grid.v1.ProgressH\x00\x12*\n\x08log_line\x18\x03 \x01(\x0b\x32\x16.altar.grid.v1.LogLineH\x00\x42\x06\n\x04told\"X\n\x08Progress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x01\x12\x12\n\x05total\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07message\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x08\n\x06_totalB\n\n\x08_message\")\n\x07LogLine\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\r\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0c\"\x19\n\nCancelCall\x12\x0b\n\x03tag\x18\x01 \x01(\x04\"<\n\x0b\x43ontractRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,27 +33,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'altar.grid.v1.call_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TOOLCALL']._serialized_start=68
-  _globals['_TOOLCALL']._serialized_end=501
-  _globals['_TOOLRESULT']._serialized_start=504
-  _globals['_TOOLRESULT']._serialized_end=725
-  _globals['_BLOB']._serialized_start=727
-  _globals['_BLOB']._serialized_end=761
-  _globals['_WINDOW']._serialized_start=763
-  _globals['_WINDOW']._serialized_end=802
-  _globals['_STREAMTOTALS']._serialized_start=804
-  _globals['_STREAMTOTALS']._serialized_end=865
-  _globals['_STREAMCHUNK']._serialized_start=867
-  _globals['_STREAMCHUNK']._serialized_end=926
-  _globals['_STREAMCREDIT']._serialized_start=928
-  _globals['_STREAMCREDIT']._serialized_end=992
-  _globals['_CALLNOTICE']._serialized_start=994
-  _globals['_CALLNOTICE']._serialized_end=1116
-  _globals['_PROGRESS']._serialized_start=1118
-  _globals['_PROGRESS']._serialized_end=1206
-  _globals['_LOGLINE']._serialized_start=1208
-  _globals['_LOGLINE']._serialized_end=1249
-  _globals['_CANCELCALL']._serialized_start=1251
-  _globals['_CANCELCALL']._serialized_end=1276
-  _globals['_CONTRACTREF']._serialized_start=1278
-  _globals['_CONTRACTREF']._serialized_end=1338
+  _globals['_TOOLCALL']._serialized_end=520
+  _globals['_TOOLRESULT']._serialized_start=523
+  _globals['_TOOLRESULT']._serialized_end=759
+  _globals['_BLOB']._serialized_start=761
+  _globals['_BLOB']._serialized_end=795
+  _globals['_WINDOW']._serialized_start=797
+  _globals['_WINDOW']._serialized_end=836
+  _globals['_STREAMTOTALS']._serialized_start=838
+  _globals['_STREAMTOTALS']._serialized_end=899
+  _globals['_STREAMCHUNK']._serialized_start=901
+  _globals['_STREAMCHUNK']._serialized_end=960
+  _globals['_STREAMCREDIT']._serialized_start=962
+  _globals['_STREAMCREDIT']._serialized_end=1026
+  _globals['_CALLNOTICE']._serialized_start=1028
+  _globals['_CALLNOTICE']._serialized_end=1150
+  _globals['_PROGRESS']._serialized_start=1152
+  _globals['_PROGRESS']._serialized_end=1240
+  _globals['_LOGLINE']._serialized_start=1242
+  _globals['_LOGLINE']._serialized_end=1283
+  _globals['_CANCELCALL']._serialized_start=1285
+  _globals['_CANCELCALL']._serialized_end=1310
+  _globals['_CONTRACTREF']._serialized_start=1312
+  _globals['_CONTRACTREF']._serialized_end=1372
 # @@protoc_insertion_point(module_scope)

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ToolCall(_message.Message):
-    __slots__ = ("tag", "invocation_id", "correlation_id", "call", "session_id", "version", "contract_digest", "remaining_ms", "window", "parent_tag", "parent_call_id", "depth", "once", "traceparent", "tracestate", "notices", "principal", "blobs")
+    __slots__ = ("tag", "invocation_id", "correlation_id", "call", "session_id", "version", "contract_digest", "remaining_ms", "window", "parent_tag", "parent_call_id", "depth", "once", "traceparent", "tracestate", "notices", "principal", "blobs", "variables")
     TAG_FIELD_NUMBER: _ClassVar[int]
     INVOCATION_ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +27,7 @@ class ToolCall(_message.Message):
     NOTICES_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     BLOBS_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
     tag: int
     invocation_id: str
     correlation_id: str
@@ -45,10 +46,11 @@ class ToolCall(_message.Message):
     notices: bool
     principal: str
     blobs: _containers.RepeatedCompositeFieldContainer[Blob]
-    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., call: _Optional[_Union[_adm_pb2.FunctionCall, _Mapping]] = ..., session_id: _Optional[str] = ..., version: _Optional[str] = ..., contract_digest: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., parent_tag: _Optional[int] = ..., parent_call_id: _Optional[str] = ..., depth: _Optional[int] = ..., once: _Optional[bool] = ..., traceparent: _Optional[str] = ..., tracestate: _Optional[str] = ..., notices: _Optional[bool] = ..., principal: _Optional[str] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping]]] = ...) -> None: ...
+    variables: bytes
+    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., call: _Optional[_Union[_adm_pb2.FunctionCall, _Mapping]] = ..., session_id: _Optional[str] = ..., version: _Optional[str] = ..., contract_digest: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., parent_tag: _Optional[int] = ..., parent_call_id: _Optional[str] = ..., depth: _Optional[int] = ..., once: _Optional[bool] = ..., traceparent: _Optional[str] = ..., tracestate: _Optional[str] = ..., notices: _Optional[bool] = ..., principal: _Optional[str] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping]]] = ..., variables: _Optional[bytes] = ...) -> None: ...
 
 class ToolResult(_message.Message):
-    __slots__ = ("tag", "invocation_id", "correlation_id", "result", "streamed", "replayed", "blobs")
+    __slots__ = ("tag", "invocation_id", "correlation_id", "result", "streamed", "replayed", "blobs", "usage")
     TAG_FIELD_NUMBER: _ClassVar[int]
     INVOCATION_ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +58,7 @@ class ToolResult(_message.Message):
     STREAMED_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
     BLOBS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     tag: int
     invocation_id: str
     correlation_id: str
@@ -63,7 +66,8 @@ class ToolResult(_message.Message):
     streamed: StreamTotals
     replayed: bool
     blobs: _containers.RepeatedCompositeFieldContainer[Blob]
-    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., result: _Optional[_Union[_adm_pb2.ToolResult, _Mapping]] = ..., streamed: _Optional[_Union[StreamTotals, _Mapping]] = ..., replayed: _Optional[bool] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping]]] = ...) -> None: ...
+    usage: bytes
+    def __init__(self, tag: _Optional[int] = ..., invocation_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., result: _Optional[_Union[_adm_pb2.ToolResult, _Mapping]] = ..., streamed: _Optional[_Union[StreamTotals, _Mapping]] = ..., replayed: _Optional[bool] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping]]] = ..., usage: _Optional[bytes] = ...) -> None: ...
 
 class Blob(_message.Message):
     __slots__ = ("path", "data")
