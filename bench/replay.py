@@ -3,6 +3,8 @@
 The log is a real one, with an intent and an outcome for each call; facts are recorded as the check of policies does.
 In `few` calls of 1,000 amounts and 8 roles repeat, as calls do; in `distinct` every call has an amount of its own and
 the bundle also reads the time and counts calls of the day, so that nothing can be decided twice.
+The manifest has the contract that was called, as it mostly does.
+In `unknown` it has not, so that the types of arguments only show in each call.
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ from contextlib import closing
 from pathlib import Path
 
 from altar.adm.canonical import canonical
+from altar.adm.declaration import FunctionDeclaration
+from altar.adm.schema import Schema
 from altar.aesp.audit.opening import open_records
 from altar.aesp.policy.policy import Bundle, read_bundle
 from altar.aesp.policy.recorded_calls import calls_in
 from altar.aesp.policy.replay import Replay, Replayed, tool_of
+from altar.grid.manifests.manifest import HostContract
 from altar.ledger import FileSigner, Intent, Ledger, Outcome
 
 __all__ = ["measure"]
@@ -43,26 +48,32 @@ Figure = tuple[str, str, str, list[float]]
 
 def measure(rounds: int, *, calls: int = 1_000_000) -> Iterator[Figure]:
     """Give (name, unit, kind, figures) of each measurement."""
-    for kind, share in (("few", 1), ("distinct", 10)):
+    for kind, share in (("few", 1), ("distinct", 10), ("unknown", 10)):
         size = calls // share
         with tempfile.TemporaryDirectory(prefix="altar-bench-") as folder:
-            place = _written(Path(folder), size, distinct=kind == "distinct")
-            bundle = _bundle([*_POLICIES, *(_MOVING if kind == "distinct" else [])])
+            place = _written(Path(folder), size, distinct=kind != "few")
+            bundle = _bundle([*_POLICIES, *(_MOVING if kind != "few" else [])])
+            contract = None if kind == "unknown" else _contract()
             taken = []
             for _ in range(rounds):
-                seconds, found = _replayed(place, bundle)
+                seconds, found = _replayed(place, bundle, contract)
                 assert size == found.calls == found.same + found.changed, found
                 taken.append(seconds)
         yield f"policy_replay: {size} recorded calls, {kind} facts", "s", "latency", taken
 
 
-def _replayed(place: Path, bundle: Bundle) -> tuple[float, Replayed]:
+def _replayed(place: Path, bundle: Bundle, contract: HostContract | None) -> tuple[float, Replayed]:
     began = time.perf_counter()
     with closing(open_records(place).reader) as reader:
-        trial = Replay(bundle, tool_of=tool_of(bundle, lambda _name, _version: None))
+        trial = Replay(bundle, tool_of=tool_of(bundle, lambda _name, _version: contract))
         for call in calls_in(reader.entries(TENANT)):
             trial.take(call)
     return time.perf_counter() - began, trial.result()
+
+
+def _contract() -> HostContract:
+    schema = {"type": "object", "properties": {"amount": {"type": "number"}}, "required": ["amount"]}
+    return HostContract(FunctionDeclaration("pay", "Pays.", Schema.from_json_schema(schema)))
 
 
 def _bundle(policies: list[tuple[str, str, str]]) -> Bundle:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent.parent / "src/altar/aesp/store/migrations/versions"
 FIRST = "0001"
-MIGRATIONS = ((FIRST, "foundation"), ("0002", "advanced"))
+MIGRATIONS = ((FIRST, "foundation"), ("0002", "advanced"), ("0003", "approvals"))
 DIALECTS = tuple(URL.create(driver).get_dialect()() for driver in ("sqlite+pysqlite", "postgresql+psycopg"))
 
 

@@ -12,10 +12,12 @@ from collections import Counter
 import pytest
 
 from altar.adm.errors import AltarError
-from altar.aesp.policy.cel import compile_expression
+from altar.aesp.policy.cel import compile_expression, has_nul
+from altar.aesp.policy.native import UnsureError, native_judge
 from tests.conformance.cel_suite import Case, alike, cases, exceptions, expected_needs, reasons
 
 MIN_PASSING = 1_100
+MIN_JUDGED = 60
 
 
 def suite() -> tuple[Case, ...]:
@@ -69,3 +71,25 @@ def test_the_figures_are_told(capsys: pytest.CaptureFixture[str]) -> None:
         print("\nCEL conformance:", *lines, sep="\n  ")
 
     assert passing - anyhow >= MIN_PASSING
+
+
+def test_conditions_judged_in_python_are_answered_as_by_the_engine() -> None:
+    wrong, judged = [], 0
+    for case in suite():
+        if case.needs or case.check_only:
+            continue
+        try:
+            expression = compile_expression(case.expression, variables=case.variables, result="")
+        except AltarError:
+            continue
+        native = native_judge(expression, types=case.variables)
+        try:
+            said = None if native is None or has_nul(case.values) else native.judge(case.values)
+        except UnsureError:
+            continue
+        judged += said is not None
+        if said is not None and (case.fails or said is not case.expected):
+            wrong.append(case.name)
+
+    assert [] == wrong
+    assert judged >= MIN_JUDGED

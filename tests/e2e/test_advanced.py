@@ -64,7 +64,7 @@ class Advanced:
     def put_in_force(self, bundle: Path, *, author: str, tenant: str) -> None:
         """Hand in a bundle in one person's name; the operator of the host, who is another, activates it."""
         made = self.foundation.ask(f"{POLICIES}/CreatePolicy", {"source": bundle.read_text()}, credential=author)
-        request = {"tenant_id": tenant, "version": made["policy"]["version"]}
+        request = {"tenant_id": tenant} | {name: made["policy"][name] for name in ("version", "digest")}
         self.foundation.ask(f"{POLICIES}/ActivatePolicy", request)
 
     def events(self, tenant: str, kind: str) -> list[dict[str, Any]]:
@@ -163,9 +163,10 @@ def test_what_is_approved_on_the_command_line_runs_once(host: Advanced, tmp_path
     ann, cyd = people["ann"], people["cyd"]
     host.does(people["bea"], "roles", "create", "cost_approver", "--permission", "tools:read")
     host.does(people["bea"], "bindings", "create", "cost_approver", "--principal", "cyd")
-    version = host.does(people["bea"], "policy", "deploy", str(lowered(tmp_path)))["policy"]["version"]
-    alone = host.run(people["bea"], "policy", "activate", str(version))
-    host.does(cyd, "policy", "activate", str(version))
+    policy = host.does(people["bea"], "policy", "deploy", str(lowered(tmp_path)))["policy"]
+    reviewed = (str(policy["version"]), "--digest", policy["digest"])
+    alone = host.run(people["bea"], "policy", "activate", *reviewed)
+    host.does(cyd, "policy", "activate", *reviewed)
     pending = host.call(ann, "train_model", dataset="d")
     assert pending.error is not None
     handle = pending.error.handle

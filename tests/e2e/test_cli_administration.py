@@ -38,12 +38,23 @@ BESIDE = {
     "EnterprisePolicyService/GetPolicy": ["policy", "show", "1"],
     "EnterprisePolicyService/ListPolicies": ["policy", "list"],
     "EnterprisePolicyService/SubmitPolicy": ["policy", "submit", "1"],
-    "EnterprisePolicyService/ActivatePolicy": ["policy", "activate", "1"],
+    "EnterprisePolicyService/ActivatePolicy": ["policy", "activate", "1", "--digest", "x"],
     "EnterprisePolicyService/RollbackPolicy": ["policy", "rollback"],
     "EnterprisePolicyService/RetirePolicy": ["policy", "retire", "1"],
+    "EnterpriseContractService/ActivateContract": ["contracts", "approve", "add@1.0.0", "--digest", "x"],
+    "EnterpriseArtefactService/CreateArtefact": ["artefacts", "deploy", "role/x", "role.toml"],
+    "EnterpriseArtefactService/DeleteArtefact": ["artefacts", "delete", "role/x", "1"],
+    "EnterpriseArtefactService/GetArtefact": ["artefacts", "show", "role/x"],
+    "EnterpriseArtefactService/ListArtefacts": ["artefacts", "list"],
+    "EnterpriseArtefactService/SubmitArtefact": ["artefacts", "submit", "role/x", "1"],
+    "EnterpriseArtefactService/ActivateArtefact": ["artefacts", "activate", "role/x", "1", "--digest", "x"],
+    "EnterpriseArtefactService/RollbackArtefact": ["artefacts", "rollback", "role/x"],
+    "EnterpriseArtefactService/RetireArtefact": ["artefacts", "retire", "role/x", "1"],
+    "EnterpriseArtefactService/GetPrice": ["artefacts", "price", "add"],
+    "EnterpriseGovernanceService/GetApprovalHistory": ["approvals", "history"],
     "EnterpriseGovernanceService/OpenBreakGlass": ["break-glass", "open", "x", "--reason", "a fire in the house"],
 }
-"""Commands that are more than their method: they read a file, or ask for a reason."""
+"""Commands that are more than their method: they read a file, or ask for a reason or what was looked at."""
 
 Run = Callable[..., tuple[int, Any]]
 
@@ -54,6 +65,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FoundationGrid]:
     with FoundationGrid(tmp_path_factory.mktemp("nouns") / "grid", runtimes=0, settings=settings) as made:
         made.tenant("acme")
         (made.directory / "bundle.toml").write_text('name = "empty"\n')
+        (made.directory / "role.toml").write_text('permissions = ["tools:read"]\n')
         yield made
 
 

@@ -34,11 +34,16 @@ class ApprovalGrid(FoundationGrid):
     """The scene: the tenant acme, alice who calls, tom and tina who are treasurers."""
 
     def __init__(
-        self, directory: Path, *, database_url: str = "", settings: Mapping[str, object] | None = None
+        self,
+        directory: Path,
+        *,
+        database_url: str = "",
+        settings: Mapping[str, object] | None = None,
+        modules: tuple[str, ...] = ("tests/integration/approval_tools.py",),
+        governance: Mapping[str, Any] | None = None,
     ) -> None:
         given = {"aesp.tier": "advanced", "aesp.require_review": "false", **(settings or {})}
-        modules = ("tests/integration/approval_tools.py",)
-        super().__init__(directory, modules=modules, database_url=database_url, settings=given)
+        super().__init__(directory, modules=modules, database_url=database_url, settings=given, governance=governance)
         self.tokens: dict[str, str] = {}
 
     def people(self) -> None:
@@ -72,8 +77,8 @@ class ApprovalGrid(FoundationGrid):
         source = BUNDLE.format(limit=limit, quorum=quorum, more=more)
         service = "EnterprisePolicyService"
         made = self.ask(f"{service}/CreatePolicy", {"source": source}, credential=self.tokens["ada"])
-        version = made["policy"]["version"]
-        self.ask(f"{service}/ActivatePolicy", {"version": version}, credential=self.tokens["ada"])
+        looked_at = {name: made["policy"][name] for name in ("version", "digest")}
+        self.ask(f"{service}/ActivatePolicy", looked_at, credential=self.tokens["ada"])
 
     def sign_in_again(self, name: str) -> str:
         """A fresh token of a person."""

@@ -211,7 +211,7 @@ async def _people(made: Plane) -> None:
     for tenant, source in (("acme", PAYMENTS), ("strict", STRICT)):
         of = {"tenant_id": tenant}
         kept = await made.ask("EnterprisePolicyService/CreatePolicy", {**of, "source": source}, token=root)
-        wanted = {**of, "version": kept.policy.version}
+        wanted = {**of, "version": kept.policy.version, "digest": kept.policy.digest}
         await made.ask("EnterprisePolicyService/ActivatePolicy", wanted, token=root)
     dan = {"tenant_id": "acme", "principal_id": "dan", "active": False}
     await made.ask("EnterpriseIdentityService/SetPrincipalActive", dan, token=root)

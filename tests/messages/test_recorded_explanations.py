@@ -191,7 +191,7 @@ async def _played(directory: Path) -> Scene:
         await _people(made)
         of = {"tenant_id": "acme", "source": BUNDLE}
         kept = await made.ask("EnterprisePolicyService/CreatePolicy", of, token=scene.root)
-        wanted = {"tenant_id": "acme", "version": kept.policy.version}
+        wanted = {"tenant_id": "acme", "version": kept.policy.version, "digest": kept.policy.digest}
         await made.ask("EnterprisePolicyService/ActivatePolicy", wanted, token=scene.root)
         await _calls(scene)
         await _no_call(scene)

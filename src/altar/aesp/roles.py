@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from altar.aesp.store.database import Store
 
-__all__ = ["BindingRow", "Roles", "replace_bindings"]
+__all__ = ["BindingRow", "Roles", "checked_role", "find_role", "put_role", "replace_bindings"]
 
 MOST_PERMISSIONS = 500
 """Permissions that one role may have by itself."""
@@ -79,6 +79,7 @@ class Roles:
         made = _checked(name, permissions, inherits, description)
 
         def work(connection: Connection) -> None:
+            _require_no_version(connection, tenant, name)
             if _row(connection, tenant, name) is not None:
                 raise ValidationError("RESOURCE_CONFLICT", f"There is a role {name!r} already", hint="change that one")
             require_quota(connection, tenant=tenant, quota="roles", table=tables.roles)
@@ -135,11 +136,8 @@ class Roles:
 
         def work(connection: Connection) -> Role:
             made = changed(find_role(connection, tenant=tenant, name=name))
-            table = tables.roles
-            values = {"changed_ms": self._now_ms(), "description": made.description}
-            with administrator_kept(connection, tenant=tenant):
-                connection.execute(update(table).filter_by(tenant=tenant, name=name).values(**values))
-                _write_parts(connection, tenant, made)
+            _require_no_version(connection, tenant, name)
+            put_role(connection, made, tenant=tenant, now_ms=self._now_ms())
             return made
 
         return await self._store.run(work, tenant=tenant)
@@ -150,6 +148,7 @@ class Roles:
 
         def work(connection: Connection) -> None:
             find_role(connection, tenant=tenant, name=name)
+            _require_no_version(connection, tenant, name)
             for table, column in ((tables.bindings, "role"), (tables.role_inherits, "inherits")):
                 used = connection.execute(select(table).filter_by(tenant=tenant, **{column: name}).limit(1)).first()
                 if used is not None:
@@ -274,6 +273,32 @@ def find_role(connection: Connection, *, tenant: str, name: str) -> Role:
     )
 
 
+def checked_role(name: str, permissions: Collection[str], inherits: Collection[str], description: str) -> Role:
+    """Give a role of a tenant's own, sorted; whether the roles it takes up are there is not asked.
+
+    Raises ValidationError: MALFORMED_REQUEST for a name or permission that is none and for too much,
+    RESOURCE_CONFLICT for the name of a built-in role.
+    """
+    require_name(name, what="role")
+    return _checked(name, permissions, inherits, description)
+
+
+def put_role(connection: Connection, role: Role, *, tenant: str, now_ms: int) -> None:
+    """Let a role of a tenant be exactly this, whether or not there was one of its name.
+
+    Raises UNKNOWN_RESOURCE for a role to inherit that is not there; RESOURCE_CONFLICT when the roles would inherit each
+    other, or the tenant would be left without an administrator; RESOURCE_EXHAUSTED for one role too many.
+    """
+    values = {"changed_ms": now_ms, "description": role.description}
+    if _row(connection, tenant, role.name) is None:
+        require_quota(connection, tenant=tenant, quota="roles", table=tables.roles)
+        made = insert(tables.roles).values(tenant=tenant, name=role.name, created_ms=now_ms, **values)
+        connection.execute(made)
+    with administrator_kept(connection, tenant=tenant):
+        connection.execute(update(tables.roles).filter_by(tenant=tenant, name=role.name).values(**values))
+        _write_parts(connection, tenant, role)
+
+
 def replace_bindings(
     connection: Connection,
     *,
@@ -339,6 +364,19 @@ def _binding_row(row: Any) -> BindingRow:
 
 def _row(connection: Connection, tenant: str, name: str) -> Any:
     return connection.execute(select(tables.roles).filter_by(tenant=tenant, name=name)).one_or_none()
+
+
+def _require_no_version(connection: Connection, tenant: str, name: str) -> None:
+    """Refuse a change past the versions of a role: what two agreed on, nobody changes alone."""
+    where = {"tenant": tenant, "kind": "role", "name": name, "status": "ACTIVE"}
+    if connection.execute(select(tables.artefacts.c.version).filter_by(**where)).first() is not None:
+        raise ValidationError(
+            "RESOURCE_CONFLICT",
+            f"The role {name!r} is kept as versions, and is changed by a new one",
+            ran="no",
+            hint=f"`altar artefacts show role/{name}` writes it out, `altar artefacts deploy role/{name} FILE` hands"
+            " a new version in",
+        )
 
 
 def _require_own(name: str) -> None:

@@ -54,7 +54,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """A principal as the store has it."""
+    """A principal as the store has it.
+
+    ``created_ms`` tells an account from an earlier one of the same name.
+    """
 
     name: str
     kind: PrincipalKind
@@ -63,6 +66,7 @@ class PersonRow:
     active: bool
     clearance: str
     not_before_ms: int
+    created_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ class Person:
     clearance: str
     not_before: float
     grants: Grants = field(repr=False)
+    created_ms: int = 0
 
 
 NOBODYS = Grants()
@@ -182,6 +187,7 @@ class Snapshot:
             clearance=row.clearance,
             not_before=row.not_before_ms / 1000,
             grants=grants,
+            created_ms=row.created_ms,
         )
         self.known[name] = made
         return made

@@ -207,6 +207,7 @@ def _person(row: Any) -> PersonRow:
         active=bool(row.active),
         clearance=row.clearance,
         not_before_ms=row.not_before_ms,
+        created_ms=row.created_ms,
     )
 
 

@@ -30,7 +30,6 @@ __all__ = [
     "bindings",
     "can_i",
     "commands_of",
-    "contracts",
     "groups",
     "keys",
     "principals",
@@ -213,7 +212,6 @@ principals = _group("principals", "People and programs of a tenant.")
 groups = _group("groups", "Groups of principals.")
 roles = _group("roles", "What may be granted.")
 bindings = _group("bindings", "Who has which role, for what, until when.")
-contracts = _group("contracts", "Which contracts of the host a tenant has approved for itself.")
 keys = _group("keys", "API keys of programs.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["PolicyChecks", "require_ungoverned_by_policies"]
 
 _FLUSH_SECONDS = 1.0
+_PASSED_OVER = {"policy": "policies", "configuration": "configuration"}
 
 
 class PolicyChecks:
@@ -99,21 +101,21 @@ def calls_recorded(ledger: Ledger, start: int) -> Iterator[tuple[str, str, int]]
 
 
 def require_ungoverned_by_policies(store: Store, tenants: tuple[str, ...]) -> None:
-    """Raise ConfigurationError INVALID_CONFIG when policies are in force: a lower tier would pass over them."""
+    """Raise ConfigurationError INVALID_CONFIG for policies or configuration in force, which a lower tier ignores."""
 
-    def active(connection: Connection) -> str | None:
+    def active(connection: Connection, *, tenant: str) -> str | None:
         table = tables.artefacts
-        held = connection.execute(
-            select(table.c.tenant).where(table.c.kind == "policy", table.c.status == "ACTIVE").limit(1)
-        )
-        return held.scalar()
+        held = select(table.c.kind).where(table.c.kind.in_(_PASSED_OVER), table.c.status == "ACTIVE")
+        return connection.execute(held.where(table.c.tenant == tenant).limit(1)).scalar()
 
     for tenant in tenants:
-        if store.run_now(active, tenant=tenant, reads=True) is not None:
+        kind = store.run_now(partial(active, tenant=tenant), tenant=tenant, reads=True)
+        if kind is not None:
+            what = _PASSED_OVER[kind]
             raise ConfigurationError(
                 "INVALID_CONFIG",
-                f"The tenant {tenant!r} has policies in force, which a host of the tier 'foundation' would pass over",
-                hint='put `tier = "advanced"` under [aesp] in altar.toml, or retire the policies first',
+                f"The tenant {tenant!r} has {what} in force, which a host of the tier 'foundation' would pass over",
+                hint=f'put `tier = "advanced"` under [aesp] in altar.toml, or retire the {what} first',
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -70,6 +71,27 @@ def approve(
     output.data(answer, as_json=as_json, text=f"{approval_id}  {_state(answer)}")
 
 
+@approvals.command()
+@click.option("--id", "approval_id", default="", help="One request; all of the tenant without.")
+@click.option("--limit", type=click.IntRange(min=0), default=0, help="How many at most, up to 1000.")
+@click.option("--cursor", default="", help="Where the page begins: the cursor of the page before.")
+@_source
+@_profile
+@output.json_option
+def history(
+    *, approval_id: str, limit: int, cursor: str, source: str | None, profile: str | None, as_json: bool
+) -> None:
+    """Say what the record says of requests, the newest first."""
+    request = {"approval_id": approval_id, "limit": limit, "cursor": cursor}
+    answer = ask_host(f"{_SERVICE}/GetApprovalHistory", request, source=source, profile=profile)
+    rows = [(_when(one["time_ms"]), one["approval_id"], said_of(one)) for one in answer["events"]]
+    output.data(answer, as_json=as_json, text=output.columns(rows) if rows else "")
+    if not as_json and not rows:
+        output.say("none")
+    if not as_json and answer.get("next_cursor"):
+        output.say(f"there are more: --cursor {answer['next_cursor']}")
+
+
 @break_glass.command("open")
 @click.argument("tools")
 @click.option("--reason", required=True, help="Why; at least 10 characters, for everybody to read.")
@@ -104,13 +126,45 @@ def _text(found: Mapping[str, Any]) -> str:
     ]
     for need in found["needs"]:
         roles = " or ".join(need["approvers"]) or "approvals:decide"
-        lines.append(("policy", f"{need['policy']}: {need['approved']} of {need['quorum']} ({roles})"))
+        asker = ("contract", "") if need["policy"] == "(contract)" else ("policy", f"{need['policy']}: ")
+        lines.append((asker[0], f"{asker[1]}{need['approved']} of {need['quorum']} ({roles})"))
     for vote in found["votes"]:
         word = "approved" if vote["approved"] else "refused"
         reason = f": {_plain(vote['reason'])}" if vote["reason"] else ""
         lines.append((word, f"{vote['principal_id']}, {_when(vote['decided_ms'])}{reason}"))
     lines.append(("digest", found["digest"]))
     return f"{output.columns(lines)}\n\n{found['arguments']}"
+
+
+def said_of(event: Mapping[str, Any]) -> str:
+    """What an entry of the record says of a request, in words; the commitments in it are for `--json`."""
+    who, data = event["principal_id"] or "somebody", _data(event)
+    tool = str(event["resource"]).removeprefix("tools/")
+    reason = f": {_plain(str(data['reason']))}" if data.get("reason") else ""
+    match str(event["event"]).removeprefix("approval."):
+        case "requested":
+            until = f", to be decided by {_when(data['expires'])}" if data.get("expires") else ""
+            return f"{who} asked for {tool} {data.get('version', '')}{until}"
+        case "decided":
+            return f"{who} {'approved' if data.get('approve') is True else 'refused'} {tool}{reason}"
+        case "consumed":
+            return f"{who} used it for {tool}"
+        case "released":
+            return f"{tool} did not run, so it is good again"
+        case "withdrawn":
+            return f"{who} took it back"
+        case "expired":
+            return "it expired before it was used"
+        case other:
+            return f"{_plain(other)} {tool}"
+
+
+def _data(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        data = json.loads(event.get("data") or "{}")
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _state(found: Mapping[str, Any]) -> str:

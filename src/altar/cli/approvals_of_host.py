@@ -10,29 +10,34 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from altar.adm.errors import AltarError
 from altar.aesp.audit.sinks.sink import SinkOptions
 from altar.aesp.audit.sinks.webhook import WebhookSink
-from altar.aesp.governance.approvals import Approvals, approval_check
+from altar.aesp.governance.approval_check import approval_check
+from altar.aesp.governance.approvals import Approvals
 from altar.aesp.governance.break_glass import BreakGlass
-from altar.aesp.governance.desk import ApprovalDesk
+from altar.aesp.governance.desk import ApprovalDesk, call_text
 from altar.aesp.governance.kept import KeptCalls, calls_path
 from altar.aesp.governance.owners import KeyHolders
 from altar.aesp.governance.quorum import Quorum
 from altar.aesp.governance.requests import ApprovalLimits
 from altar.aesp.governance.restoring import requests_in, told_in
+from altar.aesp.governance.shared import SharedCalls, host_id
 from altar.aesp.governance.webhooks import WebhookAlarm
+from altar.aesp.identity.certificates import certificate_principal_id
 from altar.aesp.service.governance import Governance
 from altar.cli.audit_files import sink_options
 
 if TYPE_CHECKING:
-    from altar.adm.errors import AltarError
     from altar.aesp.callers import PrincipalCallers
     from altar.aesp.directory import Directory
+    from altar.aesp.identity.token_keys import TokenKeys
     from altar.aesp.policy.policy import Bundle
     from altar.aesp.rbac import Rbac
     from altar.aesp.service.audit import Audit
     from altar.aesp.store.database import Store
     from altar.grid.host.host import Host
+    from altar.grid.trust.certificates import Identity
     from altar.ledger.ledger import Ledger
     from altar.settings import Settings
 
@@ -58,6 +63,8 @@ class ApprovalsOfHost:
         on_failure: Callable[[AltarError], None],
         deliver: Callable[[Callable[[], None]], None],
         now: Callable[[], float] = time.time,
+        host: str = "",
+        keys: TokenKeys | None = None,
     ) -> None:
         """Open the calls that wait, and take up what the log says; blocks, because it reads both."""
         subjects = ledger.subjects
@@ -82,19 +89,51 @@ class ApprovalsOfHost:
                 subjects=subjects,
                 now_ms=int(now() * 1000),
                 longest_ms=int(limits.kept.total_seconds() * 1000),
+                account_of=quorum.account,
             )
         )
         self.glass.take_up(events, subjects)
         self.check = approval_check(self.approvals, self.glass)
+        if keys is not None and store.dialect == "postgresql":  # hosts that share a file have one machine, and one host
+            self._share(store, directory, keys, host=host, now=now)
+
+    def _share(
+        self, store: Store, directory: Directory, keys: TokenKeys, *, host: str, now: Callable[[], float]
+    ) -> None:
+        """Let the hosts of this store use what one of them approved; blocks, to let go of what was never begun."""
+        ledger, approvals = self._ledger, self.approvals
+        shared = SharedCalls(
+            store,
+            host=host_id(host, ledger.vkey),
+            keys=lambda kid: keys.secret(kid, purpose=b"approved calls"),
+            now=now,
+            size=lambda: ledger.size,
+            find=approvals.any,
+            was_used_here=approvals.is_again,
+        )
+        shared.let_go([one.name for one in directory.tenants()], lambda place: ledger.claims(floor=place))
+        approvals.shared = shared
+        approvals.text_of = lambda request: call_text(approvals, self.subjects, request)
+
+    async def _share_again(self) -> None:
+        """Share what an earlier process of this host had approved and was killed before it could share it."""
+        for request in self.approvals:
+            await self.approvals.share(request)
 
     def join(self, host: Host, callers: PrincipalCallers) -> None:
         """Join with the host: record through its gate, hear of claims, answer who waits, do what is due."""
         ledger = self._ledger
         self.approvals.join(
-            commit=host.gate.commit, knows=host.gate.knows_key, size=lambda: self.glass.floor(ledger.size)
+            commit=host.gate.commit,
+            knows=host.gate.knows_key,
+            size=lambda: self.glass.floor(ledger.size),
+            contract_of=lambda name, version: host.manifest.get(name, version),  # noqa: PLW0108 - the manifest of then
         )
         self.glass.join(commit=host.gate.commit)
         host.gate.tell_claims(self.approvals)
+        if self.approvals.shared is not None:
+            host.gate.hold = self.approvals.shared.hold
+            self._sharing = asyncio.get_running_loop().create_task(self._share_again())
         host.approvals = ApprovalDesk(self.approvals, self.subjects, callers)
         host.chores += [self.approvals.sweep, self.glass.sweep]
 
@@ -116,6 +155,7 @@ def approvals_of_host(
     bundle_of: Callable[[str], Bundle | None],
     loop: asyncio.AbstractEventLoop,
     now: Callable[[], float],
+    keys: TokenKeys | None = None,
 ) -> ApprovalsOfHost:
     """The approvals of a host as its settings ask for them; blocks.
 
@@ -135,6 +175,8 @@ def approvals_of_host(
         on_failure=_failed,
         deliver=deliver,
         now=now,
+        host=settings.host.name,
+        keys=keys,
     )
 
 
@@ -145,8 +187,15 @@ def governance_service(
     rbac: Rbac,
     audit: Audit,
     now: Callable[[], float],
+    operator_tenant: str,
 ) -> Governance:
     """The methods of approvals, which refuse all on a host that has none."""
+
+    def account_of(identity: Identity) -> str:
+        with suppress(AltarError):
+            return certificate_principal_id(identity, operator_tenant=operator_tenant)
+        return ""
+
     return Governance(
         parts.approvals if parts is not None else None,
         parts.glass if parts is not None else None,
@@ -155,6 +204,7 @@ def governance_service(
         subjects=parts.subjects if parts is not None else None,
         schema_of=_schema_in(host) if host is not None else lambda _name, _version: None,
         now=now,
+        account_of=account_of,
     )
 
 

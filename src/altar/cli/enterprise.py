@@ -18,6 +18,8 @@ from altar.aesp.audit.denials import Denials
 from altar.aesp.callers import PrincipalCallers
 from altar.aesp.control_plane import ControlPlane, foundation
 from altar.aesp.directory import Directory
+from altar.aesp.governance.contract_needs import unapproved
+from altar.aesp.governance.humans import OWNER
 from altar.aesp.identity.api_keys import ApiKeys
 from altar.aesp.identity.credentials import Credentials
 from altar.aesp.identity.mapping import GroupMapping
@@ -48,6 +50,8 @@ from altar.aesp.tool_access import ToolAccess
 from altar.aesp.withdrawal import Withdrawal
 from altar.cli.advanced import PolicyChecks, require_ungoverned_by_policies
 from altar.cli.approvals_of_host import ApprovalsOfHost, approvals_of_host, governance_service
+from altar.cli.artefacts_of_host import artefact_service, configure_policies
+from altar.cli.configuration_of_host import ConfigurationOfHost
 from altar.cli.explaining_of_host import explaining_of_host
 from altar.cli.keeping_of_host import keeping_of_host
 from altar.cli.policies_of_host import PoliciesOfHost, contract_service, policy_service
@@ -175,14 +179,21 @@ class Enterprise:
                 self.directory,
                 clock=now,
                 require_review=aesp.require_review,
-                environment=dict(aesp.constants),
+                configuration=ConfigurationOfHost(store, settings),
             )
             if aesp.tier == "advanced"
             else None
         )
         self.approvals: ApprovalsOfHost | None = (
             approvals_of_host(
-                settings, ledger, store, self.directory, bundle_of=self.policies.bundles.bundle_of, loop=loop, now=now
+                settings,
+                ledger,
+                store,
+                self.directory,
+                bundle_of=self.policies.bundles.bundle_of,
+                loop=loop,
+                now=now,
+                keys=self.token_keys,
             )
             if self.policies is not None
             else None
@@ -211,7 +222,8 @@ class Enterprise:
                 clock=time.monotonic,
                 approvals=self.approvals,
             )
-        self._checks = base if self.policy_checks is None else self.policy_checks.after(base)
+            configure_policies(self.policies.configuration, self.policies, self.policy_checks)
+        self._checks = (*base, unapproved) if self.policy_checks is None else self.policy_checks.after(base)
 
     def control(self, record: SessionGate) -> Gate:
         """The gate that decides, in front of the one that records."""
@@ -259,6 +271,7 @@ class Enterprise:
             quota=self.quota,
             still=self.credentials.still,
             in_force=None if self.policies is None else self.policies.bundles,
+            prices=None if self.policies is None else self.policies.prices.of,
             desk=None if self.policy_checks is None else self.policy_checks.desk,
             store=self.store,
             names=_Names(self._ledger),
@@ -285,8 +298,16 @@ class Enterprise:
             audit,
             TenantService(self.tenants, operator_tenant=self.operator_tenant),
             contract_service(self.policies, self._note),
+            artefact_service(self.policies, self._note, managers, self.access),
             policy_service(self.policies, self._note, explains=explains),
-            governance_service(self.approvals, self._host, rbac=self.rbac, audit=audit, now=time.time),
+            governance_service(
+                self.approvals,
+                self._host,
+                rbac=self.rbac,
+                audit=audit,
+                now=time.time,
+                operator_tenant=self.operator_tenant,
+            ),
         )
         return Administration(
             services,
@@ -429,7 +450,12 @@ async def begin(
         await users.set_password(f"{tenant}/{name}", made, tenant=tenant, once=not password)
         if certificate:
             await add_administrator(
-                store, tenant=tenant, name=f"cert:{certificate}", kind=PrincipalKind.SYSTEM_ACCOUNT, clock=clock
+                store,
+                tenant=tenant,
+                name=f"cert:{certificate}",
+                kind=PrincipalKind.SYSTEM_ACCOUNT,
+                clock=clock,
+                attributes={OWNER: f"{tenant}/{name}"},
             )
         return Begun(f"{tenant}/{name}", "" if password else made)
     finally:
@@ -443,12 +469,13 @@ async def add_administrator(
     name: str,
     clock: Callable[[], float],
     kind: PrincipalKind = PrincipalKind.USER,
+    attributes: Mapping[str, str] | None = None,
 ) -> None:
     """Add a principal that holds the role admin in its tenant."""
     now_ms = int(clock() * 1000)
 
     def work(connection: Any) -> None:
-        people.create_principal(connection, tenant=tenant, name=name, now_ms=now_ms, kind=kind)
+        people.create_principal(connection, tenant=tenant, name=name, now_ms=now_ms, kind=kind, attributes=attributes)
 
     await store.run(work, tenant=tenant)
     roles = Roles(store, clock=clock, new_id=lambda: uuid.uuid4().hex)

@@ -38,6 +38,8 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("--risk", type=click.Choice(["LOW", "MEDIUM", "HIGH"]))
 @click.option("--tag", "compliance_tags", multiple=True, help="Compliance tag, such as GDPR; may be repeated.")
 @click.option("--approval", type=click.Choice(["DRAFT", "PENDING_APPROVAL", "ACTIVE", "RETIRED"]))
+@click.option("--approvers", multiple=True, metavar="ROLE", help="Role of people who must approve each call.")
+@click.option("--quorum", type=click.IntRange(1, 16), help="How many different people must approve each call.")
 @click.option("--approved-by", help="Who approved it.")
 @output.json_option
 def enrich(*, file: Path, target: Path | None, annotations: Path | None, as_json: bool, **given: Any) -> None:
@@ -45,9 +47,10 @@ def enrich(*, file: Path, target: Path | None, annotations: Path | None, as_json
 
     A table of the TOML file is named like the function, or `"name@version"`, and has the members of an
     EnterpriseToolContract: required_roles, required_permissions, security_classification, contains_pii,
-    estimated_cost, risk_assessment, compliance_tags, approval_status, approved_by, governance_metadata.
+    estimated_cost, risk_assessment, compliance_tags, approval_status, requires_approval (with approvers, quorum,
+    expires), approved_by, governance_metadata.
     Without `--tool` the options are about every function.
-    A host of a tier enforces required_roles, required_permissions and approval_status.
+    A host of a tier enforces required_roles, required_permissions, approval_status and requires_approval.
     """
     from altar.adm.declaration import ToolManifest
     from altar.grid.manifests.manifest import Manifest
@@ -98,8 +101,15 @@ def _from_options(given: Mapping[str, Any]) -> dict[str, Any]:
         "compliance_tags": list(given["compliance_tags"]),
         "approval_status": given["approval"],
         "approved_by": given["approved_by"],
+        "requires_approval": _required(given["approvers"], given["quorum"]),
     }
     return {name: value for name, value in said.items() if value is not None and value != []}
+
+
+def _required(approvers: Iterable[str], quorum: int | None) -> dict[str, Any] | None:
+    """Return what is said of approvals of calls; None where nothing is."""
+    said = {"approvers": sorted(set(approvers)), "quorum": quorum}
+    return {name: value for name, value in said.items() if value} or None
 
 
 def _functions(document: Mapping[str, Any]) -> Iterable[str]:

@@ -7,26 +7,34 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from altar.aesp.governance.active_bundles import ActiveBundles
-from altar.aesp.governance.artefacts import ArtefactKind, Artefacts
+from altar.aesp.governance.active_prices import ActivePrices
+from altar.aesp.governance.artefact_rows import ArtefactKind
+from altar.aesp.governance.artefacts import Artefacts
+from altar.aesp.governance.role_versions import hold_role
 from altar.aesp.service.contracts import Contracts
 from altar.aesp.service.policies import Policies, note_data
+from altar.cli.configuration_of_host import configure_host
 from altar.ledger.entry import Event
 
 if TYPE_CHECKING:
     from altar.aesp.directory import Directory
     from altar.aesp.service.policies import Explains, Note
     from altar.aesp.store.database import Store
+    from altar.cli.configuration_of_host import ConfigurationOfHost
     from altar.grid.host.host import Host
     from altar.grid.manifests.manifest import HostContract, Manifest
 
-__all__ = ["PoliciesOfHost", "contract_service", "policy_service"]
+__all__ = ["PoliciesOfHost", "contract_service", "policy_service", "said_to"]
 
 
-_REVIEWED = (ArtefactKind.POLICY, ArtefactKind.CONTRACT)
+_EFFECTS = {ArtefactKind.ROLE: hold_role}
 
 
 class PoliciesOfHost:
-    """What a host has of policies: ``artefacts`` keeps versions, ``bundles`` gives what decides now."""
+    """What a host has of policies: ``artefacts`` keeps versions, ``bundles`` gives what decides now.
+
+    ``prices`` gives the price lists in force, which policies read.
+    """
 
     def __init__(
         self,
@@ -35,24 +43,30 @@ class PoliciesOfHost:
         *,
         clock: Callable[[], float],
         require_review: bool,
-        environment: Mapping[str, str] | None = None,
+        configuration: ConfigurationOfHost,
     ) -> None:
-        """Read and compile what is in force; blocks. ``environment`` are the constants of the operator."""
+        """Read and compile what is in force; blocks. ``configuration`` has the constants of the operator."""
+        self.configuration = configuration
         self._host: Host | None = None
         self._seen: Manifest | None = None
         self._directory = directory
-        self.artefacts = Artefacts(store, clock=clock, review=_REVIEWED if require_review else ())
+        tenants = [tenant.name for tenant in directory.tenants()]
+        review = tuple(ArtefactKind) if require_review else ()
+        self.artefacts = Artefacts(store, clock=clock, review=review, effects=_EFFECTS)
+        self.prices = ActivePrices(store, tenants=tenants)  # before the bundles, which read them
         self.bundles = ActiveBundles(
             store,
-            tenants=[tenant.name for tenant in directory.tenants()],
+            tenants=tenants,
             contracts=self.contracts,
-            environment=environment,
+            environment=configuration.value("aesp.constants"),
+            prices=self.prices.of,
         )
 
     def join(self, host: Host) -> None:
         """Compile for the contracts of a host, now, which blocks, and whenever it has others."""
         self._host, self._seen = host, host.manifest
         self.bundles.contracts_changed()
+        configure_host(self.configuration, host)
         host.chores.append(self.follow)
 
     def follow(self) -> None:
@@ -80,15 +94,15 @@ class PoliciesOfHost:
 def contract_service(policies: PoliciesOfHost | None, note: Callable[[Event], None]) -> Contracts:
     """The methods of contracts, which refuse all on a host of a lower tier; ``note`` records."""
     if policies is None:
-        return Contracts(None, contracts=tuple, note=_said_to(note))
-    return Contracts(policies.artefacts, contracts=policies.contracts, note=_said_to(note))
+        return Contracts(None, contracts=tuple, note=said_to(note))
+    return Contracts(policies.artefacts, contracts=policies.contracts, note=said_to(note))
 
 
 def policy_service(
     policies: PoliciesOfHost | None, note: Callable[[Event], None], *, explains: Explains | None = None
 ) -> Policies:
     """The methods of policies, which refuse all on a host that has none; ``note`` records."""
-    say = _said_to(note)
+    say = said_to(note)
     if policies is None:
         return Policies(None, None, contracts=tuple, holders=lambda _tenant, _role: -1, note=say, explains=explains)
     return Policies(
@@ -101,7 +115,7 @@ def policy_service(
     )
 
 
-def _said_to(note: Callable[[Event], None]) -> Note:
+def said_to(note: Callable[[Event], None]) -> Note:
     """What turns a step in the life of a version into an entry of the log."""
 
     def say(event: str, tenant: str, principal: str, facts: Mapping[str, Any]) -> None:

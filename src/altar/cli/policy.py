@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from altar.adm.errors import ConfigurationError
 from altar.cli import output
-from altar.cli.policy_files import examined, file_argument, manifest_options, read_file, show_report
+from altar.cli.host_options import host_options
+from altar.cli.looking import confirmed, digest_option
+from altar.cli.policy_files import examined, file_argument, manifest_options, read_file, report_lines, show_report
 
 if TYPE_CHECKING:
     from altar.aesp.policy.examining import Examination
@@ -28,8 +29,6 @@ _LAZY = {
     "replay": ("altar.cli.policy_replay:replay", "Say which calls of the record a bundle would change."),
 }
 """Verbs that live elsewhere, with their line in the help."""
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Group(click.Group):
@@ -51,19 +50,6 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 def policy() -> None:
     """Write, test, deploy and roll back the policies of a tenant."""
-
-
-def _host_options(command: F) -> F:
-    """Add the options of every verb that asks a host."""
-
-    @functools.wraps(command)
-    def run(**given: Any) -> Any:
-        return command(**given)
-
-    run = click.option("--tenant", help="Tenant; your own without.")(run)
-    run = click.option("--source", help="The host: `grid://host:port`; the setting `source` unless given.")(run)
-    run = click.option("--profile", help="Profile of altar.toml.")(run)
-    return output.json_option(run)  # type: ignore[return-value]  # the same parameters as before
 
 
 # ---------------------------------------------------------------------------------------------------- without a host
@@ -110,7 +96,7 @@ def validate(*, file: Path, manifest: Path | None, tools: tuple[str, ...], as_js
 @click.option("--note", default="", help="What changes and why, for whoever reviews it.")
 @click.option("--draft", is_flag=True, help="Do not ask for its review yet.")
 @click.option("--replaces", type=click.IntRange(min=1), help="A version that is not in force yet, which this one ends.")
-@_host_options
+@host_options
 def deploy(
     *,
     file: Path,
@@ -148,7 +134,7 @@ def deploy(
 @policy.command("list", short_help="List the versions of a tenant.")
 @click.option("--limit", type=click.IntRange(min=1, max=1000), help="How many at most.")
 @click.option("--cursor", help="Where the page begins: the cursor of the page before.")
-@_host_options
+@host_options
 def list_versions(
     *,
     limit: int | None,
@@ -176,7 +162,7 @@ def list_versions(
 
 @policy.command(short_help="Print a version as TOML.")
 @click.argument("version", type=click.IntRange(min=1), required=False)
-@_host_options
+@host_options
 def show(*, version: int | None, tenant: str | None, source: str | None, profile: str | None, as_json: bool) -> None:
     """Print VERSION, or the one in force, as TOML that can be deployed again."""
     answer = _ask("GetPolicy", {"version": version or 0}, tenant=tenant, source=source, profile=profile)
@@ -188,7 +174,7 @@ def show(*, version: int | None, tenant: str | None, source: str | None, profile
 @policy.command(short_help="Show which decisions differ between two versions.")
 @click.argument("to", type=click.IntRange(min=1))
 @click.option("--from", "from_version", type=click.IntRange(min=1), help="A version; the one in force without.")
-@_host_options
+@host_options
 def diff(
     *,
     to: int,
@@ -209,7 +195,7 @@ def diff(
 
 @policy.command(short_help="Ask for the review of a version.")
 @click.argument("version", type=click.IntRange(min=1))
-@_host_options
+@host_options
 def submit(*, version: int, tenant: str | None, source: str | None, profile: str | None, as_json: bool) -> None:
     """Ask for the review of VERSION: a draft, one that must be compared anew, or one that was in force once."""
     answer = _ask("SubmitPolicy", {"version": version}, tenant=tenant, source=source, profile=profile)
@@ -218,21 +204,35 @@ def submit(*, version: int, tenant: str | None, source: str | None, profile: str
 
 @policy.command(short_help="Put a version in force.")
 @click.argument("version", type=click.IntRange(min=1))
-@click.option("--digest", default="", help="Digest of what you looked at; refused when VERSION is anything else.")
-@_host_options
+@digest_option
+@host_options
 def activate(
-    *, version: int, digest: str, tenant: str | None, source: str | None, profile: str | None, as_json: bool
+    *,
+    version: int,
+    digest: str | None,
+    tenant: str | None,
+    source: str | None,
+    profile: str | None,
+    as_json: bool,
 ) -> None:
     """Let VERSION decide from now on, on every host, in the place of the one that does.
 
+    Without --digest you see which decisions it would change, and are asked.
     Whoever wrote it cannot do this, also not under another name.
     """
+    if digest is None:
+        found = _ask("GetPolicy", {"version": version}, tenant=tenant, source=source, profile=profile)["policy"]
+        answer = _ask("DiffPolicy", {"to_version": version}, tenant=tenant, source=source, profile=profile)
+        shown = (*report_lines(_report_of(answer)), _line(found))
+        look = f"altar policy diff {version}; altar policy show {version}"
+        confirmed("\n".join(shown), question=f"Put version {version} in force?", look=look)
+        digest = str(found["digest"])
     request = {"version": version, "digest": digest}
     _show_swap(_ask("ActivatePolicy", request, tenant=tenant, source=source, profile=profile), as_json=as_json)
 
 
 @policy.command(short_help="Put the version before back in force.")
-@_host_options
+@host_options
 def rollback(*, tenant: str | None, source: str | None, profile: str | None, as_json: bool) -> None:
     """Let the version decide again that did before this one, at once and without another review."""
     _show_swap(_ask("RollbackPolicy", {}, tenant=tenant, source=source, profile=profile), as_json=as_json)
@@ -240,7 +240,7 @@ def rollback(*, tenant: str | None, source: str | None, profile: str | None, as_
 
 @policy.command(short_help="End a version.")
 @click.argument("version", type=click.IntRange(min=1))
-@_host_options
+@host_options
 def retire(*, version: int, tenant: str | None, source: str | None, profile: str | None, as_json: bool) -> None:
     """End VERSION: say no to one that waits for its review, or take one out of force where no review is asked for."""
     answer = _ask("RetirePolicy", {"version": version}, tenant=tenant, source=source, profile=profile)
@@ -249,7 +249,7 @@ def retire(*, version: int, tenant: str | None, source: str | None, profile: str
 
 @policy.command(short_help="Remove a version that was never in force.")
 @click.argument("version", type=click.IntRange(min=1))
-@_host_options
+@host_options
 def delete(*, version: int, tenant: str | None, source: str | None, profile: str | None, as_json: bool) -> None:
     """Remove VERSION, which was never in force."""
     answer = _ask("DeletePolicy", {"version": version}, tenant=tenant, source=source, profile=profile)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from altar.aesp.policy.examining import Examination
     from altar.grid.manifests.manifest import Manifest
 
-__all__ = ["contracts_of", "examined", "file_argument", "manifest_options", "read_file", "show_report"]
+__all__ = ["contracts_of", "examined", "file_argument", "manifest_options", "read_file", "report_lines", "show_report"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,27 +86,34 @@ def contracts_of(manifest: Path | None, tools: tuple[str, ...]) -> Manifest:
 
 
 def show_report(found: Examination, *, as_json: bool, what: str, all_cases: bool = False) -> None:
-    """Print what was found: data to stdout, a summary to stderr."""
-    lines = list(_lines(found, all_cases=all_cases))
-    output.data(found.to_json(), as_json=as_json, text="\n".join(lines))
-    if as_json:
-        return
+    """Print what was found: data to stdout, a summary to stderr, in the same words for every verb.
+
+    ``all_cases`` also prints the tests that passed.
+    """
+    output.data(found.to_json(), as_json=as_json, text="\n".join(report_lines(found, all_cases=all_cases)))
+    if not as_json:
+        output.say(summary(found, what=what))
+
+
+def summary(found: Examination, *, what: str) -> str:
+    """Give one line about a bundle, which ``what`` names."""
     failed = sum(not case.passed for case in found.cases)
     errors = sum(finding.severity == "error" for finding in found.findings)
     warnings = len(found.findings) - errors
-    words = [f"{what}: {_count(found.policies, 'policy', 'policies')}"] if found.policies else [what]
+    words = [f"{what}: {_count(found.policies, 'policy', 'policies')}"]
     if found.cases:
         words.append(f"{_count(len(found.cases), 'test')}, {failed or 'none'} failed")
-    elif all_cases:
+    elif found.tested:
         words.append("no tests")
     words += [_count(errors, "error")] if errors else []
     words += [_count(warnings, "warning")] if warnings else []
     words += [_count(len(found.changes), "decision differs", "decisions differ")] if found.changes else []
-    words += [] if found.findings or failed or all_cases else ["nothing found"]
-    output.say(", ".join(words))
+    words += [] if found.findings or failed else ["nothing found"]
+    return ", ".join(words)
 
 
-def _lines(found: Examination, *, all_cases: bool) -> Iterator[str]:
+def report_lines(found: Examination, *, all_cases: bool = False) -> Iterator[str]:
+    """Give what was found, a line each: findings, tests that failed or all of them, and what differs."""
     for finding in found.findings:
         yield f"{finding.severity} {finding.rule}: {finding}"
     for case in found.cases:

@@ -58,7 +58,7 @@ _TENANT = ("tenant_id", "status", "quotas", "display")
 _GROUPS = ("name", "source", "display")
 _APPROVALS = ("approval_id", "state", "tool", "principal_id", "expires_ms")
 _GLASSES = ("break_glass_id", "tools", "principal_id", "until_ms", "used", "reason")
-_CONTRACTS = ("contract", "status", "authors", "reviewed_by", "changed_ms")
+_CONTRACTS = ("contract", "status", "authors", "reviewed_by", "changed_ms", "digest")
 _LIMIT = Option("--limit", "limit", "count", "How many at most, up to 1000.")
 _CURSOR = Option("--cursor", "cursor", "text", "Where the page begins: the cursor of the page before.")
 _PAGE = (_LIMIT, _CURSOR)
@@ -395,14 +395,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "contracts",
-        "approve",
-        f"{_CONTRACT}/ActivateContract",
-        "Let the tenant call a contract, as the host has it now.",
-        ("contract",),
-        shows="standing",
-    ),
-    Verb(
-        "contracts",
         "retire",
         f"{_CONTRACT}/RetireContract",
         "Let nobody of the tenant call a contract any more.",
@@ -458,17 +450,6 @@ VERBS: tuple[Verb, ...] = (
         (),
         "approval",
         line="{approval_id}  {state}",
-        in_tenant=False,
-    ),
-    Verb(
-        "approvals",
-        "history",
-        f"{_GOVERNANCE}/GetApprovalHistory",
-        "Show what the record says of requests.",
-        (),
-        (Option("--id", "approval_id", "text", "One request; all of the tenant without."), *_PAGE),
-        "events",
-        ("time_ms", "event", "approval_id", "principal_id", "resource", "data"),
         in_tenant=False,
     ),
     Verb(

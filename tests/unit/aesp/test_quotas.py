@@ -161,8 +161,9 @@ async def test_calls_sessions_and_records_are_refused_when_the_day_is_used_up(tm
         with pytest.raises(AuthorizationError) as session:
             made.callers.admit(caller, "create")
         call = SimpleNamespace(tenant="acme")
+        quota = made._checks[3]  # after who, where and what
         with pytest.raises(AuthorizationError) as called:
-            made._checks[-1](call)
+            quota(call)
         await made.roles.create("recorder", tenant="acme", permissions=("audit:record",))
         await made.roles.bind("recorder", tenant="acme", principal="ann")
         allow: Any = ready.host.app_records.allow
@@ -170,6 +171,6 @@ async def test_calls_sessions_and_records_are_refused_when_the_day_is_used_up(tm
             allow(SimpleNamespace(who=caller.who, tenant="acme"))
         await made.tenants.set_quotas("acme", {"entries_per_day": None})
         made.callers.admit(caller, "create")
-        made._checks[-1](call)
+        quota(call)
 
     assert ["RATE_LIMIT_EXCEEDED"] * 3 == [each.value.code for each in (session, called, recorded)]

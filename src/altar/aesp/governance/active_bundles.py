@@ -21,6 +21,7 @@ from altar.aesp.policy.programs import CompiledBundle, compile_bundle
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from altar.aesp.governance.price_lists import PriceList
     from altar.grid.manifests.manifest import HostContract
 
 __all__ = ["POLICIES", "ActiveBundles"]
@@ -51,6 +52,7 @@ class _Ready:
     bundle: Bundle | None
     compiled: CompiledBundle | None
     broken: str = ""
+    prices: PriceList | None = None
 
 
 class ActiveBundles:
@@ -66,16 +68,19 @@ class ActiveBundles:
         tenants: Iterable[str],
         contracts: Callable[[], Iterable[HostContract]],
         environment: Mapping[str, str] | None = None,
+        prices: Callable[[str], tuple[int, PriceList] | None] | None = None,
     ) -> None:
         """Read and compile the bundles of ``tenants``, blocking, and follow the store from then on.
 
         ``contracts`` gives those of the host's manifest now, which the bundles are compiled for; ``environment`` are
-        the constants of the host's operator.
+        the constants of the host's operator; ``prices`` gives the price list of a tenant, if one is in force, and has
+        heard of a change of the store before this does.
         """
         self.version = 0
         self._store = store
         self._contracts = contracts
         self._environment = environment or {}
+        self._prices = prices
         self._ready: dict[str, _Ready] = {}
         self._renewing = threading.Lock()
         store.changed(self._renew)
@@ -119,12 +124,20 @@ class ActiveBundles:
             return (ready.broken,)
         return tuple(problem.message for problem in ready.compiled.problems)
 
+    def set_environment(self, environment: Mapping[str, str]) -> None:
+        """Take other constants of the operator, and compile every bundle for them; blocking."""
+        if dict(environment) != dict(self._environment):
+            self._environment = environment
+            self.contracts_changed()
+
     def contracts_changed(self) -> None:
         """Compile every bundle for the contracts that the host has now; blocking."""
         with self._renewing:
             for tenant, ready in tuple(self._ready.items()):
                 if ready.bundle is not None:
-                    self._ready[tenant] = self._compiled(tenant, ready.version, ready.digest, ready.bundle)
+                    self._ready[tenant] = self._compiled(
+                        tenant, ready.version, ready.digest, ready.bundle, ready.prices
+                    )
             self.version += 1
 
     def _renew(self, tenant: str) -> None:
@@ -149,10 +162,13 @@ class ActiveBundles:
             )
             if active is None:
                 return None
-            if known is not None and known.compiled is not None and known.digest == active.digest:
+            priced = None if self._prices is None else self._prices(tenant)
+            prices = None if priced is None else priced[1]
+            is_known = known is not None and known.compiled is not None and known.prices is prices
+            if known is not None and is_known and known.digest == active.digest:
                 if known.version == active.version:
                     return known
-                return _Ready(active.version, active.digest, known.bundle, known.compiled)
+                return _Ready(active.version, active.digest, known.bundle, known.compiled, prices=prices)
             bundle = bundle_of(active.body.encode())
         except AltarError as broken:
             if broken.code == "DEPENDENCY_UNAVAILABLE":  # the store is out of reach, which the directory sees too
@@ -161,19 +177,25 @@ class ActiveBundles:
                 "policies cannot be read", extra={"tenant": tenant, "code": broken.code, "reason": broken.message}
             )
             return _Ready(0, "", None, None, broken=broken.message)
-        return self._compiled(tenant, active.version, active.digest, bundle)
+        return self._compiled(tenant, active.version, active.digest, bundle, prices)
 
-    def _compiled(self, tenant: str, version: int, digest: str, bundle: Bundle) -> _Ready:
+    def _compiled(self, tenant: str, version: int, digest: str, bundle: Bundle, prices: PriceList | None) -> _Ready:
         facts: Mapping[str, object] = {"tenant": tenant, "version": version, "digest": digest}
         try:
-            compiled = compile_bundle(bundle, self._contracts(), environment=self._environment)
+            compiled = compile_bundle(
+                bundle,
+                self._contracts(),
+                environment=self._environment,
+                costs=None if prices is None else prices.estimate,
+            )
         except AltarError as broken:
             _log.error("policies cannot be compiled", extra={**facts, "reason": broken.message})
-            return _Ready(version, digest, bundle, None, broken=broken.message)
+            return _Ready(version, digest, bundle, None, broken=broken.message, prices=prices)
         except Exception:  # noqa: BLE001 - whatever the engine raised, what it governs is refused and not let pass
             _log.exception("policies cannot be compiled", extra=dict(facts))
-            return _Ready(version, digest, bundle, None, broken="The policies cannot be compiled on this host")
+            broken_here = "The policies cannot be compiled on this host"
+            return _Ready(version, digest, bundle, None, broken=broken_here, prices=prices)
         for problem in compiled.problems:
             _log.warning("a policy does not fit this host", extra={**facts, "reason": problem.message})
         _log.info("policies in force", extra={**facts, "policies": len(bundle.policies)})
-        return _Ready(version, digest, bundle, compiled)
+        return _Ready(version, digest, bundle, compiled, prices=prices)

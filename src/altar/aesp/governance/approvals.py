@@ -10,64 +10,47 @@ Everything happens in the event loop of the host; what is decided is durable in 
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from altar.adm.canonical import canonical, digest
-from altar.adm.errors import AltarError, AuthorizationError, ExecutionError, TransportError
+from altar.adm.canonical import digest
+from altar.adm.errors import AltarError, ExecutionError, TransportError
 from altar.aesp.governance import refusals as told
-from altar.aesp.governance.kept import sealed
-from altar.aesp.governance.requests import PREFIX, ApprovalLimits, Need, Request, State, Vote, need_of
+from altar.aesp.governance.contract_needs import need_of_contract, required_of
+from altar.aesp.governance.recording import Commit, Recording
+from altar.aesp.governance.requests import CONTRACT, PREFIX, ApprovalLimits, Need, Request, State, Vote, need_of
 from altar.aesp.governance.waiting import Waiting
-from altar.ledger.entry import Entry, Event
-from altar.ledger.subjects import commitment
+from altar.aesp.policy.check import PolicyVerdict
 
 if TYPE_CHECKING:
-    from altar.aesp.governance.break_glass import BreakGlass
     from altar.aesp.governance.kept import KeptCalls
     from altar.aesp.governance.quorum import Quorum
-    from altar.aesp.policy.policy import Bundle, Policy
+    from altar.aesp.governance.shared import SharedCalls
+    from altar.aesp.policy.policy import Bundle
+    from altar.grid.manifests.manifest import HostContract
     from altar.later.invocation import Invocation
-    from altar.ledger.ledger import Then
     from altar.ledger.subjects import Subjects
 
-__all__ = ["Approvals", "Commit", "approval_check"]
+__all__ = ["MOST_REASON_BYTES", "Approvals", "verdict_of"]
 
-Commit = Callable[[Sequence[Entry], "Then"], None]
-Check = Callable[["Invocation"], None]
+_log = logging.getLogger("altar.aesp")
+
 Knows = Callable[[tuple[str, str, str]], bool]
+ContractOf = Callable[[str, str], "HostContract | None"]
 
 MOST_REASON_BYTES = 600
-
-
-def approval_check(approvals: Approvals, glass: BreakGlass) -> Check:
-    """The check behind that of policies: what they want approved passes with an approval, or under a break-glass."""
-
-    def check(invocation: Invocation) -> None:
-        if invocation.once and invocation.call_id.startswith(PREFIX):
-            approvals.use(invocation)
-            return
-        verdict = invocation.verdict
-        if verdict is None:
-            return
-        if glass.has_let_pass(invocation) or (verdict.wants and glass.covers(invocation)):
-            verdict.verdict = "break_glass"
-            return
-        if not verdict.wants:
-            return
-        raise approvals.ask(invocation)
-
-    return check
 
 
 class Approvals:
     """The requests of one host.
 
     ``quorum`` counts votes, ``bundle_of`` gives the active policies of a tenant, ``now`` seconds since 1970.
-    `open` takes up what the log says; until `join` has given where to record, nothing is asked for.
+    `take_up` takes what the log says; until `join` has given where to record, nothing is asked for.
+    ``shared`` is there where other hosts may use what this one approved, and ``text_of`` gives them its arguments;
+    ``elsewhere`` are the arguments of requests that other hosts approved, by the ids.
     """
 
     def __init__(
@@ -83,29 +66,37 @@ class Approvals:
         self.quorum = quorum
         self.waiting = Waiting()
         self.bundle_of = bundle_of
-        self._kept = kept
-        self._subjects = subjects
+        self._record = Recording(kept, subjects)
         self._now = now
         self._limits = limits or ApprovalLimits()
         self._requests: dict[str, Request] = {}
         self._same: dict[tuple[str, ...], str] = {}
         self._count: Counter[str] = Counter()
         self._due = 0.0
-        self._commit: Commit = _not_joined
         self._knows: Knows = _knows_nothing
         self._size: Callable[[], int] = int
         self._floor = -1
+        self.shared: SharedCalls | None = None
+        self.text_of: Callable[[Request], Awaitable[bytes]] = _no_text
+        self.elsewhere: dict[str, bytes] = {}
+        self._contract_of: ContractOf = _no_contract
 
     def __len__(self) -> int:
         return len(self._requests)
 
     def __iter__(self) -> Iterator[Request]:
-        """Every request that is kept, the oldest first."""
-        return iter(tuple(self._requests.values()))
+        """Every request that is kept, the oldest first; none of another host."""
+        return iter([one for one in self._requests.values() if not one.host])
 
-    def join(self, *, commit: Commit, knows: Knows, size: Callable[[], int]) -> None:
-        """Say where to record, which keys the host knows, and from where on the log tells of other open things."""
-        self._commit, self._knows, self._size = commit, knows, size
+    def join(
+        self, *, commit: Commit, knows: Knows, size: Callable[[], int], contract_of: ContractOf | None = None
+    ) -> None:
+        """Say where to record, which keys the host knows, and from where on the log tells of other open things.
+
+        ``contract_of`` gives the host's contract of a name and version, None for one that is not in its manifest.
+        """
+        self._contract_of = contract_of or _no_contract
+        self._record.commit, self._knows, self._size = commit, knows, size
 
     def take_up(self, requests: Iterable[Request]) -> None:
         """Go on with requests of earlier processes of this host, the oldest first."""
@@ -121,7 +112,7 @@ class Approvals:
         request = self._requests.get(invocation.call_id)
         if request is None or self._call_of(invocation) != request.call:
             return False
-        return self.state_of(request) is State.APPROVED or self._is_again(request)
+        return self.state_of(request) is State.APPROVED or self.is_again(request)
 
     def use(self, invocation: Invocation) -> None:
         """Return if an approval stands for this call, and mark it; raises why not.
@@ -129,13 +120,15 @@ class Approvals:
         AuthorizationError: APPROVAL_PENDING, APPROVAL_REFUSED, or APPROVAL_VOID for whatever cannot become good again.
         """
         request = self._requests.get(invocation.call_id)
-        if request is None or (request.tenant, request.principal) != (invocation.tenant, invocation.principal):
+        if request is None:
             if self._knows((invocation.tenant, invocation.principal, invocation.call_id)):
                 return  # it has run: the key answers, for the same call only
             raise told.unknown(invocation.call_id)
+        if request.tenant != invocation.tenant or not self.quorum.is_asker(invocation.principal, request):
+            raise told.unknown(invocation.call_id)
         if self._call_of(invocation) != request.call:
             raise told.another(request, invocation)
-        if self._is_again(request):
+        if self.is_again(request):
             self._mark(invocation, request)
             return
         state = self.state_of(request)
@@ -150,18 +143,26 @@ class Approvals:
         Raises RESOURCE_EXHAUSTED where too many are open, MESSAGE_TOO_LARGE for arguments that are too long to be
         shown to anybody.
         """
+        if invocation.verdict is None:
+            invocation.verdict = verdict_of(invocation)
         verdict = invocation.verdict
-        needs = self._needs(invocation.tenant, verdict.wants)
+        needs = self._needs(invocation)
         messages = {policy.name: policy.message for policy in verdict.wants}
         call = self._call_of(invocation)
+        account = int(call[_ACCOUNT])
         known = self._requests.get(self._same.get(call, ""))
         if known is not None and known.needs == needs and self.state_of(known) in {State.PENDING, State.APPROVED}:
             return told.pending(known, self.state_of(known), messages)
-        if known is not None and known.key and known.key == invocation.call_id and self._is_again(known):
+        if known is not None and known.key and known.key == invocation.call_id and self.is_again(known):
             return told.pending(known, State.APPROVED)  # it ran under the handle, which is its key now
         self._require_room(invocation)
         now_ms = int(self._now() * 1000)
-        lasts = min(self._limits.longest, *(policy.expires for policy in verdict.wants))
+        asked = required_of(invocation.contract)
+        lasts = min(
+            self._limits.longest,
+            *(policy.expires for policy in verdict.wants),
+            *([] if asked is None else [asked.waits]),
+        )
         request = Request(
             PREFIX + secrets.token_hex(12),
             tenant=invocation.tenant,
@@ -176,9 +177,11 @@ class Approvals:
             expires_ms=now_ms + int(lasts.total_seconds() * 1000),
             correlation=invocation.correlation_id,
             key=invocation.call_id if invocation.once else "",
+            variables=invocation.variables,
+            account=account,
         )
         self._add(request)
-        self._keep(request, invocation)
+        self._record.asked(request, invocation.text, then=lambda: self.waiting.tell(request.id))
         return told.pending(request, State.PENDING, messages)
 
     def claimed(self, invocation: Invocation) -> None:
@@ -187,7 +190,7 @@ class Approvals:
         if request is not None and request.ended is None:
             request.end(State.CONSUMED, now_ms=int(self._now() * 1000))
             request.is_running = True
-            self._note(request, "approval.consumed", principal=request.principal)
+            self._record.note(request, "approval.consumed", principal=request.principal)
             self.waiting.tell(request.id)
 
     def ended(self, invocation: Invocation, *, ran: bool) -> None:
@@ -197,16 +200,19 @@ class Approvals:
             return
         request.is_running = False
         request.ended_ms = int(self._now() * 1000)
+        if self.shared is not None:
+            self.shared.ended(invocation, request, ran=ran)
         if not ran:
             request.ended, request.ended_ms = None, 0
-            self._note(request, "approval.released", principal=request.principal)
+            self._record.note(request, "approval.released", principal=request.principal)
 
     # ------------------------------------------------------------------------------------------------- for people
 
     def of(self, request_id: str, *, tenant: str) -> Request | None:
-        """A request of a tenant that is recorded."""
+        """A request of a tenant that is recorded here."""
         request = self._requests.get(request_id)
-        return request if request is not None and request.tenant == tenant and request.durable else None
+        is_here = request is not None and request.tenant == tenant and request.durable and not request.host
+        return request if is_here else None
 
     async def recorded(self, request_id: str) -> None:
         """Return when a request that was just made is recorded, or after some seconds; at once for any other."""
@@ -219,8 +225,10 @@ class Approvals:
         return self._requests.get(request_id)
 
     def request_of(self, call: tuple[str, ...]) -> Request | None:
-        """The newest request of a call, which is what `Request.call` gives."""
-        return self._requests.get(self._same.get(call, ""))
+        """The newest request of a call: what `Request.call` gives, without the account, which is that of now."""
+        tenant, principal, *rest = call
+        known = (tenant, principal, str(self.quorum.account(principal)), *rest)
+        return self._requests.get(self._same.get(known, ""))
 
     def state_of(self, request: Request) -> State:
         """How a request stands now."""
@@ -236,49 +244,89 @@ class Approvals:
         waiting = (one for one in self._requests.values() if one.ended is None and now_ms < one.expires_ms)
         return {"approvals_pending": dict(Counter(one.tenant for one in waiting))}
 
-    async def decide(self, request: Request, vote: Vote, *, correlation: str = "") -> None:
+    async def decide(self, request: Request, vote: Vote, *, over: str = "", correlation: str = "") -> None:
         """Record the word of somebody who may decide, and let it hold.
 
+        ``over`` is the account of the certificate of the connection that the word comes over, where it is known.
         Raises RESOURCE_CONFLICT for a second word of one person, APPROVAL_VOID for a request that has ended or whose
         policies have changed, PERMISSION_DENIED when the word would not count by the time it is recorded.
         """
-        if not self.quorum.may_decide(vote.principal, request):
+        if not self.quorum.may_decide(vote.principal, request, over=over):
             raise told.not_yours(request)
         human = self.quorum.human(vote.principal)
-        spoken = {self.quorum.human(one) for one in (*request.deciding, *(each.principal for each in request.votes))}
-        if vote.approve and human in spoken:
-            raise told.twice(request)
+        voted = (each.principal for each in request.votes if self.quorum.account(each.principal) == each.account)
+        if vote.approve and human in {self.quorum.human(one) for one in (*request.deciding, *voted)}:
+            raise told.twice(request, self.state_of(request), self.quorum.counted(request))
         self._require_open(request)
+        if vote.approve and not self.quorum.is_asker(request.principal, request):
+            raise told.asker_gone(request)
         if vote.approve and not self._is_still_asked(request):
             raise told.changed(request)
+        if not vote.approve:
+            await self._take_back(request)
         request.deciding.add(vote.principal)
         try:
-            await self._recorded(request, vote, correlation=correlation)
+            await self._record.decided(request, vote, correlation=correlation)
         finally:
             request.deciding.discard(vote.principal)
         self._require_open(request)
         request.votes.append(vote)
         if not vote.approve:
             request.end(State.REFUSED, now_ms=vote.time_ms)
+        await self.share(request)
         self.waiting.tell(request.id)
 
     async def withdraw(self, request: Request, *, principal: str) -> None:
         """Take a request back; APPROVAL_VOID when it has ended."""
         self._require_open(request)
+        await self._take_back(request)
+        self._require_open(request)
         request.end(State.WITHDRAWN, now_ms=int(self._now() * 1000))
-        await self._durable(self._event(request, "approval.withdrawn", principal=principal, action="withdraw"))
+        await self._record.withdrawn(request, principal=principal)
         self.waiting.tell(request.id)
+
+    async def share(self, request: Request) -> None:
+        """Let other hosts use a request of this one that is approved; where they cannot be told, it is good here."""
+        if self.shared is None or request.host:
+            return
+        async with request.sharing:
+            if request.is_taken_back or self.state_of(request) is not State.APPROVED:
+                return
+            try:
+                await self.shared.publish(request, await self.text_of(request))
+            except AltarError as failed:
+                _log.warning("approval not shared", extra={"approval": request.id, "reason": failed.message})
+
+    async def adopt(self, request_id: str, *, tenant: str, principal: str) -> Request | None:
+        """Take up a request that another host approved, for its requester; None where there is none to use.
+
+        Raises RESOURCE_EXHAUSTED where too many are open, DEPENDENCY_UNAVAILABLE while the store is out of reach.
+        """
+        if self.shared is None or not request_id.startswith(PREFIX):
+            return None
+        found = await self.shared.fetch(request_id, tenant=tenant, principal=principal)
+        if found is None or not self.quorum.is_asker(principal, found.request):
+            return None
+        if found.used_here:  # by an earlier process of this host, whose key may still have the result
+            if not self._knows((tenant, principal, request_id)):
+                return None
+            found.request.end(State.CONSUMED, now_ms=int(self._now() * 1000))
+        if request_id not in self._requests:
+            self._require_room_for(tenant, principal)
+            self._add(found.request)
+            self.elsewhere[request_id] = found.arguments
+        return self._requests[request_id]
+
+    async def refresh(self, request: Request) -> None:
+        """Take notice that another host has used a request of this one."""
+        if self.shared is not None and self.state_of(request) is State.APPROVED:
+            used_by = await self.shared.used_by(request)
+            if used_by not in {"", self.shared.host} and request.ended is None:
+                request.end(State.CONSUMED, now_ms=int(self._now() * 1000))
 
     async def arguments(self, request: Request) -> bytes | None:
         """The call as it was made, encrypted; None when it is gone."""
-        found: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-
-        def then(body: bytes | None, _error: AltarError | None) -> None:
-            if not found.done():
-                found.set_result(body)
-
-        self._kept.fetch(request.id, then)
-        return await found
+        return await self._record.call_of(request)
 
     def sweep(self) -> None:
         """Let expire what is due, and forget what ended long ago. Called some twenty times a second."""
@@ -291,7 +339,8 @@ class Approvals:
         for request in list(self._requests.values()):
             if request.ended is None and now_ms >= request.expires_ms:
                 request.end(State.EXPIRED, now_ms=now_ms)
-                self._note(request, "approval.expired")
+                if not request.host:
+                    self._record.note(request, "approval.expired")
                 self.waiting.tell(request.id)
             is_over = request.ended is not None and not request.is_running
             if is_over and now_ms >= request.ended_ms + self._limits.kept.total_seconds() * 1000:
@@ -301,7 +350,7 @@ class Approvals:
         floor = min((self._size(), *(request.place for request in self._requests.values())))
         if gone or floor - self._floor >= _FLOOR_STEP:
             self._floor = floor
-            self._kept.drop(gone, floor=floor if floor >= 0 else None)
+            self._record.drop(gone, floor=floor if floor >= 0 else None)
 
     # --------------------------------------------------------------------------------------------------- in detail
 
@@ -309,41 +358,50 @@ class Approvals:
         return (
             invocation.tenant,
             invocation.principal,
+            str(self.quorum.account(invocation.principal)),
             invocation.name,
             invocation.version,
             invocation.contract.digest,
+            invocation.variables,
             digest(invocation.text),
         )
 
-    def _is_again(self, request: Request) -> bool:
+    def is_again(self, request: Request) -> bool:
         """Whether its call has been made, and the host still knows how it ended or will end."""
         return request.ended is State.CONSUMED and self._knows((request.tenant, request.principal, request.id))
 
     def _mark(self, invocation: Invocation, request: Request) -> None:
-        if invocation.verdict is not None:
-            invocation.verdict.verdict = "approved"
-            invocation.verdict.approval = request.id
+        if invocation.verdict is None:
+            invocation.verdict = verdict_of(invocation)
+        invocation.verdict.verdict = "approved"
+        invocation.verdict.approval = request.id
 
     def _require_same_policies(self, request: Request, invocation: Invocation) -> None:
-        """Raise APPROVAL_VOID when a policy that asked has changed, or another one asks now."""
-        if not self._is_still_asked(request):
-            raise told.changed(request)
-        wants = invocation.verdict.wants if invocation.verdict is not None else ()
-        if not set(request.needs).issuperset(self._needs(invocation.tenant, wants)):
+        """Raise APPROVAL_VOID when what asked has changed, or something else asks now."""
+        if not self._is_still_asked(request) or not set(request.needs).issuperset(self._needs(invocation)):
             raise told.changed(request)
 
     def _is_still_asked(self, request: Request) -> bool:
-        """Whether every policy that asked is active, and says what it said then."""
+        """Whether every policy that asked is active, and says what it said then; and the contract, if it asked."""
+        of_policies = {need for need in request.needs if need.policy != CONTRACT}
+        contract = self._contract_of(request.tool, request.version)
+        asked = len(of_policies) < len(request.needs)
+        if asked and contract is not None and need_of_contract(contract) not in request.needs:
+            return False
         bundle = self.bundle_of(request.tenant)
         if bundle is None or bundle.digest == request.bundle:
-            return bundle is not None
+            return bundle is not None or not of_policies
         active = {need_of(policy, constants=bundle.constants) for policy in bundle.policies if not policy.dry_run}
-        return active.issuperset(request.needs)
+        return active.issuperset(of_policies)
 
-    def _needs(self, tenant: str, policies: Iterable[Policy]) -> tuple[Need, ...]:
-        bundle = self.bundle_of(tenant)
+    def _needs(self, invocation: Invocation) -> tuple[Need, ...]:
+        """What is asked for a call: by policies, and by its contract."""
+        bundle = self.bundle_of(invocation.tenant)
         constants = bundle.constants if bundle is not None else {}
-        return tuple(need_of(policy, constants=constants) for policy in policies)
+        wants = invocation.verdict.wants if invocation.verdict is not None else ()
+        needs = [need_of(policy, constants=constants) for policy in wants]
+        of_contract = need_of_contract(invocation.contract)
+        return tuple(needs if of_contract is None else [*needs, of_contract])
 
     def _messages(self, request: Request) -> dict[str, str]:
         """What the policies that asked say of themselves now, by their names."""
@@ -361,7 +419,11 @@ class Approvals:
                 ran="no",
                 hint="send less, or ask for a policy that approves it otherwise",
             )
-        own, of_tenant = self._count[invocation.principal], self._count[f"{invocation.tenant}/"]
+        self._require_room_for(invocation.tenant, invocation.principal)
+
+    def _require_room_for(self, tenant: str, principal: str) -> None:
+        limits = self._limits
+        own, of_tenant = self._count[principal], self._count[f"{tenant}/"]
         if own >= limits.per_principal or of_tenant >= limits.per_tenant or len(self._requests) >= limits.in_all:
             raise ExecutionError(
                 "RESOURCE_EXHAUSTED",
@@ -370,86 +432,21 @@ class Approvals:
                 hint="wait until some are decided, or withdraw them: altar approvals withdraw <id>",
             )
 
+    async def _take_back(self, request: Request) -> None:
+        """Let no other host use it any more, whatever is on its way to them; APPROVAL_VOID when one does or did."""
+        if self.shared is None:
+            return
+        request.is_taken_back = True
+        async with request.sharing:
+            if await self.shared.revoke(request):
+                return
+        request.end(State.CONSUMED, now_ms=int(self._now() * 1000))
+        raise told.over(request, State.CONSUMED)
+
     def _require_open(self, request: Request) -> None:
         state = self.state_of(request)
         if state not in {State.PENDING, State.APPROVED}:
             raise told.over(request, state)
-
-    def _keep(self, request: Request, invocation: Invocation) -> None:
-        """Keep the call, then record the request; only then can anybody decide on it."""
-        subject = self._subjects.of(request.tenant, request.principal)
-        text = canonical(
-            {
-                "arguments": invocation.text.decode(),
-                "needs": [need.to_json() for need in request.needs],
-                "principal": request.principal,
-            }
-        )
-        salt = subject.salt(request.id)
-        data = {
-            "arguments": commitment(salt, request.arguments),
-            "asked": commitment(salt, digest(text)),
-            "bundle": request.bundle,
-            "contract": request.contract,
-            "expires": request.expires_ms,
-            "version": request.version,
-        }
-        event = self._event(request, "approval.requested", principal=request.principal, action="request", data=data)
-
-        def recorded(place: int, error: AltarError | None) -> None:
-            request.place = place
-            request.durable = error is None
-            self.waiting.tell(request.id)
-
-        def kept(error: AltarError | None) -> None:
-            if error is None:
-                self._commit([event], recorded)
-
-        self._kept.save(request.id, sealed(subject, request.id, text), then=kept)
-
-    async def _recorded(self, request: Request, vote: Vote, *, correlation: str) -> None:
-        salt = self._subjects.of(request.tenant, request.principal).salt(request.id)
-        data = {"approve": vote.approve, "reason": vote.reason, "seen": commitment(salt, request.digest)}
-        action: Literal["approve", "refuse"] = "approve" if vote.approve else "refuse"
-        event = self._event(
-            request, "approval.decided", principal=vote.principal, action=action, data=data, correlation=correlation
-        )
-        await self._durable(event)
-
-    def _event(
-        self,
-        request: Request,
-        name: str,
-        *,
-        principal: str = "",
-        action: str = "",
-        data: dict[str, Any] | None = None,
-        correlation: str = "",
-    ) -> Event:
-        return Event(
-            event=name,
-            subject=request.id,
-            tenant=request.tenant,
-            principal=principal,
-            action=action,
-            resource=f"tools/{request.tool}",
-            outcome="SUCCESS",
-            correlation=correlation or request.correlation,
-            data=canonical(data).decode() if data else "",
-        )
-
-    def _note(self, request: Request, name: str, *, principal: str = "") -> None:
-        self._commit([self._event(request, name, principal=principal)], _nobody)
-
-    async def _durable(self, event: Event) -> None:
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def then(_first: int, error: AltarError | None) -> None:
-            if not durable.done():
-                durable.set_result(None) if error is None else durable.set_exception(error)
-
-        self._commit([event], then)
-        await durable
 
     def _add(self, request: Request) -> None:
         self._requests[request.id] = request
@@ -459,22 +456,30 @@ class Approvals:
 
     def _forget(self, request: Request) -> None:
         del self._requests[request.id]
+        self.elsewhere.pop(request.id, None)
         self._count -= Counter((request.principal, f"{request.tenant}/"))  # which drops what is none any more
         if self._same.get(request.call) == request.id:
             del self._same[request.call]
 
 
+_ACCOUNT = 2  # of `Request.call`
 _FLOOR_STEP = 1_000
 _SWEEP_SECONDS = 1.0
 _RECORDED_SECONDS = 5.0
 
 
-def _nobody(_first: int, _error: AltarError | None) -> None:
-    """Nobody waits for it to be durable; a ledger that fails has told the host already."""
+def verdict_of(invocation: Invocation) -> PolicyVerdict:
+    """What is recorded of a call that its contract wants approved, in a tenant without policies."""
+    need = need_of_contract(invocation.contract)
+    return PolicyVerdict(bundle=need.digest if need is not None else invocation.contract.digest)
 
 
-def _not_joined(_entries: Sequence[Entry], _then: Then) -> None:
-    raise AuthorizationError("NOT_ACTIVE", "The host is not ready to ask for approvals", ran="no")
+async def _no_text(_request: Request) -> bytes:
+    return b"{}"
+
+
+def _no_contract(_name: str, _version: str) -> None:
+    return None
 
 
 def _knows_nothing(_key: tuple[str, str, str]) -> bool:

@@ -14,27 +14,36 @@ Where review is asked for, only another human than those who wrote a version can
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select, update
 
 from altar.adm.canonical import digest as digest_of
 from altar.adm.errors import ExecutionError, ValidationError
+from altar.aesp.governance.artefact_rows import (
+    Artefact,
+    ArtefactKind,
+    Status,
+    active_one,
+    artefact_in,
+    found_one,
+    key_of,
+    newest_number,
+    predecessor_of,
+)
 from altar.aesp.governance.humans import marks_of
 from altar.aesp.governance.reviewers import nobody_behind, require_reviewer
 from altar.aesp.principal import Principal
 from altar.aesp.store import tables
-from altar.aesp.store.people import unknown
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from altar.aesp.store.database import Store
 
-__all__ = ["MOST_BYTES", "Artefact", "ArtefactKind", "Artefacts", "Status", "Swap", "read_active"]
+__all__ = ["MOST_BYTES", "Artefact", "ArtefactKind", "Artefacts", "Effect", "Status", "Swap", "read_active"]
 
 MOST_BYTES = 256 * 1024
 """Bytes of one version at most."""
@@ -49,53 +58,8 @@ _LONGEST_NOTE = 1024
 _PAGE = 1000
 
 
-class ArtefactKind(StrEnum):
-    """What a version is a version of."""
-
-    POLICY = "policy"
-    CONTRACT = "contract"
-    ROLE = "role"
-    PRICE = "price"
-    CONFIGURATION = "configuration"
-
-
 _ENDED_ALONE = frozenset({ArtefactKind.CONTRACT})
 """Kinds whose end only ever refuses more."""
-
-
-class Status(StrEnum):
-    """Where a version stands between its author and its use; only ACTIVE counts."""
-
-    DRAFT = "DRAFT"
-    PENDING_APPROVAL = "PENDING_APPROVAL"
-    ACTIVE = "ACTIVE"
-    RETIRED = "RETIRED"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artefact:
-    """One version of something; times are milliseconds since 1970.
-
-    ``body`` is its text as it was handed in, "" where only a list was asked for; ``digest`` is that of the text.
-    ``authors`` are the ids of those who wrote or submitted it; ``against`` the version that was ACTIVE when it was
-    submitted, 0 for none; ``activated_ms`` is when it was last activated, 0 for never.
-    """
-
-    tenant: str
-    kind: ArtefactKind
-    name: str
-    version: int
-    status: Status
-    digest: str
-    note: str
-    authors: tuple[str, ...]
-    against: int
-    reviewed_by: str
-    changed_by: str
-    created_ms: int
-    changed_ms: int
-    activated_ms: int
-    body: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +70,29 @@ class Swap:
     before: Artefact | None
 
 
+Effect = Callable[["Connection", Artefact, int], None]
+"""Lets a version hold that is ACTIVE now, or nothing in its place when it was RETIRED; the time is in milliseconds."""
+
+
 class Artefacts:
     """The versions of all tenants; whoever calls has been authorized for the tenant already."""
 
-    def __init__(self, store: Store, *, clock: Callable[[], float], review: Collection[ArtefactKind]) -> None:
-        """Take the store, a clock in seconds since 1970, and the kinds that another human must have looked at."""
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Callable[[], float],
+        review: Collection[ArtefactKind],
+        effects: Mapping[ArtefactKind, Effect] | None = None,
+    ) -> None:
+        """Take the store, a clock in seconds since 1970, and the kinds that another human must have looked at.
+
+        ``effects`` are carried out in the transaction of the swap, so that both hold or neither does.
+        """
         self._store = store
         self._clock = clock
         self._review = frozenset(review)
+        self._effects = effects or {}
 
     def needs_review(self, kind: ArtefactKind) -> bool:
         """Tell whether another human than its authors must activate a version of this kind."""
@@ -145,7 +124,7 @@ class Artefacts:
         def work(connection: Connection) -> Artefact:
             authors = {by}
             if after:
-                replaced = _found(connection, tenant, kind, name, after)
+                replaced = found_one(connection, tenant, kind, name, after)
                 _require_status(replaced, (Status.DRAFT, Status.PENDING_APPROVAL), "replaced")
                 authors |= set(replaced.authors)
                 self._set(connection, replaced, Status.RETIRED, by=by)
@@ -170,7 +149,7 @@ class Artefacts:
                     activated_ms=None,
                 )
             )
-            return _found(connection, tenant, kind, name, version)
+            return found_one(connection, tenant, kind, name, version)
 
         return await self._store.run(work, tenant=tenant)
 
@@ -182,12 +161,12 @@ class Artefacts:
         """
 
         def work(connection: Connection) -> Artefact:
-            found = _found(connection, tenant, kind, name, version)
+            found = found_one(connection, tenant, kind, name, version)
             allowed = (Status.DRAFT, Status.PENDING_APPROVAL, *((Status.RETIRED,) if found.activated_ms else ()))
             _require_status(found, allowed, "submitted")
             if found.status is Status.RETIRED:
                 _require_room(connection, tenant, kind, name)
-            active = _active(connection, tenant, kind, name)
+            active = active_one(connection, tenant, kind, name)
             authors = json.dumps(sorted({*found.authors, by}))
             against = active.version if active is not None else 0
             return self._set(connection, found, Status.PENDING_APPROVAL, by=by, authors=authors, against=against)
@@ -213,14 +192,14 @@ class Artefacts:
             )
 
         def work(connection: Connection) -> Swap:
-            found = _found(connection, tenant, kind, name, version)
+            found = found_one(connection, tenant, kind, name, version)
             _require_whole(found)
             is_other = reviewed and (seen.digest, seen.authors) != (found.digest, found.authors)
             if is_other or (digest and digest != found.digest):
                 raise _conflict(f"Version {version} is not what was looked at", "look at it again")
             waiting = (Status.PENDING_APPROVAL,) if reviewed else (Status.DRAFT, Status.PENDING_APPROVAL)
             _require_status(found, waiting, "activated")
-            before = _active(connection, tenant, kind, name)
+            before = active_one(connection, tenant, kind, name)
             now_active = before.version if before is not None else 0
             if found.status is Status.PENDING_APPROVAL and found.against != now_active:
                 raise _conflict(
@@ -240,8 +219,8 @@ class Artefacts:
         """
 
         def work(connection: Connection) -> Swap:
-            before = _active(connection, tenant, kind, name)
-            found = _predecessor(connection, tenant, kind, name)
+            before = active_one(connection, tenant, kind, name)
+            found = predecessor_of(connection, tenant, kind, name)
             if found is None:
                 raise _conflict("There is no version that was ACTIVE before", "activate one")
             _require_whole(found)
@@ -251,7 +230,7 @@ class Artefacts:
 
     async def predecessor(self, kind: ArtefactKind, name: str, *, tenant: str) -> Artefact | None:
         """Give the version that a rollback would activate, None when there is none."""
-        return await self._store.run(lambda c: _predecessor(c, tenant, kind, name), tenant=tenant, reads=True)
+        return await self._store.run(lambda c: predecessor_of(c, tenant, kind, name), tenant=tenant, reads=True)
 
     async def retire(self, kind: ArtefactKind, name: str, version: int, *, tenant: str, by: str) -> Artefact:
         """End a version: it does not count, or is not asked for any more.
@@ -261,14 +240,17 @@ class Artefacts:
         """
 
         def work(connection: Connection) -> Artefact:
-            found = _found(connection, tenant, kind, name, version)
+            found = found_one(connection, tenant, kind, name, version)
             _require_status(found, (Status.DRAFT, Status.PENDING_APPROVAL, Status.ACTIVE), "retired")
             if found.status is Status.ACTIVE and self.needs_review(kind) and kind not in _ENDED_ALONE:
                 raise _conflict(
                     f"Version {version} is ACTIVE, and one person cannot take it away",
                     "let another version be reviewed in its place, also an empty one",
                 )
-            return self._set(connection, found, Status.RETIRED, by=by)
+            made = self._set(connection, found, Status.RETIRED, by=by)
+            if found.status is Status.ACTIVE:
+                self._take_effect(connection, made)
+            return made
 
         return await self._store.run(work, tenant=tenant)
 
@@ -280,15 +262,15 @@ class Artefacts:
         """
 
         def work(connection: Connection) -> Artefact:
-            found = _found(connection, tenant, kind, name, version)
+            found = found_one(connection, tenant, kind, name, version)
             if found.activated_ms or found.status is Status.ACTIVE:
                 raise _conflict(f"Version {version} has been in force, and is kept", "retire it instead")
-            if found.version == _newest(connection, tenant, kind, name):
+            if found.version == newest_number(connection, tenant, kind, name):
                 self._set(
                     connection, found, Status.RETIRED, by=found.changed_by, body="", digest=digest_of(b""), note=""
                 )
             else:
-                connection.execute(delete(tables.artefacts).filter_by(**_key(found)))
+                connection.execute(delete(tables.artefacts).filter_by(**key_of(found)))
             return found
 
         return await self._store.run(work, tenant=tenant)
@@ -298,8 +280,8 @@ class Artefacts:
 
         def work(connection: Connection) -> Artefact:
             if version:
-                return _found(connection, tenant, kind, name, version)
-            active = _active(connection, tenant, kind, name)
+                return found_one(connection, tenant, kind, name, version)
+            active = active_one(connection, tenant, kind, name)
             if active is None:
                 raise ValidationError(
                     "UNKNOWN_RESOURCE", f"No {kind} is ACTIVE in this tenant", hint="activate a version"
@@ -322,7 +304,7 @@ class Artefacts:
             )
             query = select(table).where(table.c.tenant == tenant, table.c.kind == kind, table.c.name > after)
             query = query.where(table.c.version == newest).order_by(table.c.name).limit(min(limit, _PAGE))
-            return [_artefact(row) for row in connection.execute(query)]
+            return [artefact_in(row) for row in connection.execute(query)]
 
         return await self._store.run(work, tenant=tenant, reads=True)
 
@@ -338,7 +320,7 @@ class Artefacts:
             if before:
                 query = query.where(table.c.version < before)
             found = connection.execute(query.order_by(table.c.version.desc()).limit(min(limit, _PAGE)))
-            return tuple(_artefact(row) for row in found)
+            return tuple(artefact_in(row) for row in found)
 
         return await self._store.run(work, tenant=tenant, reads=True)
 
@@ -350,7 +332,13 @@ class Artefacts:
         made = self._set(
             connection, found, Status.ACTIVE, by=by, reviewed_by=reviewed_by, activated_ms=self._after(before)
         )
+        self._take_effect(connection, made)
         return Swap(made, before)
+
+    def _take_effect(self, connection: Connection, made: Artefact) -> None:
+        effect = self._effects.get(made.kind)
+        if effect is not None:
+            effect(connection, made, self._now_ms())
 
     def _after(self, before: Artefact | None) -> int:
         """Now, but later than when the one before was activated, so that their order is kept."""
@@ -360,10 +348,10 @@ class Artefacts:
         """Move a version on; RESOURCE_CONFLICT when somebody else has done so meanwhile."""
         table = tables.artefacts
         values = {"status": status, "changed_by": by, "changed_ms": self._now_ms(), **more}
-        where = {**_key(found), "status": found.status}
+        where = {**key_of(found), "status": found.status}
         if connection.execute(update(table).filter_by(**where).values(**values)).rowcount != 1:
             raise _conflict(f"Version {found.version} was changed meanwhile", "look at it again")
-        return _found(connection, found.tenant, found.kind, found.name, found.version)
+        return found_one(connection, found.tenant, found.kind, found.name, found.version)
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
@@ -374,7 +362,7 @@ def read_active(connection: Connection, kind: ArtefactKind, name: str, *, tenant
 
     Raises ExecutionError INTERNAL when its body is not the one that was activated.
     """
-    found = _active(connection, tenant, kind, name)
+    found = active_one(connection, tenant, kind, name)
     if found is not None:
         _require_whole(found)
     return found
@@ -397,7 +385,7 @@ def _require_status(found: Artefact, allowed: Collection[Status], what: str) -> 
 
 
 def _require_whole(found: Artefact) -> None:
-    if digest_of(found.body.encode()) != found.digest:
+    if not found.is_whole:
         raise ExecutionError(
             "INTERNAL",
             f"The body of version {found.version} is not the one that was handed in",
@@ -409,18 +397,12 @@ def _require_whole(found: Artefact) -> None:
 
 def _next_version(connection: Connection, tenant: str, kind: ArtefactKind, name: str) -> int:
     _require_room(connection, tenant, kind, name)
-    newest = _newest(connection, tenant, kind, name)
+    newest = newest_number(connection, tenant, kind, name)
     if newest >= MOST_VERSIONS:
         raise ExecutionError(
             "RESOURCE_EXHAUSTED", f"There are {MOST_VERSIONS} versions already", ran="no", hint="use another name"
         )
     return newest + 1
-
-
-def _newest(connection: Connection, tenant: str, kind: ArtefactKind, name: str) -> int:
-    """Give the number of the newest version, 0 for none."""
-    query = select(func.max(tables.artefacts.c.version)).filter_by(tenant=tenant, kind=kind, name=name)
-    return int(connection.execute(query).scalar_one_or_none() or 0)
 
 
 def _require_room(connection: Connection, tenant: str, kind: ArtefactKind, name: str) -> None:
@@ -434,52 +416,6 @@ def _require_room(connection: Connection, tenant: str, kind: ArtefactKind, name:
             ran="no",
             hint="retire those that nobody needs",
         )
-
-
-def _found(connection: Connection, tenant: str, kind: ArtefactKind, name: str, version: int) -> Artefact:
-    where = {"tenant": tenant, "kind": kind, "name": name, "version": version}
-    row = connection.execute(select(tables.artefacts).filter_by(**where)).one_or_none()
-    if row is None:
-        raise unknown("version", str(version))
-    return _artefact(row)
-
-
-def _active(connection: Connection, tenant: str, kind: ArtefactKind, name: str) -> Artefact | None:
-    where = {"tenant": tenant, "kind": kind, "name": name, "status": Status.ACTIVE}
-    row = connection.execute(select(tables.artefacts).filter_by(**where)).one_or_none()
-    return None if row is None else _artefact(row)
-
-
-def _predecessor(connection: Connection, tenant: str, kind: ArtefactKind, name: str) -> Artefact | None:
-    table = tables.artefacts
-    query = select(table).filter_by(tenant=tenant, kind=kind, name=name, status=Status.RETIRED)
-    query = query.where(table.c.activated_ms.is_not(None)).order_by(table.c.activated_ms.desc()).limit(1)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _artefact(row)
-
-
-def _key(found: Artefact) -> dict[str, Any]:
-    return {"tenant": found.tenant, "kind": found.kind, "name": found.name, "version": found.version}
-
-
-def _artefact(row: Any) -> Artefact:
-    return Artefact(
-        tenant=row.tenant,
-        kind=ArtefactKind(row.kind),
-        name=row.name,
-        version=row.version,
-        status=Status(row.status),
-        digest=row.digest,
-        note=row.note,
-        authors=tuple(json.loads(row.authors)),
-        against=row.against,
-        reviewed_by=row.reviewed_by,
-        changed_by=row.changed_by,
-        created_ms=row.created_ms,
-        changed_ms=row.changed_ms,
-        activated_ms=row.activated_ms or 0,
-        body=getattr(row, "body", ""),
-    )
 
 
 def _named(version: int) -> str:

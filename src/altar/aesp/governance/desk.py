@@ -35,7 +35,7 @@ class ApprovalDesk:
         """How a request stands; see `altar.grid.host.approval_waits.ApprovalWaits`."""
         self._callers.admit(caller, "use")
         who = principal_of(caller.who)
-        request = self._own(handle, who.tenant, who.id)
+        request = await self._own(handle, who.tenant, who.id)
         if seconds > 0 and self._approvals.state_of(request) is State.PENDING:
             await self._approvals.waiting.until_told(handle, principal=who.id, seconds=min(seconds, LONGEST_SECONDS))
             self._callers.admit(caller, "use")
@@ -45,9 +45,11 @@ class ApprovalDesk:
         arguments = await call_text(self._approvals, self._subjects, request)
         return ApprovalTold(state, request.tool, request.version, arguments)
 
-    def _own(self, handle: str, tenant: str, principal: str) -> Request:
+    async def _own(self, handle: str, tenant: str, principal: str) -> Request:
         found = self._approvals.any(handle)
-        if found is None or (found.tenant, found.principal) != (tenant, principal):
+        if found is None:
+            found = await self._approvals.adopt(handle, tenant=tenant, principal=principal)
+        if found is None or found.tenant != tenant or not self._approvals.quorum.is_asker(principal, found):
             raise told.unknown(handle)
         return found
 
@@ -57,6 +59,8 @@ async def call_text(approvals: Approvals, subjects: Subjects, request: Request) 
 
     Raises AuthorizationError APPROVAL_VOID when they are gone, or were made unreadable to forget somebody.
     """
+    if request.id in approvals.elsewhere:
+        return approvals.elsewhere[request.id]
     body = await approvals.arguments(request)
     subject = subjects.find(request.tenant, request.principal)
     text = opened(subject, request.id, body) if subject is not None and body is not None else None

@@ -24,6 +24,7 @@ __all__ = ["OWNER", "marks_of"]
 OWNER = "owner"
 """The attribute of a service account that names the principal who answers for it."""
 
+_CERTIFICATE = "cert:"  # how the names of accounts of certificates begin
 _HOLDERS = "key_holders"  # as `owners` writes it, which builds on this module
 
 
@@ -35,9 +36,12 @@ def marks_of(connection: Connection, principal_id: str) -> frozenset[str]:
     row = _row(connection, principal_id)
     if row is None:
         return frozenset()
-    if row.kind == PrincipalKind.USER:
+    of_certificate = row.name.startswith(_CERTIFICATE)
+    if row.kind == PrincipalKind.USER and not of_certificate:
         return frozenset(_marks(connection, row))
     behind = [_row(connection, one) for one in _people_of(row)]
+    if of_certificate and row.email:
+        behind.append(row)
     return frozenset(
         mark for one in behind if one is not None and one.kind == PrincipalKind.USER for mark in _marks(connection, one)
     )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from altar.adm.errors import AltarError, AuthorizationError, ValidationError
-from altar.aesp.governance.requests import State
+from altar.aesp.governance.requests import CONTRACT, State
 
 if TYPE_CHECKING:
     from altar.aesp.governance.requests import Request
     from altar.later.invocation import Invocation
 
-__all__ = ["another", "changed", "not_yours", "over", "pending", "standing", "twice", "unknown"]
+__all__ = ["another", "asker_gone", "changed", "not_yours", "over", "pending", "standing", "twice", "unknown"]
 
 _AGAIN = "make the call without the handle, which asks for a new approval"
 
@@ -61,7 +61,8 @@ def over(request: Request, state: State) -> AltarError:
 
 def unknown(request_id: str) -> AltarError:
     """There is no such request, or it is somebody else's."""
-    return _void(f"There is no approval {request_id[:64]!r} of yours")
+    hint = f"{_AGAIN}; one that another host gave is looked for by session.resume, and not by the key alone"
+    return _void(f"There is no approval {request_id[:64]!r} of yours", hint=hint)
 
 
 def another(request: Request, invocation: Invocation) -> AltarError:
@@ -78,8 +79,15 @@ def another(request: Request, invocation: Invocation) -> AltarError:
 
 
 def changed(request: Request) -> AltarError:
-    """The policies are not those that asked."""
+    """The policies, or the contract, are not those that asked."""
+    if all(need.policy == CONTRACT for need in request.needs):
+        return _void(f"What the contract asks for has changed since {request.id!r} was asked for")
     return _void(f"The policies have changed since {request.id!r} was asked for")
+
+
+def asker_gone(request: Request) -> AltarError:
+    """The account that asked is not there any more, or its id is another one's now."""
+    return _void(f"Who asked for {request.id!r} is not there any more")
 
 
 def not_yours(request: Request) -> AltarError:
@@ -94,25 +102,40 @@ def not_yours(request: Request) -> AltarError:
     )
 
 
-def twice(request: Request) -> AltarError:
-    """A person has spoken already."""
+def twice(request: Request, state: State, counted: Sequence[int]) -> AltarError:
+    """A person has spoken already; ``counted`` is how many have approved, for each need of the request."""
+    if state is State.PENDING:
+        left = zip(request.needs, counted, strict=True)
+        missing = max(need.quorum - count for need, count in left)
+        who = "1 other person" if missing == 1 else f"{missing} other people"
+        hint = f"it waits for {who}: `altar approvals show {request.id}` says in which role"
+    elif state is State.APPROVED:
+        hint = f"nobody else has to: whoever asked can make the call now, with session.resume({request.id!r})"
+    else:
+        hint = f"it is {state} by now: `altar approvals show {request.id}`"
     return ValidationError(
         "RESOURCE_CONFLICT",
-        f"You have decided on {request.id!r} already, under this account or another one",
+        f"You have approved {request.id!r} already, under this account or another one",
         ran="no",
-        hint="somebody else must approve too",
+        hint=hint,
     )
 
 
 def _asking(request: Request) -> str:
     """Give the words for the policies that ask; of many the first."""
-    names = [repr(need.policy) for need in request.needs[:_MOST_NAMED]]
-    more = len(request.needs) - len(names)
+    policies = [need for need in request.needs if need.policy != CONTRACT]
+    by_contract = "" if len(policies) == len(request.needs) else "its contract"
+    names = [repr(need.policy) for need in policies[:_MOST_NAMED]]
+    more = len(policies) - len(names)
+    if not names:
+        return f"{by_contract} asks"
+    if by_contract:
+        by_contract = f"{by_contract} and "
     if more:
-        return f"the policies {', '.join(names)} and {more} more ask"
+        return f"{by_contract}the policies {', '.join(names)} and {more} more ask"
     if len(names) == 1:
-        return f"the policy {names[0]} asks"
-    return f"the policies {', '.join(names[:-1])} and {names[-1]} ask"
+        return f"{by_contract}the policy {names[0]} {'ask' if by_contract else 'asks'}"
+    return f"{by_contract}the policies {', '.join(names[:-1])} and {names[-1]} ask"
 
 
 def _said(request: Request, messages: Mapping[str, str]) -> str:
@@ -125,5 +148,5 @@ def _said(request: Request, messages: Mapping[str, str]) -> str:
 _MOST_NAMED = 5
 
 
-def _void(message: str) -> AltarError:
-    return AuthorizationError("APPROVAL_VOID", message, ran="no", hint=_AGAIN)
+def _void(message: str, *, hint: str = _AGAIN) -> AltarError:
+    return AuthorizationError("APPROVAL_VOID", message, ran="no", hint=hint)

@@ -6,6 +6,7 @@ elsewhere, encrypted.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,8 +18,10 @@ from altar.adm.canonical import canonical, digest
 if TYPE_CHECKING:
     from altar.aesp.policy.policy import Policy
 
-__all__ = ["PREFIX", "ApprovalLimits", "Asking", "Need", "Request", "State", "Vote", "need_of"]
+__all__ = ["CONTRACT", "PREFIX", "ApprovalLimits", "Asking", "Need", "Request", "State", "Vote", "need_of"]
 
+CONTRACT = "(contract)"
+"""What stands in the place of a policy's name where the contract itself asks; no policy can be called so."""
 PREFIX = "approval-"
 """How the ids of requests begin, which are the idempotency keys of the calls they approve."""
 
@@ -45,7 +48,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one policy asks for: people with one of ``approvers``, as many as ``quorum``.
+    """What one policy, or the contract itself, asks for: people with one of ``approvers``, as many as ``quorum``.
 
     ``digest`` is of the policy as it stood when it asked; without roles it takes the permission `approvals:decide`.
     """
@@ -64,6 +67,11 @@ class Need:
             "quorum": self.quorum,
         }
 
+    @property
+    def asker(self) -> str:
+        """Who asks, in words."""
+        return "the contract" if self.policy == CONTRACT else f"policy {self.policy!r}"
+
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Need:
         """Read what `to_json` gave."""
@@ -72,12 +80,17 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """The word of one person on a request; whether it counts is asked anew each time."""
+    """The word of one person on a request; whether it counts is asked anew each time.
+
+    ``variables`` is the digest of the session's variables that the contract binds, "" where it binds none.
+    ``account`` is when the account of that person was made, in ms since 1970: who is given the id later has not spoken.
+    """
 
     principal: str
     approve: bool
     reason: str
     time_ms: int
+    account: int
 
 
 @dataclass(slots=True, eq=False)
@@ -85,10 +98,13 @@ class Request:
     """One request: the call it is for, what it needs, and what became of it so far.
 
     ``contract`` and ``arguments`` are digests, ``bundle`` that of the policies that asked.
+    ``account`` is when the account of the requester was made, in ms since 1970: a later one of the same id is another.
     ``ended`` is how it came to its end, None as long as it has not; ``ended_ms`` when.
     ``durable`` says that it is recorded; before that nobody can decide on it.
+    ``host`` is where it was asked for and approved, where that is another host than this one.
     ``key`` is the idempotency key that the caller had given the call, or "".
     ``deciding`` are those whose word is on its way into the record.
+    ``sharing`` is held while other hosts are told of it; once it ``is_taken_back`` they are told no more.
     """
 
     id: str
@@ -110,17 +126,32 @@ class Request:
     is_running: bool = False
     place: int = -1
     key: str = ""
+    variables: str = ""
+    account: int = -1
+    host: str = ""
     deciding: set[str] = field(default_factory=set)
+    sharing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    is_taken_back: bool = False
 
     @property
     def call(self) -> tuple[str, ...]:
         """What makes two calls the same for an approval."""
-        return self.tenant, self.principal, self.tool, self.version, self.contract, self.arguments
+        return (
+            self.tenant,
+            self.principal,
+            str(self.account),
+            self.tool,
+            self.version,
+            self.contract,
+            self.variables,
+            self.arguments,
+        )
 
     @property
     def digest(self) -> str:
         """What an approver confirms: the digest of the call, its caller, and what is asked for."""
         said: dict[str, Any] = {
+            "account": self.account,
             "arguments": self.arguments,
             "bundle": self.bundle,
             "contract": self.contract,
@@ -131,7 +162,7 @@ class Request:
             "tenant": self.tenant,
             "tool": self.tool,
             "version": self.version,
-        }
+        } | ({"variables": self.variables} if self.variables else {})
         return digest(canonical(said))
 
     def end(self, how: State, *, now_ms: int) -> None:

@@ -7,7 +7,7 @@ A vote whose voter was forgotten is no vote any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from altar.ledger.reader import Row
     from altar.ledger.subjects import Subjects
 
-__all__ = ["MARKS", "Told", "requests_in", "told_in"]
+__all__ = ["MARKS", "Told", "account_mark", "requests_in", "told_in"]
+
+NOBODY = -2
+"""No account was made then."""
 
 MARKS = (b'"event":"approval.', b'"event":"breakglass.')
 """Inside a JSON string every quote is escaped, so these bytes can only be the member itself."""
@@ -56,11 +59,13 @@ def requests_in(
     subjects: Subjects,
     now_ms: int,
     longest_ms: int,
+    account_of: Callable[[str], int],
 ) -> list[Request]:
     """The requests that are not long over, the oldest first, as the log and the calls beside it say.
 
     ``claims`` say which were used; ``kept`` are the encrypted calls; what ended longer than ``longest_ms`` ago is left
     out.
+    ``account_of`` says when the account of an id was made, in ms since 1970.
     """
     found: dict[str, Request] = {}
     for place, tenant, said in events:
@@ -70,12 +75,17 @@ def requests_in(
             if request is not None:
                 found[request_id] = request
         elif request_id in found:
-            _apply(found[request_id], name, said, subjects)
+            _apply(found[request_id], name, said, subjects, account_of)
     for claim in claims:
         used = found.get(claim.key[2]) if claim.key[2].startswith(PREFIX) else None
         if used is not None and claim.ran != "no":
             used.end(State.CONSUMED, now_ms=claim.ended_ms)
     return [one for one in found.values() if one.ended is None or now_ms - one.ended_ms < longest_ms]
+
+
+def account_mark(salt: bytes, principal_id: str, account: int) -> str:
+    """What the record says of the account of a voter: a commitment, because the time it was made tells whose it is."""
+    return commitment(salt, digest(f"{principal_id} {account}".encode()))
 
 
 def _told(row: Row) -> Told:
@@ -108,10 +118,14 @@ def _requested(place: int, tenant: str, said: Mapping[str, Any], body: bytes, su
         correlation=str(said.get("correlation", "")),
         durable=True,
         place=place,
+        variables=str(asked.get("variables", "")),
+        account=int(asked.get("account", -1)),
     )
 
 
-def _apply(request: Request, name: str, said: Mapping[str, Any], subjects: Subjects) -> None:
+def _apply(
+    request: Request, name: str, said: Mapping[str, Any], subjects: Subjects, account_of: Callable[[str], int]
+) -> None:
     """Let an event of a request hold; what comes after its end holds no more."""
     if request.ended is not None:
         return
@@ -123,6 +137,10 @@ def _apply(request: Request, name: str, said: Mapping[str, Any], subjects: Subje
     who = subjects.name_of(str(said["principal"]))
     data = orjson.loads(str(said["data"]))
     if who is not None:
-        request.votes.append(Vote(who[1], data["approve"] is True, str(data["reason"]), now_ms))
+        account = account_of(who[1])
+        salt = subjects.of(request.tenant, request.principal).salt(request.id)
+        if data.get("account") != account_mark(salt, who[1], account):
+            account = NOBODY  # the id was given to somebody else since
+        request.votes.append(Vote(who[1], data["approve"] is True, str(data["reason"]), now_ms, account))
     if data["approve"] is not True:
         request.end(State.REFUSED, now_ms=now_ms)

@@ -47,7 +47,7 @@ class Standing:
         if request is None or not request.durable:
             return ()
         names = full or self._is_told_names(who, request)
-        if not names and who.id != request.principal:
+        if not names and not self._approvals.quorum.is_asker(who.id, request):
             return ()
         return tuple(self._lines(request, names=names))
 
@@ -70,7 +70,7 @@ class Standing:
         left = f", {_time_left(request.expires_ms - int(self._now() * 1000))}" if state in _OPEN else ""
         yield f"now: {request.id} is {state}{left}"
         for need, count in zip(request.needs, quorum.counted(request), strict=True):
-            yield f"now: {count} of {need.quorum} have approved for policy {need.policy!r}"
+            yield f"now: {count} of {need.quorum} have approved for {need.asker}"
         for vote in request.votes:
             yield f"now: {vote.principal} {'approved' if vote.approve else 'refused'}"
         if names and state is State.PENDING:

@@ -6,6 +6,7 @@ When it stops is told by the file of the successor, so hosts that share the dire
 
 from __future__ import annotations
 
+import hmac
 import os
 import re
 from collections.abc import Callable
@@ -76,6 +77,19 @@ class TokenKeys:
         if kid not in self._keys or self._is_over(kid):
             return None
         return self._keys[kid][1]
+
+    def secret(self, kid: str, *, purpose: bytes) -> tuple[str, bytes] | None:
+        """The id of a key, and 32 bytes derived from it for another purpose, which every host of this directory has.
+
+        With "" for the id it is the key that signs now; None for one that is not there any more.
+        """
+        if not kid:
+            kid, key = self.signing()
+        elif kid in self._keys or self.verifying(kid) is not None:
+            key = self._keys[kid][1]
+        else:
+            return None
+        return kid, hmac.new(bytes(key.raw_value.private_bytes_raw()), purpose, "sha256").digest()  # type: ignore[union-attr]  # those that sign are private
 
     def rotate(self) -> str:
         """Make a new key, which signs from now on, and delete those whose time is over; gives the new id."""

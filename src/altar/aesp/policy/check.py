@@ -62,10 +62,13 @@ def policy_check(bundles: Bundles, desk: Desk, *, glass: Callable[[Invocation], 
             return
         verdict = invocation.verdict = PolicyVerdict(bundle=bundle.digest)
         tool = bundle.for_tool(invocation.contract)
-        facts = tool.plan.facts(Circumstances(desk, invocation)) if tool.policies else {}
-        ruling = tool.verdicts(facts)
         if tool.policies:
-            verdict.facts = tool.plan.record(facts, dict(ruling.would) if ruling.would else {})
+            around = Circumstances(desk, invocation)
+            facts = tool.plan.facts(around)
+            ruling = tool.verdicts(facts)
+            verdict.facts = tool.plan.record(facts, dict(ruling.would) if ruling.would else {}, caller=around.caller)
+        else:
+            ruling = tool.verdicts({})
         verdict.decided = ruling.decided
         if ruling.effect is Effect.ALLOW:
             return

@@ -6,6 +6,7 @@ Only the members that ALTAR asks about are read; everything else is passed over.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -148,6 +149,9 @@ def _constant(part: _Message) -> object:
     if part.last(3) is not None:
         value = part.number(3)
         return value - (1 << 64) if value >= 1 << 63 else value
+    if part.last(5) is not None:
+        number: float = struct.unpack("<d", _bytes(part.last(5)))[0]
+        return number
     return None
 
 

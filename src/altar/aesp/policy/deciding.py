@@ -16,7 +16,7 @@ from altar.aesp.policy.walk import walk_policy
 if TYPE_CHECKING:
     from altar.grid.manifests.manifest import HostContract
 
-__all__ = ["Decided", "Governing", "decide", "governing", "name_of_bundle"]
+__all__ = ["Decided", "Governing", "decide", "governing", "name_of_bundle", "with_contract"]
 
 
 class Decided(NamedTuple):
@@ -79,6 +79,33 @@ def decide(
 def name_of_bundle(bundle: Bundle, *, version: int = 0) -> str:
     """Give the words for a bundle: its name, its version where that is known, and its digest."""
     return f"{bundle.name}{f' version {version}' if version else ''}, {bundle.digest}"
+
+
+def with_contract(
+    step: Step, contract: HostContract, *, full: bool = True, approved: bool = False, here: bool = True
+) -> Step:
+    """Give the step "approval" with what the contract itself asks for, whatever policies say.
+
+    ``here`` says whether anybody can approve calls on this host.
+    """
+    asked = contract.governance.requires_approval if contract.governance is not None else None
+    if asked is None or step.result not in {"passed", "asks"}:
+        return step
+    if not here:
+        none = ("the contract asks for approval, and this host takes none: its tier is foundation",)
+        needed = ("a host of the tier advanced",)
+        return Step(check="approval", result="refused", code="FEATURE_UNAVAILABLE", reasons=none, needed=needed)
+    if approved:
+        return Step(check="approval", result="passed", reasons=("it was approved",))
+    words = _people_asked("the contract", asked.approvers, asked.quorum, asked.waits.total_seconds(), full=full)
+    others = step.result == "asks"
+    return Step(
+        check="approval",
+        result="asks",
+        code="APPROVAL_PENDING",
+        reasons=(*(step.reasons if others else ()), words),
+        needed=(*(step.needed if others else ()), "the approval that the contract asks for"),
+    )
 
 
 def _policy_step(bundle: Bundle, steps: tuple[PolicyStep, ...], conclusion: Conclusion) -> Step:
@@ -165,11 +192,15 @@ def _approval_step(
 
 
 def _asked(policy: Policy, *, full: bool) -> str:
-    people = "1 person" if policy.quorum == 1 else f"{policy.quorum} different people"
-    roles = " or ".join(policy.approvers) if full else ""
+    seconds = policy.expires.total_seconds()
+    return _people_asked(f"policy {policy.name!r}", policy.approvers, policy.quorum, seconds, full=full)
+
+
+def _people_asked(who: str, approvers: Collection[str], quorum: int, seconds: float, *, full: bool) -> str:
+    people = "1 person" if quorum == 1 else f"{quorum} different people"
+    roles = " or ".join(approvers) if full else ""
     role = f" in the role {roles}" if roles else ""
-    hours = policy.expires.total_seconds() / 3600
-    return f"policy {policy.name!r} asks for {people}{role}, within {hours:g} h; nobody approves a call of their own"
+    return f"{who} asks for {people}{role}, within {seconds / 3600:g} h; nobody approves a call of their own"
 
 
 def _not_needed() -> Step:

@@ -16,7 +16,7 @@ from altar.aesp.policy.cel import NUL, has_nul, unevaluable
 from altar.aesp.policy.facts import static_facts
 from altar.aesp.policy.linting import Finding, Holders, lint
 from altar.aesp.policy.policy import Bundle
-from altar.aesp.policy.programs import CompiledBundle, compile_bundle, compile_policy, variables_for
+from altar.aesp.policy.programs import CompiledBundle, Step, compile_bundle, compile_policy, variables_for
 
 if TYPE_CHECKING:
     from altar.aesp.policy.cel import Expression
@@ -38,7 +38,7 @@ class DecisionChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """What was found in a bundle.
+    """What was found in a bundle of so many ``policies``; ``tested`` says whether its tests were run.
 
     ``changes``, ``added``, ``removed`` and ``changed`` compare it with another bundle, and are empty without one.
     """
@@ -46,6 +46,7 @@ class Examination:
     policies: int
     findings: tuple[Finding, ...]
     cases: tuple[CaseResult, ...] = ()
+    tested: bool = True
     compared: bool = False
     changes: tuple[DecisionChange, ...] = ()
     added: tuple[str, ...] = ()
@@ -73,6 +74,7 @@ class Examination:
             "added": list(self.added),
             "removed": list(self.removed),
             "changed": list(self.changed),
+            "policies": self.policies,
         }
 
 
@@ -83,27 +85,35 @@ def examine(
     against: Bundle | None = None,
     holders: Holders | None = None,
     runs_tests: bool = True,
+    step: Step = lambda: None,
 ) -> Examination:
     """Look at a bundle as a host with these contracts would.
 
     ``against`` is the bundle in force, whose decisions are compared in the tests of both.
+    ``step`` is called before each piece of work, which takes milliseconds, and may raise to end it all.
     Raises ValidationError INVALID_POLICY for a policy that fits no tool at all, and for a test that is none.
     """
-    compiled = compile_bundle(bundle, contracts)
+    compiled = compile_bundle(bundle, contracts, step=step)
     problems = [
         Finding("error", "does-not-fit", problem.policy.name, 0, _hinted(problem.message, problem.hint))
         for problem in compiled.problems
     ]
-    odd = lint(bundle, contracts, _expressions(bundle, contracts), holders=holders)
+    odd = lint(bundle, contracts, _expressions(bundle, contracts, step), holders=holders)
     cases = cases_of(bundle) if runs_tests else []
-    results = [run_case(case, contracts, lambda contract, one: decided_by(compiled, contract, one)) for case in cases]
+    results = []
+    for case in cases:
+        step()
+        results.append(run_case(case, contracts, lambda contract, one: decided_by(compiled, contract, one)))
     added, removed, changed = _compared(bundle, against)
     return Examination(
         policies=len(bundle.policies),
         findings=(*problems, *odd),
         cases=tuple(results),
+        tested=runs_tests,
         compared=against is not None,
-        changes=tuple(_changes(compiled, against, contracts, cases)) if against is not None and runs_tests else (),
+        changes=(
+            tuple(_changes(compiled, against, contracts, cases, step)) if against is not None and runs_tests else ()
+        ),
         added=added,
         removed=removed,
         changed=changed,
@@ -113,7 +123,7 @@ def examine(
 def examination_of(report: Mapping[str, Any]) -> Examination:
     """Give the examination that a host told, from its message as JSON."""
     return Examination(
-        policies=0,
+        policies=int(report.get("policies", 0)),
         findings=tuple(Finding(**one) for one in report["findings"]),
         cases=tuple(CaseResult(**one) for one in report["cases"]),
         compared=True,
@@ -147,10 +157,11 @@ def decided_by(compiled: CompiledBundle, contract: HostContract, case: Case) -> 
     return Decided(str(ruling.effect), decides)
 
 
-def _expressions(bundle: Bundle, contracts: Sequence[HostContract]) -> dict[str, Expression]:
+def _expressions(bundle: Bundle, contracts: Sequence[HostContract], step: Step) -> dict[str, Expression]:
     """The condition of each policy, compiled for one of the contracts that it is about."""
     made: dict[str, Expression] = {}
     for policy in bundle.policies:
+        step()
         contract = next((one for one in contracts if policy.governs(one.name)), None)
         compiled = compile_policy(policy, variables_for(bundle, contract), tool="")
         if compiled.expression is not None:
@@ -182,17 +193,19 @@ def _hinted(message: str, hint: str) -> str:
 
 
 def _changes(
-    compiled: CompiledBundle, against: Bundle, contracts: Sequence[HostContract], cases: Sequence[Case]
+    compiled: CompiledBundle, against: Bundle, contracts: Sequence[HostContract], cases: Sequence[Case], step: Step
 ) -> list[DecisionChange]:
     """Decide on the calls of the tests of both bundles by both, and give what differs."""
     try:
-        before = compile_bundle(against, contracts)
+        before = compile_bundle(against, contracts, step=step)
         theirs = cases_of(against)
     except AltarError:  # what is in force cannot be read any more, so that nothing can be compared with it
+        step()
         return []
     calls = {_call(case): case for case in [*theirs, *cases]}
     found = []
     for case in calls.values():
+        step()
         was = _verdict(before, contracts, case)
         becomes = _verdict(compiled, contracts, case)
         if was.verdict != becomes.verdict:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from altar.adm.canonical import canonical
 from altar.adm.errors import AltarError
 from altar.aesp.policy.cases import Case, default_values, said_values
-from altar.aesp.policy.deciding import Governing, decide, governing, name_of_bundle
+from altar.aesp.policy.deciding import Governing, decide, governing, name_of_bundle, with_contract
 from altar.aesp.policy.explanation import CHECKS, Explanation, Step, Verdict
 from altar.aesp.policy.facts import Circumstances, Desk, static_facts
 from altar.aesp.policy.policy import Bundle
@@ -137,7 +137,8 @@ class Explainer:
         """Take the facts of the call now; the function gives the last two steps, and the words for the bundle."""
         if self._in_force is None:
             none = ("this host has no policies: its tier is foundation",)
-            steps = tuple(Step(check=name, result="passed", reasons=none) for name in ("policy", "approval"))
+            policy, approval = (Step(check=name, result="passed", reasons=none) for name in ("policy", "approval"))
+            steps = (policy, with_contract(approval, contract, here=False))
             return lambda: (steps, "")
         try:
             compiled = self._in_force.of(who.tenant)
@@ -151,10 +152,11 @@ class Explainer:
         def judge() -> tuple[tuple[Step, ...], str]:
             if compiled is None:
                 decided = decide(None, Governing((), {}), values={})
-                return (decided.policy, decided.approval), ""
+                return (decided.policy, with_contract(decided.approval, contract, full=full)), ""
             bundle = compiled.bundle
             decided = decide(bundle, governing(bundle, contract.name, contract), values=facts, full=full)
-            return (decided.policy, decided.approval), name_of_bundle(bundle, version=version)
+            approval = with_contract(decided.approval, contract, full=full)
+            return (decided.policy, approval), name_of_bundle(bundle, version=version)
 
         return judge
 
@@ -202,7 +204,7 @@ def offline(bundle: Bundle, contract: HostContract, case: Case) -> Explanation:
             tool.plan.add_arguments(values, canonical(dict(case.arguments)))
             approved = bool(known["request.has_approval"])
             decided = decide(bundle, governing(bundle, contract.name, contract), values=values, approved=approved)
-            steps += [decided.policy, decided.approval]
+            steps += [decided.policy, with_contract(decided.approval, contract, approved=approved)]
         except AltarError as refused:
             steps.append(Step(check="policy", result="refused", code=refused.code, reasons=(str(refused),)))
     return explained(

@@ -10,17 +10,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from altar.adm.blobs import base64_text
-from altar.adm.canonical import canonical
-from altar.adm.errors import AltarError, AuthorizationError
+from altar.adm.errors import AuthorizationError
 from altar.aesp.policy.cel import NUL, NUMBER, has_nul, unevaluable
-from altar.aesp.policy.types import OF_PRINCIPAL
+from altar.aesp.policy.recorded_facts import ABSENT, Recording, plain_text, value_at
 
 if TYPE_CHECKING:
     from altar.adm.blobs import Blob
@@ -31,7 +30,10 @@ if TYPE_CHECKING:
     from altar.grid.manifests.manifest import HostContract
     from altar.later.invocation import Invocation
 
-__all__ = ["MAX_FACTS_BYTES", "MAX_ITEMS", "MAX_READ_BYTES", "Circumstances", "Desk", "Plan", "static_facts"]
+__all__ = ["MAX_ITEMS", "MAX_READ_BYTES", "Circumstances", "Costs", "Desk", "Plan", "static_facts"]
+
+Costs = Callable[[str], "str | None"]
+"""Gives what a call of a tool is taken to cost, as decimal text; None where a price list does not say it."""
 
 MAX_ARGUMENTS_BYTES: Final = 1024 * 1024
 """Largest arguments that policies read anything of."""
@@ -39,15 +41,14 @@ MAX_READ_BYTES: Final = 64 * 1024
 """Largest value of an argument that policies read."""
 MAX_ITEMS: Final = 1_000
 """Most members of lists and maps, at any depth, among the arguments that are read where policies go through them."""
-MAX_FACTS_BYTES: Final = 768
-"""Most bytes of recorded facts, as they stand in an entry of the log."""
+_MAX_CALLERS: Final = 2_048
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Desk:
     """What facts are taken from, beside the call: the same for all calls of a host.
 
-    ``environment`` is the word for where the host runs, such as ``production``.
+    ``environment`` is the word for where the host runs, such as ``production``; a configuration may change it.
     ``now`` gives seconds since 1970, ``clock`` seconds of the clock of deadlines.
     ``has_approval`` says whether a call comes with an approval that stands for it.
     """
@@ -58,24 +59,65 @@ class Desk:
     now: Callable[[], float]
     clock: Callable[[], float] = time.monotonic
     has_approval: Callable[[Invocation], bool] = lambda _: False
+    _callers: dict[int, CallerFacts] = field(default_factory=dict, init=False, repr=False)
+
+    def caller(self, who: Principal) -> CallerFacts:
+        """Give the facts of whoever asks, which are found once for as long as the directory says the same of them."""
+        person = self.directory.principal(who.id)
+        known = self._callers.get(id(who))
+        if known is None or known.person is not person:
+            if len(self._callers) >= _MAX_CALLERS:
+                self._callers.clear()
+            known = self._callers[id(who)] = CallerFacts(who, person)  # it holds who, so that nobody else has the id
+        return known
+
+
+class CallerFacts(dict[str, Any]):
+    """The facts of somebody who asks, and their texts for the record; each is found when it is first read."""
+
+    __slots__ = ("_texts", "person", "who")
+
+    def __init__(self, who: Principal, person: Person | None) -> None:
+        self.who = who
+        self.person = person
+        self._texts: dict[str, str | None] = {}
+
+    def __missing__(self, name: str) -> Any:
+        value = self[name] = _OF_CALLER[name](self)
+        return value
+
+    def text(self, name: str) -> str | None:
+        """Give a fact as the record has it; None where it is not plain."""
+        if name not in self._texts:
+            self._texts[name] = plain_text(self[name])
+        return self._texts[name]
 
 
 class Circumstances:
     """One call and all that is known around it; each fact is taken from here when it is read."""
 
-    __slots__ = ("desk", "invocation", "now", "person", "who")
+    __slots__ = ("_counted", "caller", "desk", "invocation", "now")
 
     def __init__(self, desk: Desk, invocation: Invocation) -> None:
         self.desk = desk
         self.invocation = invocation
-        self.who: Principal = invocation.who
-        self.person: Person | None = desk.directory.principal(self.who.id)
+        self.caller = desk.caller(invocation.who)
         self.now = desk.now()
+        self._counted: tuple[int, int] | None = None
 
     @property
     def tenant(self) -> Tenant | None:
         """The tenant of the call, as it is now."""
         return self.desk.directory.tenant(self.invocation.tenant)
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """How many calls of today there are with this one: of whoever asks, and of the tenant."""
+        if self._counted is None:
+            counters, call = self.desk.counters, self.invocation
+            mine, all_of_it = (0, 0) if counters is None else counters.of(call.tenant, call.principal)
+            self._counted = mine + 1, all_of_it + 1
+        return self._counted
 
     @property
     def time(self) -> datetime:
@@ -90,7 +132,7 @@ class Plan:
     ``record`` the arguments that may be recorded; ``walks`` says that a policy goes through lists or maps.
     """
 
-    __slots__ = ("_args", "_from_call", "_is_cut", "_kept", "_kept_arguments", "_static", "_walks", "_whole")
+    __slots__ = ("_args", "_from_call", "_is_cut", "_of_caller", "_recording", "_static", "_walks", "_whole")
 
     def __init__(
         self,
@@ -105,23 +147,23 @@ class Plan:
         self._walks = walks
         self._static = {name: static[name] for name in names if name in static}
         self._is_cut = has_nul(self._static)
+        self._of_caller = tuple(name for name in names if name in _OF_CALLER)
         self._from_call = tuple((name, _GETTERS[name]) for name in names if name in _GETTERS)
         self._whole = "args" in names
         self._args = tuple(
             (name, tuple(name.split(".")[1:]), types.get(name, "dyn"), f"has_{name}" in names)
             for name in sorted({each.removeprefix("has_") for each in names if _is_argument(each)})
         )
-        self._kept = tuple((_SAME.get(name, name), name) for name in names if _is_kept(name, record))
-        read = {name.removeprefix("has_") for name in names if _is_argument(name)} | (
-            {"args"} if self._whole else set()
-        )
-        self._kept_arguments = tuple((name, tuple(name.split(".")[1:])) for name in _recordable(read, record))
+        self._recording = Recording(names, static=self._static, record=record, of_caller=self._of_caller)
 
     def facts(self, circumstances: Circumstances) -> dict[str, Any]:
         """Give the facts of a call. Raises AuthorizationError POLICY_ERROR for what policies cannot read."""
         if self._is_cut:
             raise unevaluable(NUL)
-        values = dict(self._static)
+        values = self._static.copy()
+        known = circumstances.caller
+        for name in self._of_caller:
+            values[name] = known[name]
         for name, get in self._from_call:
             values[name] = get(circumstances)
         if self._args or self._whole:
@@ -149,10 +191,10 @@ class Plan:
             values["args"] = _readable(given, "args") if careful else given
             room -= _items(given) if room < math.inf else 0
         for name, path, kind, asked in self._args:
-            value = _at(given, path)
+            value = value_at(given, path)
             if asked:
-                values[f"has_{name}"] = value is not _ABSENT
-            if value is _ABSENT:
+                values[f"has_{name}"] = value is not ABSENT
+            if value is ABSENT:
                 continue
             if kind == NUMBER and type(value) is int:
                 value = float(value)
@@ -168,32 +210,28 @@ class Plan:
                 hint="send fewer at a time",
             )
 
-    def record(self, values: Mapping[str, Any], would: Mapping[str, str]) -> str:
+    def record(self, values: Mapping[str, Any], would: Mapping[str, str], *, caller: CallerFacts | None = None) -> str:
         """Give what the log may hold of the facts, as canonical JSON text; the largest are left out until it fits.
 
         ``would`` names the dry-run policies that were true, with their effects.
+        ``caller`` is whose facts they are, who keeps the texts of its own for the next call.
         """
-        kept = {key: values[name] for key, name in self._kept if name in values}
-        absent = []
-        for name, path in self._kept_arguments:
-            value = _recorded_value(values, name, path)
-            if value is _ABSENT:
-                absent.append(name)
-            else:
-                kept[name] = value
-        if absent:
-            kept["absent"] = absent
-        if would:
-            kept["would"] = dict(would)
-        return _fitting(kept) if kept else ""
+        return self._recording.text(values, would, None if caller is None else caller.text)
 
 
 def static_facts(
-    contract: HostContract, *, constants: Mapping[str, Any], environment: Mapping[str, str]
+    contract: HostContract,
+    *,
+    constants: Mapping[str, Any],
+    environment: Mapping[str, str],
+    costs: Costs | None = None,
 ) -> dict[str, Any]:
-    """Give the facts that every call of a contract has: what its manifest says, and the constants."""
+    """Give the facts that every call of a contract has: what its manifest says, and the constants.
+
+    What ``costs`` say of it comes before what its manifest says.
+    """
     governance, notes = contract.governance, contract.annotations
-    cost = governance.estimated_cost if governance is not None else ""
+    cost = (costs(contract.name) if costs is not None else None) or (governance.estimated_cost if governance else "")
     return {
         "resource.type": "tool",
         "resource.name": contract.name,
@@ -219,16 +257,11 @@ def static_facts(
     }
 
 
-class _Absent:
-    """What an argument is that was not given."""
-
-
-_ABSENT: Final = _Absent()
 _LONGEST_SECONDS = 365 * 86_400.0
 _TOO_LARGE = " " * (MAX_READ_BYTES + 1)
 _HOLDERS = frozenset({list, dict})
 
-_OF_PERSON: dict[str, Callable[[Circumstances], Any]] = {
+_OF_PERSON: dict[str, Callable[[CallerFacts], Any]] = {
     "id": lambda call: call.who.id,
     "name": lambda call: call.who.id.partition("/")[2],
     "kind": lambda call: str(call.who.kind),
@@ -240,7 +273,6 @@ _OF_PERSON: dict[str, Callable[[Circumstances], Any]] = {
     "authenticated_by": lambda call: call.who.authenticated_by,
     "mfa": lambda call: call.who.mfa,
     "claims": lambda call: _texts(dict(call.who.claims)),
-    "daily_invocations": lambda call: _counted(call)[0],
 }
 _GETTERS: Final[Mapping[str, Callable[[Circumstances], Any]]] = {
     "request.time": lambda call: call.time,
@@ -256,27 +288,15 @@ _GETTERS: Final[Mapping[str, Callable[[Circumstances], Any]]] = {
     "tenant.name": lambda call: call.invocation.tenant,
     "tenant.organization": lambda call: "" if call.tenant is None else _text(call.tenant.organization),
     "tenant.business_unit": lambda call: "" if call.tenant is None else _text(call.tenant.business_unit),
-    "tenant.daily_invocations": lambda call: _counted(call)[1],
-    **{f"request.principal.{name}": _OF_PERSON[name] for name in OF_PRINCIPAL},
-    **{f"principal.{name}": _OF_PERSON[name] for name in OF_PRINCIPAL},
+    "tenant.daily_invocations": lambda call: call.counted[1],
+    "principal.daily_invocations": lambda call: call.counted[0],
+    "request.principal.daily_invocations": lambda call: call.counted[0],
 }
 """How each fact of a call is found; those of its contract are static, those of its arguments have a path."""
-
-_SAME = {f"principal.{name}": f"request.principal.{name}" for name in OF_PRINCIPAL}
-_NEVER_KEPT = frozenset(
-    {
-        *(f"{root}.{name}" for root in ("principal", "request.principal") for name in ("id", "name", "claims")),
-        *("request.time", "time", "request.session_id", "request.correlation_id", "tenant.name"),
-        *("tool.name", "tool.version", "tool.digest", "resource.type", "resource.name", "resource.version"),
-    }
-)
-"""What names a person, or stands in the entry anyway."""
-
-
-def _counted(call: Circumstances) -> tuple[int, int]:
-    counters = call.desk.counters
-    passed = (0, 0) if counters is None else counters.of(call.invocation.tenant, call.invocation.principal)
-    return passed[0] + 1, passed[1] + 1  # the call that is decided on is one of them
+_OF_CALLER: Final[Mapping[str, Callable[[CallerFacts], Any]]] = {
+    f"{root}.{name}": get for root in ("principal", "request.principal") for name, get in _OF_PERSON.items()
+}
+"""How each fact of whoever asks is found."""
 
 
 def _text(value: str) -> str:
@@ -293,14 +313,6 @@ def _texts(values: dict[str, str]) -> dict[str, str]:
 
 def _is_argument(name: str) -> bool:
     return name.startswith(("args.", "has_args."))
-
-
-def _at(given: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        if type(given) is not dict or name not in given:
-            return _ABSENT
-        given = given[name]
-    return given
 
 
 def _put(given: Any, blob: Blob) -> None:
@@ -336,75 +348,3 @@ def _readable(value: Any, name: str) -> Any:
     if has_nul(value):
         raise unevaluable(NUL)
     return value
-
-
-def _is_kept(name: str, record: tuple[str, ...]) -> bool:
-    if _is_argument(name) or name == "args" or name.startswith("constants.") or name in _NEVER_KEPT:
-        return False
-    return name != "request.source" or name in record
-
-
-def _recordable(read: set[str], record: tuple[str, ...]) -> list[str]:
-    """Give the arguments that are recorded: those of ``record``, or parts of them, as far as they are read."""
-    found = {name for name in read if any(f"{name}.".startswith(f"{each}.") for each in record)}
-    return sorted(found | {each for each in record if any(each.startswith(f"{name}.") for name in read)})
-
-
-def _recorded_value(values: Mapping[str, Any], name: str, path: tuple[str, ...]) -> Any:
-    if name in values:
-        return values[name]
-    for end in range(len(path), -1, -1):
-        holder = ".".join(("args", *path[:end]))
-        if holder in values:
-            return _at(values[holder], path[end:])
-    return _ABSENT
-
-
-def _fitting(kept: dict[str, Any]) -> str:
-    """Write facts; the largest values are left out until they fit."""
-    text = _quickly(kept)
-    if text and len(text) + text.count('"') + text.count("\\") <= MAX_FACTS_BYTES:
-        return text
-    while True:
-        try:
-            text = canonical(kept).decode()
-        except AltarError:  # a value that no canonical form takes, such as an integer beyond 64 bits
-            kept = {key: value for key, value in kept.items() if _is_canonical({key: value})}
-            continue
-        if len(orjson.dumps(text)) <= MAX_FACTS_BYTES:
-            return text if kept else ""
-        largest = max(kept, key=lambda key: len(canonical(kept[key])) + len(key))
-        kept = {key: value for key, value in kept.items() if key != largest}
-
-
-def _quickly(kept: dict[str, Any]) -> str:
-    """Write plain facts as they mostly are; "" where the canonical form is not surely what is written."""
-    plain = kept
-    for name, value in kept.items():
-        kind = type(value)
-        if kind is float:
-            if not (value == 0 or _SMALLEST <= abs(value) < _LARGEST):
-                return ""
-            if value.is_integer():
-                plain = plain if plain is not kept else dict(kept)
-                plain[name] = int(value)
-        elif kind not in _PLAIN:
-            return ""
-    try:
-        text = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS).decode()
-    except TypeError:
-        return ""
-    return text if text.isascii() and text.isprintable() else ""
-
-
-_PLAIN = frozenset({str, int, bool, list})
-_SMALLEST, _LARGEST = 1e-3, 1e15
-"""Between these a number is written without an exponent, as RFC 8785 has it."""
-
-
-def _is_canonical(value: Any) -> bool:
-    try:
-        canonical(value)
-    except AltarError:
-        return False
-    return True

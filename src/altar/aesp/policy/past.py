@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from altar.adm.errors import ValidationError
-from altar.aesp.policy.deciding import Decided, decide, governing, name_of_bundle
+from altar.aesp.policy.deciding import Decided, decide, governing, name_of_bundle, with_contract
 from altar.aesp.policy.explain import explained
 from altar.aesp.policy.explanation import CHECKS, Explanation, Step, Verdict
 from altar.aesp.policy.facts import static_facts
@@ -170,9 +170,12 @@ def _of_policy(
     full: bool,
 ) -> list[Step]:
     if found is None:
-        return _without_bundle(call)
+        return _without_bundle(call, contract, full=full)
     decided = _decided(call, found[0], contract, full=full)
-    policy, approval = decided.policy, _approval(call, decided.approval)
+    asked = decided.approval
+    if contract is not None:
+        asked = with_contract(asked, contract, full=full, approved=call.was == "approved")
+    policy, approval = decided.policy, _approval(call, asked)
     if call.was == "break_glass":
         if policy.result == "refused":
             policy = replace(policy, result="passed", code="", reasons=("a break-glass was open for it",), needed=())
@@ -181,6 +184,8 @@ def _of_policy(
         call.was
     )
     said = "allow" if call.was == "approved" and decided.conclusion.verdict == "audit" else decided.conclusion.verdict
+    if call.was == "pending" and said in {"allow", "audit"} and asked.result == "asks":
+        said = "pending"  # the contract asked, whatever policies said
     refused_later = CHECK_OF.get(call.code) == _APPROVAL
     if was is not None and said not in {was, "undecidable"} and not (refused_later and said in {"pending", "allow"}):
         notes.append(f"The record says {call.was!r}, and the facts that it holds lead to {said!r}: the record counts.")
@@ -220,10 +225,14 @@ def _approval(call: RecordedCall, approval: Step) -> Step:
     return Step(check=_APPROVAL, result="not reached")
 
 
-def _without_bundle(call: RecordedCall) -> list[Step]:
+def _without_bundle(call: RecordedCall, contract: HostContract | None, *, full: bool) -> list[Step]:
     """What can be said of a call when the bundle that decided is not here."""
     if not call.bundle and not call.code:
         return [Step(check="policy", result="passed", reasons=("no policies were in force",)), _approval(call, _none())]
+    asked = _none() if contract is None else with_contract(_none_needed(), contract, full=full)
+    if asked.result == "asks" and call.was in {"pending", "approved", "break_glass"}:
+        why = "no bundle of that digest is kept here, and the contract asks for approval by itself"
+        return [Step(check="policy", result="passed", reasons=(why,)), _approval(call, asked)]
     reasons = ["the bundle that decided is not kept here" if call.bundle else "which bundle decided is not recorded"]
     facts = orjson.loads(call.facts) if call.facts else {}
     reasons += [f"recorded: {name} = {orjson.dumps(value).decode()}" for name, value in sorted(facts.items())]
@@ -237,6 +246,10 @@ def _without_bundle(call: RecordedCall) -> list[Step]:
 
 def _none() -> Step:
     return Step(check=_APPROVAL, result="not recorded")
+
+
+def _none_needed() -> Step:
+    return Step(check=_APPROVAL, result="passed")
 
 
 def _decided(call: RecordedCall, bundle: Bundle, contract: HostContract | None, *, full: bool) -> Decided:

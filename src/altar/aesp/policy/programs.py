@@ -1,7 +1,7 @@
 """A bundle ready to decide: compiled once for each contract, so that a call only looks its programs up.
 
-The policies that apply to a tool are joined into one program, which gives the list of their verdicts at one go.
-When that list has no value, because one of them has an error, each is asked by itself.
+The policies that apply to a tool are judged at one go (`altar.aesp.policy.judging`); one that has no value then, such
+as one with an error, is asked by itself.
 A policy that does not fit a contract is a `Problem`; where such a bundle is used all the same, it refuses what that
 policy governs.
 """
@@ -11,18 +11,20 @@ from __future__ import annotations
 import difflib
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from altar.adm.errors import AltarError, AuthorizationError, ValidationError
+from altar.adm.errors import AuthorizationError, ValidationError
 from altar.aesp.policy.cel import Expression, compile_expression, presence_asked
 from altar.aesp.policy.checked import Node, walk
 from altar.aesp.policy.facts import Plan, static_facts
+from altar.aesp.policy.judging import Judges, Judging, Key
 from altar.aesp.policy.policy import Bundle, Effect, Policy
 from altar.aesp.policy.types import Variables, variables_of
 
 if TYPE_CHECKING:
+    from altar.aesp.policy.facts import Costs
     from altar.grid.manifests.manifest import HostContract
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "CompiledPolicy",
     "Problem",
     "Ruling",
+    "Step",
     "ToolPolicies",
     "compile_bundle",
     "compile_policy",
@@ -38,6 +41,8 @@ __all__ = [
 
 MAX_SECONDS: Final = 0.1
 """How long policies may be asked one by one for one call."""
+Step = Callable[[], None]
+"""Called before a piece of work of some milliseconds; may raise to end it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +89,14 @@ class ToolPolicies:
     ``policies`` are in the order of the bundle; ``needs`` are the variables they read, ``plan`` how facts are found.
     """
 
-    __slots__ = ("_default", "_joined", "_silent", "needs", "plan", "policies")
+    __slots__ = ("_default", "_judges", "_silent", "needs", "plan", "policies")
 
     def __init__(
         self,
         policies: tuple[CompiledPolicy, ...],
         *,
         default: Effect,
-        joined: tuple[tuple[Expression, int], ...],
+        judges: Judges,
         plan: Plan,
         needs: frozenset[str],
     ) -> None:
@@ -99,7 +104,7 @@ class ToolPolicies:
         self.needs = needs
         self.plan = plan
         self._default = default
-        self._joined = joined
+        self._judges = judges
         self._silent = Ruling(Effect.ALLOW) if default is Effect.ALLOW else Ruling(Effect.DENY)
 
     @property
@@ -114,31 +119,28 @@ class ToolPolicies:
 
         Where the bundle denies by default, a call passes only when an ALLOW is true.
         """
-        given: list[bool] = []
-        try:
-            for program, _ in self._joined:
-                given += program.evaluate_checked(facts)
-        except AuthorizationError:
-            return self._one_by_one(facts)
-        if len(given) != len(self.policies):
-            return self._one_by_one(facts)
-        if True not in given:
+        true, unsure = self._judges.judge(facts)
+        if not true and not unsure:
             return self._silent
-        return self._ruled([each.policy for each, fires in zip(self.policies, given, strict=True) if fires], ())
+        failed = self._one_by_one(unsure, facts, true) if unsure else []
+        return self._ruled([self.policies[place].policy for place in sorted(true)], failed)
 
-    def _one_by_one(self, facts: Mapping[str, Any]) -> Ruling:
-        fired: list[Policy] = []
+    def _one_by_one(
+        self, places: Sequence[int], facts: Mapping[str, Any], true: list[int]
+    ) -> list[tuple[Policy, AuthorizationError]]:
+        """Ask the policies at these places by themselves: add to ``true``, and give those that have an error."""
         failed: list[tuple[Policy, AuthorizationError]] = []
         ends = time.monotonic() + MAX_SECONDS
-        for each in self.policies:
+        for place in sorted(places):
+            each = self.policies[place]
             try:
                 if time.monotonic() > ends:
                     raise AuthorizationError("POLICY_ERROR", "The policies take too long for this call", ran="no")
                 if _value(each, facts):
-                    fired.append(each.policy)
+                    true.append(place)
             except AuthorizationError as error:
                 failed.append((each.policy, error))
-        return self._ruled(fired, failed)
+        return failed
 
     def _ruled(self, fired: list[Policy], failed: Sequence[tuple[Policy, AuthorizationError]]) -> Ruling:
         would = tuple((policy.name, str(policy.effect)) for policy in fired if policy.dry_run)
@@ -169,15 +171,24 @@ class CompiledBundle:
     A contract that comes later, such as one of a single session, is compiled for when it is first called.
     """
 
-    def __init__(self, bundle: Bundle, *, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        environment: Mapping[str, str],
+        costs: Costs | None = None,
+        step: Step = lambda: None,
+    ) -> None:
         self.bundle = bundle
         self.digest = bundle.digest
         self.problems: tuple[Problem, ...] = ()
         self._environment = environment
+        self._costs = costs
+        self._step = step
         self._scopes = tuple((policy, policy.scopes) for policy in bundle.policies)
         self._tools: dict[HostContract, ToolPolicies] = {}
-        self._compiled: dict[tuple[int, str], CompiledPolicy] = {}
-        self._joint: dict[tuple[tuple[int, str], ...], tuple[tuple[Expression, int], ...]] = {}
+        self._compiled: dict[Key, CompiledPolicy] = {}
+        self._judging = Judging()
 
     def for_tool(self, contract: HostContract) -> ToolPolicies:
         """Give the policies that apply to a contract."""
@@ -186,56 +197,63 @@ class CompiledBundle:
             if len(self._tools) >= _MAX_TOOLS:
                 self._tools.clear()
                 self._compiled.clear()
-                self._joint.clear()
+                self._judging.clear()
             known = self._tools[contract] = self._made(contract)
         return known
 
     def _made(self, contract: HostContract) -> ToolPolicies:
         bundle, name = self.bundle, contract.name
         variables = variables_for(bundle, contract)
-        chosen: list[tuple[int, str]] = []
+        chosen: list[Key] = []
         for index, (policy, scopes) in enumerate(self._scopes):
             if any(scope.covers("tools", name) for scope in scopes):
                 # what does not speak of arguments is the same for every contract
                 key = (index, contract.digest if _ARGS.search(policy.condition) else "")
                 if key not in self._compiled:
+                    self._step()
                     self._compiled[key] = compile_policy(policy, variables, tool=f"{name}@{contract.version}")
                 chosen.append(key)
         policies = tuple(self._compiled[key] for key in chosen)
         types = dict(variables.types)
         for each in policies if variables.closed else ():
             types |= variables.with_guarded(presence_asked(each.policy.condition)).types
-        joint_key = tuple(chosen)
-        if joint_key not in self._joint:
-            self._joint[joint_key] = _joined(policies, types)
-        needs = frozenset(name for each in policies if each.expression is not None for name in each.expression.needs)
+        static = static_facts(contract, constants=bundle.constants, environment=self._environment, costs=self._costs)
+        expressions = [each.expression for each in policies]
+        needs = frozenset(name for each in expressions if each is not None for name in each.needs)
         return ToolPolicies(
             policies,
             default=bundle.default,
-            joined=self._joint[joint_key],
+            judges=self._judging.judges(list(zip(chosen, expressions, strict=True)), types=types),
             needs=needs,
             plan=Plan(
                 needs,
                 types=types,
-                static=static_facts(contract, constants=bundle.constants, environment=self._environment),
+                static=static,
                 record=bundle.record,
-                walks=any(each.expression is not None and _walks(each.expression.tree) for each in policies),
+                walks=any(each is not None and _walks(each.tree) for each in expressions),
             ),
         )
 
 
 def compile_bundle(
-    bundle: Bundle, contracts: Iterable[HostContract] = (), *, environment: Mapping[str, str] | None = None
+    bundle: Bundle,
+    contracts: Iterable[HostContract] = (),
+    *,
+    environment: Mapping[str, str] | None = None,
+    costs: Costs | None = None,
+    step: Step = lambda: None,
 ) -> CompiledBundle:
     """Compile a bundle for contracts; what does not fit is in `CompiledBundle.problems`, sorted by line.
 
-    ``environment`` are the operator's constants.
-    Nothing is raised: a policy that fits no tool at all is a problem whose ``tool`` is "".
+    ``environment`` are the operator's constants, ``costs`` the price list of the tenant.
+    ``step`` is called before each policy that is compiled, and may raise to end it all.
+    Nothing else is raised: a policy that fits no tool at all is a problem whose ``tool`` is "".
     """
-    made = CompiledBundle(bundle, environment=environment or {})
+    made = CompiledBundle(bundle, environment=environment or {}, costs=costs, step=step)
     free = variables_for(bundle)
     found: dict[tuple[str, str], Problem] = {}
     for policy in bundle.policies:
+        step()
         compiled = compile_policy(policy, free, tool="")
         if compiled.problem is not None:
             found[policy.name, ""] = compiled.problem
@@ -274,7 +292,6 @@ def variables_for(bundle: Bundle, contract: HostContract | None = None) -> Varia
 
 
 _MAX_TOOLS = 4_096
-_MAX_JOINED = 24_000
 _ARGS = re.compile(r"\bargs\b")
 _LINE = re.compile(r"line (\d+)")
 
@@ -295,27 +312,6 @@ def _value(each: CompiledPolicy, facts: Mapping[str, Any]) -> bool:
     return value
 
 
-def _joined(policies: tuple[CompiledPolicy, ...], types: Mapping[str, str]) -> tuple[tuple[Expression, int], ...]:
-    """Join policies into programs that give the lists of their verdicts; () when they cannot be joined."""
-    made: list[tuple[Expression, int]] = []
-    texts: list[str] = []
-    for each in (*policies, None):
-        if each is not None and each.expression is None:
-            return ()
-        text = "" if each is None or each.expression is None else _part(each.expression)
-        if texts and (each is None or sum(map(len, texts)) + len(text) > _MAX_JOINED):
-            try:
-                program = compile_expression(
-                    f"[{','.join(texts)}]", variables=types, result="", longest=2 * _MAX_JOINED
-                )
-            except AltarError:  # such as one that alone is nested as deep as can be
-                return ()
-            made.append((program, len(texts)))
-            texts = []
-        texts.append(text)
-    return tuple(made)
-
-
 def _walks(tree: Node) -> bool:
     """Tell whether a condition has a macro, such as ``exists``, with arguments in it: what it costs grows with them."""
     return any(
@@ -324,12 +320,6 @@ def _walks(tree: Node) -> bool:
         if node.kind == "comprehension"
         for each in walk(node)
     )
-
-
-def _part(expression: Expression) -> str:
-    """Give an expression as a part of a list; one whose type is only known when it is read must be a yes or no then."""
-    text = f"(\n{expression.source}\n)"
-    return text if expression.type == "bool" else f"({text} ? true : false)"
 
 
 def _require_arguments(policy: Policy, expression: Expression, variables: Variables) -> None:

@@ -11,18 +11,18 @@ Calls with equal facts are decided once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from altar.adm.errors import AltarError
-from altar.aesp.policy.cel import Expression, compile_expression
+from altar.aesp.policy.cel import Expression, has_nul
 from altar.aesp.policy.concluding import Conclusion, conclude
 from altar.aesp.policy.conditions import Known
 from altar.aesp.policy.deciding import governing
 from altar.aesp.policy.facts import static_facts
+from altar.aesp.policy.judging import Judges, Judging
 from altar.aesp.policy.policy import Bundle, Policy
 from altar.aesp.policy.programs import CompiledPolicy
 from altar.aesp.policy.recorded_calls import DAY_MS, OF_POLICY, RecordedCall
@@ -30,6 +30,7 @@ from altar.aesp.policy.recorded_values import OF_CALL, TIMES, TYPED, recorded_as
 from altar.aesp.policy.walk import judged, walk_policy
 
 if TYPE_CHECKING:
+    from altar.aesp.policy.facts import Costs
     from altar.grid.manifests.manifest import HostContract
 
 __all__ = ["COUNTERS", "MAX_SAMPLES", "Change", "Replay", "Replayed", "Tool", "tool_of"]
@@ -250,19 +251,18 @@ class Replay:
     def _judge(
         self, group: _Group, tool: _Compiled, values: Mapping[str, Any], unknown: frozenset[str], *, careful: bool
     ) -> tuple[tuple[Known, ...], tuple[str, ...]]:
-        """Judge the policies of a group at once, or one by one where one has an error or is not known."""
-        if group.joined is not None and not (group.needs & unknown):
-            try:
-                asked = {name: values[name] for name in group.needs if name in values}
-                given = group.joined.evaluate(asked) if careful else group.joined.evaluate_checked(asked)
-                return tuple(_KNOWN[each] for each in given), ()
-            except (AltarError, KeyError, TypeError):
-                pass  # one of them has an error, or is neither true nor false: each is asked by itself
-        found: list[Known] = []
+        """Judge the policies of a group at once, and those one by one that have an error or are not known."""
+        found: list[Known] = ["false"] * len(group.policies)
+        asked: Iterable[int] = range(len(found))
+        if not (group.needs & unknown) and not (careful and has_nul(values)):
+            true, asked = group.judges.judge(values)
+            for place in true:
+                found[place] = "true"
         missing: set[str] = set()
-        for policy, expression in zip(group.policies, group.expressions, strict=True):
+        for place in asked:
+            policy, expression = group.policies[place], group.expressions[place]
             if expression is None:
-                found.append("error")
+                found[place] = "error"
                 continue
             value = judged(expression, {n: values[n] for n in expression.needs if n in values}, unknown)[0]
             if value == "unknown":  # the parts that are known may decide alone
@@ -271,7 +271,7 @@ class Replay:
                 ).result
             if value == "unknown":
                 missing.update(expression.needs & unknown)
-            found.append(value)
+            found[place] = value
         return tuple(found), tuple(sorted(missing))
 
     def _concluded(
@@ -320,18 +320,19 @@ def tool_of(
     contract_of: Callable[[str, str], HostContract | None],
     *,
     environment: Mapping[str, str] | None = None,
+    costs: Costs | None = None,
 ) -> Callable[[str, str], Tool]:
     """Give what `Replay` asks of tools, from a manifest.
 
     ``contract_of`` gives a contract by name and version; ``environment`` are the operator's constants to try with,
-    None for those that were recorded.
+    None for those that were recorded; ``costs`` are those of the price list now, for what was not recorded.
     """
 
     def found(name: str, version: str) -> Tool:
         contract = contract_of(name, version)
         facts: dict[str, Any] = {f"constants.{key}": value for key, value in bundle.constants.items()}
         if contract is not None:
-            facts = static_facts(contract, constants=bundle.constants, environment={})
+            facts = static_facts(contract, constants=bundle.constants, environment={}, costs=costs)
             del facts["environment"]
         if environment is not None:
             facts["environment"] = dict(environment)
@@ -346,11 +347,11 @@ class _Gathered(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """Policies that are judged together; ``joined`` gives the list of what their conditions are."""
+    """Policies that are judged together."""
 
     policies: tuple[Policy, ...]
     expressions: tuple[Expression | None, ...]
-    joined: Expression | None
+    judges: Judges
     needs: frozenset[str]
 
 
@@ -440,17 +441,10 @@ def _simple_values(tool: _Compiled, facts: Mapping[str, Any]) -> dict[str, Any] 
 def _group(gathered: _Gathered, types: Mapping[str, str]) -> _Group:
     expressions = tuple(gathered.expressions)
     needs = frozenset(name for made in expressions if made is not None for name in made.needs)
-    joined: Expression | None = None
-    if expressions and None not in expressions:
-        text = "[" + ", ".join(f"({policy.condition}\n)" for policy in gathered.policies) + "]"
-        try:
-            joined = compile_expression(text, variables=types, result="")
-        except AltarError:
-            joined = None  # together they are too long, or too deep
-    return _Group(tuple(gathered.policies), expressions, joined, needs)
+    conditions = [((place, ""), made) for place, made in enumerate(expressions)]
+    return _Group(tuple(gathered.policies), expressions, Judging().judges(conditions, types=types), needs)
 
 
-_KNOWN: Mapping[object, Known] = {True: "true", False: "false"}
 _NONE = frozenset[str]()
 _ALL = ""  # no principal has this name
 _NO_FACTS = "(no facts were recorded with it)"

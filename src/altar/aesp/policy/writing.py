@@ -10,7 +10,7 @@ from typing import Any
 
 from altar.aesp.policy.policy import Bundle, Effect, Policy
 
-__all__ = ["written"]
+__all__ = ["assigned", "written"]
 
 
 def written(bundle: Bundle) -> str:
@@ -28,6 +28,11 @@ def written(bundle: Bundle) -> str:
     for test in bundle.tests:
         lines += ["", "[[tests]]", *(f"{_key(name)} = {_value(test[name])}" for name in _ordered(test))]
     return "\n".join(lines) + "\n"
+
+
+def assigned(name: str, held: Any) -> str:
+    """Give one line of TOML that gives a member a value: a text, a number, a truth, a list or a table of those."""
+    return f"{_key(name)} = {_value(held)}"
 
 
 def _ordered(test: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ import grpc.aio
 from google.protobuf import json_format, message_factory
 
 from altar._proto.altar.aesp.v1 import (
+    artefact_pb2,
     audit_pb2,
     authentication_pb2,
     authorization_pb2,
@@ -40,6 +41,7 @@ __all__ = ["SERVICES", "AdminClient", "administration_of"]
 SERVICES: Mapping[str, Any] = {
     service.name: service
     for module in (
+        artefact_pb2,
         authentication_pb2,
         identity_pb2,
         authorization_pb2,

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from altar._proto.altar.aesp.v1 import contract_pb2 as pb
+from altar.adm.canonical import digest as digest_of
 from altar.adm.errors import AuthorizationError, ValidationError
 from altar.aesp.governance.artefacts import Artefact, ArtefactKind, Artefacts, Status
+from altar.aesp.service.looked_at import require_looked_at
 from altar.aesp.service.paging import after, limit_of, next_cursor
 from altar.aesp.service.policies import STATUS, Note
 from altar.aesp.store.people import unknown
@@ -49,10 +51,16 @@ class Contracts:
         return pb.SubmitContractResponse(standing=_standing(made))
 
     async def activate_contract(self, asked: Asked, request: pb.ActivateContractRequest) -> pb.ActivateContractResponse:
-        """Approve what was submitted last."""
+        """Approve what was submitted last, if it is what was looked at."""
+        require_looked_at(request.digest)
         newest = await self._newest(asked, request.contract, (Status.DRAFT, Status.PENDING_APPROVAL))
         swap = await self._artefacts.activate(
-            _KIND, request.contract, newest.version, tenant=asked.tenant, who=asked.principal
+            _KIND,
+            request.contract,
+            newest.version,
+            tenant=asked.tenant,
+            who=asked.principal,
+            digest=digest_of(request.digest.encode()),  # the body of the version is the digest of the contract
         )
         self._say("artefact.activated", asked, swap.now)
         return pb.ActivateContractResponse(standing=_standing(swap.now))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from altar.aesp.directory import Directory
+    from altar.aesp.governance.price_lists import PriceList
     from altar.aesp.policy.recorded_calls import RecordedCall
     from altar.aesp.rbac import Rbac
     from altar.aesp.service.administration import Asked
@@ -86,6 +87,7 @@ class Explaining:
     """Explains calls to those who may ask.
 
     ``manifest`` gives the contracts of the host now, ``log`` is its log; ``standing`` tells of requests for approval.
+    ``prices`` gives the price list of a tenant, for what calls cost where the record does not say it.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Explaining:
         manifest: Callable[[], Manifest],
         operator_tenant: str,
         standing: Standing | None = None,
+        prices: Callable[[str], tuple[int, PriceList] | None] = lambda _tenant: None,
     ) -> None:
         self._explainer = explainer
         self._standing = standing
@@ -111,6 +114,7 @@ class Explaining:
         self._manifest = manifest
         self._operator = operator_tenant
         self._replaying = asyncio.Lock()
+        self._prices = prices
         self._working = asyncio.Semaphore(_AT_ONCE)
 
     async def explain(self, asked: Asked, request: pb.ExplainRequest) -> pb.ExplainResponse:
@@ -168,7 +172,7 @@ class Explaining:
         if self._standing is None or contract is None:
             return told
         arguments = digest(canonical(dict(question.arguments)))
-        call = (told.tenant, told.principal, told.tool, told.version, contract.digest, arguments)
+        call = (told.tenant, told.principal, told.tool, told.version, contract.digest, "", arguments)  # of no session
         last = told.steps[-1]
         now = self._standing.of_call(asked.principal, call, full=full)
         return replace(told, steps=(*told.steps[:-1], replace(last, reasons=(*last.reasons, *now))))
@@ -280,7 +284,9 @@ class Explaining:
                     ran="no",
                     hint="replay it where the host is: `altar policy replay --data DIRECTORY`",
                 )
-            trial = Replay(bundle, tool_of=tool_of(bundle, manifest.get), since_ms=request.start_ms)
+            priced = self._prices(tenant)
+            costs = None if priced is None else priced[1].estimate
+            trial = Replay(bundle, tool_of=tool_of(bundle, manifest.get, costs=costs), since_ms=request.start_ms)
             if size:
                 day = request.start_ms // DAY_MS * DAY_MS
                 for call in calls_in(reader.entries(tenant), since_ms=day, until_ms=request.end_ms or None):

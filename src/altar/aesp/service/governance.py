@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from altar.aesp.rbac import Rbac
     from altar.aesp.service.administration import Asked
     from altar.aesp.service.audit import Audit
+    from altar.grid.trust.certificates import Identity
     from altar.ledger.subjects import Subjects
 
 __all__ = ["Governance", "require_person"]
@@ -46,6 +47,7 @@ class Governance:
     """Approvals and break-glasses of the asker's own tenant; ``approvals`` is None on a host without them.
 
     ``schema_of`` gives the parameters of a contract by name and version, None for one that is not there any more.
+    ``account_of`` gives the id of the account of a certificate, "" for one that can have none.
     """
 
     descriptor: ServiceDescriptor = pb.DESCRIPTOR.services_by_name["EnterpriseGovernanceService"]
@@ -60,6 +62,7 @@ class Governance:
         subjects: Subjects | None,
         schema_of: Callable[[str, str], Schema | None],
         now: Callable[[], float],
+        account_of: Callable[[Identity], str] = lambda _identity: "",
     ) -> None:
         self._approvals = approvals
         self._glass = glass
@@ -68,6 +71,7 @@ class Governance:
         self._subjects = subjects
         self._schema_of = schema_of
         self._now = now
+        self._account_of = account_of
 
     # -------------------------------------------------------------------------------------------------- approvals
 
@@ -112,15 +116,16 @@ class Governance:
                 hint=f"look at it again with `altar approvals show {found.id}`",
                 path="/digest",
             )
-        vote = Vote(who.id, approve, reason, int(self._now() * 1000))
-        await self._there.decide(found, vote)
+        quorum = self._there.quorum
+        vote = Vote(who.id, approve, reason, int(self._now() * 1000), quorum.account(who.id))
+        await self._there.decide(found, vote, over=self._account_of(asked.identity))
         return pb.AdjudicateApprovalResponse(approval=self._told(found))
 
     async def withdraw_approval(self, asked: Asked, request: pb.WithdrawApprovalRequest) -> pb.WithdrawApprovalResponse:
         """Take back a request of one's own."""
         who = asked.principal
         found = await self._shown(who, request.approval_id)
-        if found.principal != who.id:
+        if not self._there.quorum.is_asker(who.id, found):
             raise AuthorizationError(
                 "PERMISSION_DENIED",
                 f"{found.id!r} is not your request",
@@ -189,12 +194,13 @@ class Governance:
                 ran="no",
                 hint="`altar approvals list` shows those that concern you",
             )
+        await self._there.refresh(found)
         return found
 
     def _is_shown(self, request: Request, who: Principal) -> bool:
         if request.tenant != who.tenant or not request.durable:
             return False
-        if who.id == request.principal or self._there.quorum.may_decide(who.id, request):
+        if self._there.quorum.is_asker(who.id, request) or self._there.quorum.may_decide(who.id, request):
             return True
         return self._rbac.decide(who, resource=f"approvals/{request.id}", action="read").allowed
 

@@ -73,7 +73,7 @@ class GroupsAndKeys:
         return pb.RevokeApiKeyResponse()
 
     async def _note_holder(self, asked: Asked, name: str) -> None:
-        """Note that the asker has seen a key of a service account, and so approves nothing that it asks for."""
+        """Note that the asker has seen a key of an account, or made it, and so approves nothing that it asks for."""
         who, tenant, now_ms = asked.principal, asked.tenant, self._with.now_ms
 
         def work(connection: Connection) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from altar._proto.altar.aesp.v1 import identity_pb2 as pb
 from altar.adm.errors import AltarError, ValidationError
 from altar.aesp.administrators import administrator_kept
+from altar.aesp.identity.certificates import CERTIFICATE
 from altar.aesp.identity.passwords import one_time_password
 from altar.aesp.identity.sync import MARK
 from altar.aesp.principal import PrincipalKind
@@ -58,6 +59,8 @@ class Identity(GroupsAndKeys):
             return people.find_principal(connection, tenant=tenant, name=name)
 
         row = await self._of.store.run(work, tenant=tenant)
+        if name.startswith(CERTIFICATE):
+            await self._note_holder(asked, name)
         made = pb.CreatePrincipalResponse(principal=self._told(row))
         if request.password:
             made.one_time_password = await self._new_password(tenant, name)

@@ -152,6 +152,16 @@ SubmitContract             tenant   contracts:create         admin.contract_subm
 ActivateContract           tenant   contracts:activate       admin.contract_activate  contract
 RetireContract             tenant   contracts:activate       admin.contract_retire    contract
 ListContracts              tenant   contracts:read           admin.contracts_list
+[EnterpriseArtefactService]
+CreateArtefact             tenant   artefacts:create         admin.artefact_create    artefact
+DeleteArtefact             tenant   artefacts:delete         admin.artefact_delete    artefact
+GetArtefact                tenant   artefacts:read           admin.artefact_show      artefact
+ListArtefacts              tenant   artefacts:read           admin.artefacts_list     artefact
+SubmitArtefact             tenant   artefacts:create         admin.artefact_submit    artefact
+ActivateArtefact           tenant   artefacts:activate       admin.artefact_activate  artefact
+RollbackArtefact           tenant   artefacts:activate       admin.artefact_rollback  artefact
+RetireArtefact             tenant   artefacts:activate       admin.artefact_retire    artefact
+GetPrice                   tenant   tools:read               admin.price_show         tool
 [EnterpriseGovernanceService]
 ListPendingApprovals       own      approvals:read           admin.approvals_list
 GetApproval                own      approvals:read           admin.approval_show      approval_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,9 +11,11 @@ from altar.adm.canonical import canonical
 from altar.adm.errors import AuthorizationError, ValidationError
 from altar.aesp.governance.active_bundles import POLICIES
 from altar.aesp.governance.artefacts import Artefact, ArtefactKind, Artefacts, Status
-from altar.aesp.policy.examining import Examination, examine
+from altar.aesp.policy.examining import Examination
 from altar.aesp.policy.policy import Bundle, bundle_of, read_bundle
 from altar.aesp.policy.writing import written
+from altar.aesp.service.examining import Examiner
+from altar.aesp.service.looked_at import require_looked_at
 from altar.aesp.service.paging import after, limit_of, next_cursor
 
 if TYPE_CHECKING:
@@ -72,8 +73,7 @@ class Policies:
         """
         self._kept = artefacts
         self._bundles = bundles
-        self._contracts = contracts
-        self._holders = holders
+        self._examiner = Examiner(contracts=contracts, holders=holders)
         self._note = note
         self._explains = explains
 
@@ -120,7 +120,7 @@ class Policies:
 
     async def validate_policy(self, asked: Asked, request: pb.ValidatePolicyRequest) -> pb.ValidatePolicyResponse:
         """What is found in a text, how its tests end and what it would change; nothing is kept."""
-        return pb.ValidatePolicyResponse(report=_report(await self._examined(asked, read_bundle(request.source))))
+        return pb.ValidatePolicyResponse(report=_report(await self._looked_at(asked, read_bundle(request.source))))
 
     async def test_policy(self, asked: Asked, request: pb.TestPolicyRequest) -> pb.TestPolicyResponse:
         """How the tests of a version end on this host now, or those of a text."""
@@ -128,14 +128,14 @@ class Policies:
             bundle = read_bundle(request.source)
         else:
             bundle = await self._bundle(asked, request.version)
-        return pb.TestPolicyResponse(report=_report(await self._examined(asked, bundle)))
+        return pb.TestPolicyResponse(report=_report(await self._looked_at(asked, bundle)))
 
     async def diff_policy(self, asked: Asked, request: pb.DiffPolicyRequest) -> pb.DiffPolicyResponse:
         """What a version would decide otherwise than another one, in the tests of both."""
         number = request.from_version
         before = await self._bundle(asked, number) if number else await self._in_force(asked)
         bundle = await self._bundle(asked, _numbered(request.to_version))
-        return pb.DiffPolicyResponse(report=_report(await self._examined(asked, bundle, against=before)))
+        return pb.DiffPolicyResponse(report=_report(await self._looked_at(asked, bundle, against=before)))
 
     # ------------------------------------------------------------------------------------------------- lifecycle
 
@@ -148,6 +148,7 @@ class Policies:
 
     async def activate_policy(self, asked: Asked, request: pb.ActivatePolicyRequest) -> pb.ActivatePolicyResponse:
         """Let a version decide from now on, on every host."""
+        require_looked_at(request.digest)
         await self._require_accepted(asked, await self._bundle(asked, _numbered(request.version)))
         swap = await self._artefacts.activate(
             _KIND, POLICIES, request.version, tenant=asked.tenant, who=asked.principal, digest=request.digest
@@ -219,14 +220,16 @@ class Policies:
         """Raise INVALID_POLICY unless a bundle fits this host as it is now, and passes its tests."""
         _require(await self._examined(asked, bundle))
 
-    async def _examined(self, asked: Asked, bundle: Bundle, *, against: Bundle | None = None) -> Examination:
-        """Look at a bundle, in a thread: against the one in force unless another is named."""
+    async def _looked_at(self, asked: Asked, bundle: Bundle, *, against: Bundle | None = None) -> Examination:
+        """Look at a bundle for somebody who asks: against the one in force unless another is named."""
         _ = self._artefacts
         before = against if against is not None else await self._in_force(asked)
-        contracts = tuple(self._contracts())
-        return await asyncio.to_thread(
-            examine, bundle, contracts, against=before, holders=lambda role: self._holders(asked.tenant, role)
-        )
+        return await self._examiner.ask(asked.tenant, bundle, against=before)
+
+    async def _examined(self, asked: Asked, bundle: Bundle) -> Examination:
+        """Look at a bundle that is to be handed in or to decide, against the one in force."""
+        _ = self._artefacts
+        return await self._examiner.change(asked.tenant, bundle, against=await self._in_force(asked))
 
     async def _bundle(self, asked: Asked, version: int) -> Bundle:
         found = await self._artefacts.show(_KIND, POLICIES, version, tenant=asked.tenant)
@@ -343,6 +346,7 @@ def _report(report: Examination) -> pb.PolicyReport:
         added=report.added,
         removed=report.removed,
         changed=report.changed,
+        policies=report.policies,
     )
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "METADATA",
     "api_key_uses",
     "api_keys",
+    "approvals",
     "artefacts",
     "bindings",
     "browser_sign_ins",
@@ -432,6 +433,25 @@ counters = Table(
     Column("covers", BigInteger, nullable=False),  # entries of the host's log before this one are counted
     _ms("changed_ms"),
     info={"since": "0002"},
+)
+
+# ── calls that were approved: at one host, for all that share this store ────────────────────────────────────
+
+approvals = Table(
+    "approvals",
+    METADATA,
+    _tenant(),
+    Column("id", String(64), primary_key=True),  # a digest of the handle, which is not here
+    Column("principal", NAME, nullable=False),  # who asked: what is shared goes with that account
+    Column("host", String(64), nullable=False),  # where it was asked for, and approved
+    Column("body", LargeBinary, nullable=False),  # sealed under a key that hosts share and the database has not
+    Column("claimed_by", String(64), nullable=False),  # the host that uses it; "" = none
+    Column("claim", String(128), nullable=False),  # the invocation that uses it
+    Column("place", BigInteger, nullable=False),  # no intent of that invocation is before this entry of that host's log
+    _ms("expires_ms"),  # afterwards the row is not needed
+    _of_tenant("principals", "principal"),
+    Index(None, "tenant", "expires_ms"),
+    info={"since": "0003"},
 )
 
 # ── what changed: written by triggers alone ──────────────────────────────────────────────────────────────

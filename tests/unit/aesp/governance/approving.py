@@ -21,6 +21,7 @@ from altar.aesp.policy.check import PolicyVerdict
 from altar.aesp.policy.policy import Bundle, Effect, Policy
 from altar.aesp.principal import PrincipalKind
 from altar.aesp.snapshot import Binding, Grant, Grants, Person
+from altar.grid.manifests.manifest import HostContract
 from altar.later.invocation import Invocation
 from altar.ledger.entry import Event
 from altar.ledger.ledger import Ledger
@@ -59,6 +60,7 @@ def person(name: str, *roles: str, email: str = "", kind: PrincipalKind = Princi
         "",
         0.0,
         Grants(held),
+        created_ms=1,
     )
 
 
@@ -105,6 +107,7 @@ class Desk:
         )
         self.owners: dict[str, set[str]] = {}
         self.bundle: Bundle | None = Bundle(name="b", policies=(POLICY,))
+        self.contract: HostContract = MANIFEST.find(NAME)
         self.known: set[tuple[str, str, str]] = set()
         self.alarm = Alarm()
         self.glass = BreakGlass(self.alarm, now=lambda: self.time)
@@ -121,7 +124,12 @@ class Desk:
             now=lambda: self.time,
             limits=self.limits,
         )
-        made.join(commit=self.commit, knows=self.known.__contains__, size=lambda: self.ledger.size)
+        made.join(
+            commit=self.commit,
+            knows=self.known.__contains__,
+            size=lambda: self.ledger.size,
+            contract_of=lambda _name, _version: self.contract,
+        )
         self.glass.join(commit=self.commit)
         return made
 
@@ -139,7 +147,7 @@ class Desk:
         """A call that policies want approved, with a handle where one is given."""
         made = Invocation(NAME, arguments, under or "c-1", "1.0.0", principal=f"acme/{who}", tenant="acme")
         made.once = bool(under)
-        made.contract = MANIFEST.find(NAME)
+        made.contract = self.contract
         bundle = self.bundle
         if bundle is not None:
             made.verdict = PolicyVerdict(bundle=bundle.digest, wants=bundle.policies)
@@ -153,9 +161,11 @@ class Desk:
         assert found is not None
         return found
 
-    async def vote(self, request: Request, who: str, *, approve: bool = True) -> None:
-        """Somebody decides."""
-        await self.approvals.decide(request, Vote(f"acme/{who}", approve, "", int(self.time * 1000)))
+    async def vote(self, request: Request, who: str, *, approve: bool = True, over: str = "") -> None:
+        """Somebody decides, over the connection of a certificate where one is given."""
+        account = self.approvals.quorum.account(f"acme/{who}")
+        vote = Vote(f"acme/{who}", approve, "", int(self.time * 1000), account)
+        await self.approvals.decide(request, vote, over=f"acme/{over}" if over else "")
 
     def use(self, request: Request, **more: object) -> str:
         """Make the call under its handle; gives the code it is refused with, or nothing."""
@@ -180,6 +190,7 @@ class Desk:
                 subjects=self.subjects,
                 now_ms=int(self.time * 1000),
                 longest_ms=600_000,
+                account_of=made.quorum.account,
             )
         )
         return made

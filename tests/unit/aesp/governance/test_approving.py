@@ -11,12 +11,13 @@ import pytest
 import pytest_asyncio
 
 from altar.adm.errors import AltarError
-from altar.aesp.governance.approvals import approval_check
+from altar.aesp.governance.approval_check import approval_check
 from altar.aesp.governance.kept import opened, sealed
 from altar.aesp.governance.quorum import human_of
 from altar.aesp.governance.rendering import rendered
 from altar.aesp.governance.requests import ApprovalLimits, State
 from altar.aesp.policy.policy import Bundle
+from altar.later.invocation import Invocation
 from tests.unit.aesp.governance.approving import POLICY, Desk, desk, person
 
 
@@ -77,6 +78,27 @@ async def test_an_approval_is_for_one_call_of_one_caller(made: Desk) -> None:
 
     assert ("APPROVAL_VOID", "APPROVAL_VOID") == (swapped, stolen)
     assert "" == made.use(request, arguments=b'{"n":1}')
+
+
+async def test_an_approval_is_for_the_variables_of_the_session_that_the_contract_binds(made: Desk) -> None:
+    def call(variables: str, under: str = "") -> Invocation:
+        invocation = made.call(under=under)
+        invocation.variables = variables
+        return invocation
+
+    def code(variables: str) -> str:
+        try:
+            made.approvals.use(call(variables, request.id))
+        except AltarError as refused:
+            return refused.code
+        return ""
+
+    request = await made.asked(call("sha256:cool"))
+    await made.vote(request, "tom")
+
+    assert ["APPROVAL_VOID", "APPROVAL_VOID", ""] == [code(each) for each in ("sha256:hot", "", "sha256:cool")]
+    (again,) = await made.again()
+    assert ("sha256:cool", request.digest) == (again.variables, again.digest)
 
 
 async def test_a_handle_is_no_approval_for_a_policy_that_asks_whether_there_is_one(made: Desk) -> None:

@@ -406,7 +406,10 @@ async def test_a_joined_program_and_each_policy_by_itself_say_the_same(decide: D
 
     joined = policies.verdicts(facts)
     assert [policy.name for policy in joined.decided] == ["p0", "p2", "p3"]
-    assert policies._one_by_one(facts) == joined
+    for place, fires in enumerate([True, False, True, True, False]):
+        true = list[int]()
+        assert policies._one_by_one([place], facts, true) == []
+        assert ([place] if fires else []) == true
 
 
 async def test_a_service_account_can_be_told_from_a_person(decide: Decide) -> None:

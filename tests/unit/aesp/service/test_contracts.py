@@ -55,6 +55,11 @@ def called(made: Plane, tenant: str = "acme") -> dict[str, str]:
     return told
 
 
+def digest_of(made: Plane, contract: str) -> str:
+    """What somebody who looks at a contract of the manifest sees as its digest."""
+    return next(one.digest for one in made.host.manifest if f"{one.name}@{one.version}" == contract)
+
+
 NO = "The contract of {!r} is {}, and is not called"
 OFFERED = {"wait": NO.format("wait", "PENDING_APPROVAL"), "gone": NO.format("gone", "RETIRED"), "free": ""}
 
@@ -64,17 +69,33 @@ async def test_a_tenant_approves_for_itself_what_the_manifest_says_waits_for_app
     await ask(made, "acme/ann", "SubmitContract", contract=WAITS)
     proposed = called(made)
     with pytest.raises(AltarError) as alone:
-        await ask(made, "acme/ann", "ActivateContract", contract=WAITS)
-    await ask(made, "acme/ben", "ActivateContract", contract=WAITS)
+        await ask(made, "acme/ann", "ActivateContract", contract=WAITS, digest=digest_of(made, WAITS))
+    await ask(made, "acme/ben", "ActivateContract", contract=WAITS, digest=digest_of(made, WAITS))
 
     assert (OFFERED, OFFERED, OFFERED | {"wait": ""}) == (before, proposed, called(made))
     assert OFFERED == called(made, "rival")
     assert "PERMISSION_DENIED" == alone.value.code
 
 
+async def test_a_contract_is_approved_as_it_was_looked_at_and_no_other(made: Plane) -> None:
+    await ask(made, "acme/ann", "SubmitContract", contract=WAITS)
+    told = []
+
+    for digest in ("", digest_of(made, FREE)):
+        with pytest.raises(AltarError) as refused:
+            await ask(made, "acme/ben", "ActivateContract", contract=WAITS, digest=digest)
+        told.append((refused.value.code, refused.value.message))
+
+    assert [
+        ("MALFORMED_REQUEST", "The request does not say what was looked at"),
+        ("RESOURCE_CONFLICT", "Version 1 is not what was looked at"),
+    ] == told
+    assert OFFERED == called(made)
+
+
 async def test_an_approval_is_worth_nothing_for_another_contract_of_the_same_version(made: Plane) -> None:
     await ask(made, "acme/ann", "SubmitContract", contract=WAITS)
-    await ask(made, "acme/ben", "ActivateContract", contract=WAITS)
+    await ask(made, "acme/ben", "ActivateContract", contract=WAITS, digest=digest_of(made, WAITS))
 
     other = declaration("wait", destructive=True)
     made.host.activate(Manifest([other, *CONTRACTS[1:]], governance=SAID))
@@ -84,7 +105,7 @@ async def test_an_approval_is_worth_nothing_for_another_contract_of_the_same_ver
 
 async def test_a_tenant_ends_a_contract_for_itself_and_one_person_is_enough(made: Plane) -> None:
     await ask(made, "acme/ann", "SubmitContract", contract=FREE)
-    await ask(made, "acme/ben", "ActivateContract", contract=FREE)
+    await ask(made, "acme/ben", "ActivateContract", contract=FREE, digest=digest_of(made, FREE))
     await ask(made, "acme/ann", "RetireContract", contract=FREE)
 
     assert NO.format("free", "RETIRED") == called(made)["free"]
@@ -93,7 +114,7 @@ async def test_a_tenant_ends_a_contract_for_itself_and_one_person_is_enough(made
 
 async def test_what_the_manifest_has_retired_no_tenant_brings_back(made: Plane) -> None:
     await ask(made, "acme/ann", "SubmitContract", contract=ENDED)
-    await ask(made, "acme/ben", "ActivateContract", contract=ENDED)
+    await ask(made, "acme/ben", "ActivateContract", contract=ENDED, digest=digest_of(made, ENDED))
 
     assert OFFERED == called(made)
 

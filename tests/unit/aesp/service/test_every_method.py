@@ -48,6 +48,14 @@ VALID: dict[str, dict[str, Any]] = {
     "SubmitContract": {"contract": "add@1.10.0"},
     "ActivateContract": {"contract": "add@1.10.0"},
     "RetireContract": {"contract": "add@1.10.0"},
+    "CreateArtefact": {"artefact": "role/spies", "source": "permissions = ['tools:read']"},
+    "DeleteArtefact": {"artefact": "role/spies", "version": 1},
+    "GetArtefact": {"artefact": "role/spies"},
+    "SubmitArtefact": {"artefact": "role/spies", "version": 1},
+    "ActivateArtefact": {"artefact": "role/spies", "version": 1, "digest": "x"},
+    "RollbackArtefact": {"artefact": "role/spies"},
+    "RetireArtefact": {"artefact": "role/spies", "version": 1},
+    "GetPrice": {"tool": "add"},
     "CreatePolicy": {"source": 'name = "p"'},
     "UpdatePolicy": {"source": 'name = "p"', "version": 1},
     "DeletePolicy": {"version": 1},
@@ -122,7 +130,15 @@ async def test_without_a_credential_nothing_is_done(made: Plane) -> None:
 
 # ------------------------------------------------------------------------------------------- other tenants' ids
 
-THEIRS = {"principal_id": "eve", "name": "eve", "role": "spies", "group": "moles", "key_id": "", "binding_id": ""}
+THEIRS = {
+    "principal_id": "eve",
+    "name": "eve",
+    "role": "spies",
+    "group": "moles",
+    "key_id": "",
+    "binding_id": "",
+    "artefact": "role/moles",
+}
 """Ids of another tenant by the member of a request; those of keys and bindings are known when they are made."""
 
 
@@ -133,13 +149,17 @@ async def _theirs(made: Plane) -> dict[str, str]:
     binding = await made.made.roles.bind("spies", tenant="rival", principal="eve")
     key = await made.made.keys.create("rival/eve", tenant="rival")
     root = await made.token("operator", "root")
+    artefact = {"tenant_id": "rival", "artefact": "role/moles", "source": "permissions = ['tools:read']"}
+    await made.ask("EnterpriseArtefactService/CreateArtefact", artefact, token=root)
     for name in ("eve", "moles"):
         await made.ask("EnterpriseIdentityService/CreateGroup", {"tenant_id": "rival", "name": name}, token=root)
     return THEIRS | {"key_id": key.key.id, "binding_id": binding.id}
 
 
 def _absent(theirs: str) -> str:
-    """A text that names nothing, as long as theirs and of the same letters."""
+    """A text that names nothing, as long as theirs and of the same letters; an artefact keeps its kind."""
+    if theirs.startswith("role/"):
+        return f"role/{_absent(theirs.removeprefix('role/'))}"
     return "".join("0" if letter.isdigit() else "z" if letter.isalpha() else letter for letter in theirs)
 
 

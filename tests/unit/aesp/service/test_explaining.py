@@ -31,13 +31,17 @@ async def made(tmp_path: Path) -> AsyncIterator[Plane]:
             await ready.person("acme", who, role)
         await ready.person("rival", "eve", "admin")
         kept = await ask(ready, "acme/ada", "CreatePolicy", source=PAYMENTS)
-        await ask(ready, "acme/ada", "ActivatePolicy", version=kept.policy.version)
+        await ask(ready, "acme/ada", "ActivatePolicy", version=kept.policy.version, digest=kept.policy.digest)
         yield ready
 
 
 async def ask(made: Plane, who: str, method: str, **request: Any) -> Any:
     tenant, _, name = who.partition("/")
     return await made.ask(f"{SERVICE}/{method}", request, token=await made.token(tenant, name))
+
+
+async def ask_of(made: Plane, method: str, name: str, **request: Any) -> Any:
+    return await made.ask(method, request, token=await made.token("acme", name))
 
 
 async def refusal(made: Plane, who: str, method: str, **request: Any) -> str:
@@ -161,6 +165,26 @@ async def test_what_is_no_question_is_refused(made: Plane) -> None:
     refused = [await refusal(made, "acme/ada", "Explain", **each) for each in asked]
 
     assert ["MALFORMED_REQUEST"] * len(asked) == refused
+
+
+async def test_a_call_of_the_record_that_does_not_say_its_cost_is_tried_with_the_price_in_force(made: Plane) -> None:
+    facts = '{"args.amount":20,"request.principal.roles":[]}'
+    await recorded(made, intent(made, "ann", policy=DIGEST, verdict="allow", facts=facts))
+    told = facts.replace("}", ',"resource.metadata.estimated_cost":1}')
+    await recorded(made, intent(made, "ben", policy=DIGEST, verdict="allow", facts=told))
+    condition = "resource.metadata.estimated_cost > 6.0"
+    tried = f'name = "x"\n[[policies]]\nname = "dear"\ncondition = "{condition}"\neffect = "DENY"'
+    artefacts = "EnterpriseArtefactService"
+
+    (before,) = await ask(made, "acme/ada", "ReplayPolicy", bundle=tried)
+    prices = {"artefact": "price/list", "source": 'currency = "EUR"\n[[prices]]\ntools = ["*"]\ncall = "7"\n'}
+    handed_in = await ask_of(made, f"{artefacts}/CreateArtefact", "ada", **prices)
+    looked_at = {"version": handed_in.version.version, "digest": handed_in.version.digest}
+    await ask_of(made, f"{artefacts}/ActivateArtefact", "ada", artefact="price/list", **looked_at)
+    (after,) = await ask(made, "acme/ada", "ReplayPolicy", bundle=tried)
+
+    assert [] == json.loads(before.json)["changes"]
+    assert [{"was": "allow", "becomes": "denied", "calls": 1}] == json.loads(after.json)["changes"]
 
 
 async def test_a_bundle_is_tried_on_the_record_by_those_who_may(made: Plane) -> None:

@@ -162,11 +162,21 @@ async def test_the_author_cannot_put_it_in_force_under_any_name(made: Plane) -> 
 
     await made.made.store.run(work, tenant="acme")
     await made.made.roles.bind("admin", tenant="acme", principal="ann-2")
-    version = (await ask(made, "acme/ann", "CreatePolicy", source=LARGE)).policy.version
+    handed_in = (await ask(made, "acme/ann", "CreatePolicy", source=LARGE)).policy
+    looked_at = {"version": handed_in.version, "digest": handed_in.digest}
 
-    told = [await refusal(made, who, "ActivatePolicy", version=version) for who in ("acme/ann", "acme/ann-2")]
+    told = [await refusal(made, who, "ActivatePolicy", **looked_at) for who in ("acme/ann", "acme/ann-2")]
 
     assert {("PERMISSION_DENIED", "Version 1 was written by the same person, who cannot approve it too")} == set(told)
+    assert None is bundles_of(made).of("acme")
+
+
+async def test_a_version_that_nobody_says_they_looked_at_is_not_put_in_force(made: Plane) -> None:
+    version = (await ask(made, "acme/ann", "CreatePolicy", source=LARGE)).policy.version
+
+    told = await refusal(made, "acme/ben", "ActivatePolicy", version=version)
+
+    assert ("MALFORMED_REQUEST", "The request does not say what was looked at") == told
     assert None is bundles_of(made).of("acme")
 
 
@@ -176,7 +186,7 @@ async def test_another_tenant_neither_sees_nor_changes_a_version(made: Plane) ->
     absent = ("UNKNOWN_RESOURCE", f"There is no version '{version}'")
     assert absent == await refusal(made, "rival/eve", "GetPolicy", version=version)
     assert absent == await refusal(made, "rival/eve", "RetirePolicy", version=version)
-    assert absent == await refusal(made, "rival/eve", "ActivatePolicy", version=version)
+    assert absent == await refusal(made, "rival/eve", "ActivatePolicy", version=version, digest="x")
     assert ("UNKNOWN_RESOURCE", "There is no tenant 'acme'") == await refusal(
         made, "rival/eve", "ActivatePolicy", tenant_id="acme", version=version
     )
@@ -279,9 +289,10 @@ async def test_where_no_review_is_asked_for_one_person_puts_it_in_force_and_take
     async with plane(tmp_path, tier="advanced", require_review=False) as made:
         await made.made.tenants.create("acme")
         await made.person("acme", "ann", "admin")
-        version = (await ask(made, "acme/ann", "CreatePolicy", source=LARGE, draft=True)).policy.version
+        draft = (await ask(made, "acme/ann", "CreatePolicy", source=LARGE, draft=True)).policy
+        version = draft.version
 
-        await ask(made, "acme/ann", "ActivatePolicy", version=version)
+        await ask(made, "acme/ann", "ActivatePolicy", version=version, digest=draft.digest)
         active = names_in_force(bundles_of(made))
         await ask(made, "acme/ann", "RetirePolicy", version=version)
 
