@@ -68,7 +68,7 @@ fuzz: $(STAMP)  ## look for input that breaks the data model, for SECONDS=60
 	$(PY) -m tests.fuzz.run --seconds $(or $(SECONDS),60)
 
 fault: $(STAMP)  ## kill, stall, cut, corrupt and fill the disk
-	$(PY) -m pytest -m fault $(ARGS)
+	$(PY) -m pytest -m fault tests/fault tests/e2e $(ARGS)
 
 coverage: $(STAMP)  ## tests but faults and pages, with branches measured in every process; fails below 85 %
 	$(BIN)/coverage erase

@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import authorize, beside, declare, governed, grid, ledger, local, replay
+from bench import authorize, beside, declare, dspy_calls, governed, grid, ledger, local, replay
 
 __all__ = ["main"]
 
 KINDS = {"calls/s": "throughput", "p50 ms": "latency", "p99 ms": "latency", "fsyncs per call": "cpu"}
-PARTS = ("local", "declare", "peers", "grid", "beside", "aesp", "governed")
+PARTS = ("local", "declare", "peers", "grid", "beside", "aesp", "governed", "dspy")
 
 Bench = dict[str, object]
 
@@ -53,6 +53,7 @@ def main() -> int:
                     "declare": declare.measure,
                     "aesp": _aesp,
                     "governed": governed.measure,
+                    "dspy": dspy_calls.measure,
                 }[part]
                 benches.extend(_bench(name, unit, kind, figures) for name, unit, kind, figures in measure(rounds))
             progress.remove_task(task)

@@ -1,6 +1,7 @@
 """Install what the tests against real identity providers need; quick when all of it is there: `make setup-providers`.
 
-Servers come from Debian's own packages, the OpenID provider from npm, Python's from requirements/providers.lock.
+Servers come from Debian's own packages, the OpenID provider and servers of MCP from npm, Python's from
+requirements/providers.lock.
 Servers are installed and not started: each test starts its own, on loopback, and stops it.
 Exit status: 0 when everything is there afterwards; 1 with a list of what is missing and how to get it.
 """
@@ -45,7 +46,7 @@ DEBIAN: dict[str, str] = {
 
 def main() -> int:
     """Install what is missing and say what was done."""
-    missing = [*_debian(), *_python(), *_npm(), *_auditors()]
+    missing = [*_debian(), *_python(), *_npm(), *_auditors(), *_weights()]
     for line in missing:
         print(f"missing: {line}", file=sys.stderr)
     if not missing:
@@ -104,14 +105,14 @@ def _python() -> list[str]:
 
 
 def _npm() -> list[str]:
-    """Install the OpenID provider below .cache/providers, exactly as its lock file says."""
+    """Install the OpenID provider and the servers of MCP below .cache/providers, exactly as their lock file says."""
     if shutil.which("npm") is None:
-        return ["npm (needed for the OpenID provider; Debian: apt-get install npm)"]
+        return ["npm (needed for the OpenID provider and servers of MCP; Debian: apt-get install npm)"]
     wanted = hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
     stamp = CACHE / ".npm"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return []
-    print("Installing the OpenID provider from npm …")
+    print("Installing the OpenID provider and servers of MCP from npm …")
     CACHE.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(NODE / name, CACHE / name)
@@ -124,6 +125,11 @@ def _npm() -> list[str]:
 def _auditors() -> list[str]:
     """Install the programs of others that judge the audit log; what is missing is said by that script itself."""
     return [] if _run([sys.executable, str(AUDITORS)]) else ["programs that judge the audit log (see above)"]
+
+
+def _weights() -> list[str]:
+    """Fetch the weights of the language model that runs on this machine into the user's cache."""
+    return [] if _run([str(VENV / "altar"), "lm", "fetch"]) else ["the weights of the language model (see above)"]
 
 
 def _run(command: list[str], *, env: dict[str, str] | None = None, cwd: Path | None = None) -> bool:

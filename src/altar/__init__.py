@@ -138,9 +138,10 @@ def _settled(
     from datetime import timedelta
 
     from altar.later.labels import labels_in
-    from altar.settings import Settings, credential_options
+    from altar.settings import Settings, credential_options, use_language_model
 
     settings = Settings.load(profile=profile, source=source, **where)
+    use_language_model(settings.ai)
     shown = credential_options(settings, given=credential)
     tls = settings.tls
     return replace(

@@ -329,5 +329,5 @@ def test_the_commands_do_the_same(store_url: str, another_url: str, tmp_path: Pa
     migrated = altar("migrate", url=another_url)
 
     store = Store.open(another_url)
-    assert ("0002", before) == (migrated["revision"], everything(store))
+    assert ("0003", before) == (migrated["revision"], everything(store))
     store.close()

@@ -7,7 +7,7 @@ serves its functions on a grid (`altar runtime --tools`), and any other environm
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from altar.adm.schema import Schema
 from altar.later.context import ToolContext
 from altar.later.extras import loaded
 from altar.later.imported import imported
+from altar.later.imported_text import require_no_orders
 from altar.later.introspection.introspect import declare
 from altar.later.registry import REGISTRY
 from altar.later.tool import ToolFunction
@@ -40,16 +41,23 @@ _HANDED_IN = frozenset({"kernel", "service", "execution_settings", "arguments"})
 
 
 def from_semantic_kernel(
-    kernel: Kernel, *, plugins: Iterable[str] = (), version: str = "1.0.0", register: bool = False
+    kernel: Kernel,
+    *,
+    plugins: Iterable[str] = (),
+    version: str = "1.0.0",
+    adopted: Collection[str] = (),
+    register: bool = False,
 ) -> list[ToolFunction[..., Any]]:
     """The functions of a kernel as tools called `plugin-function`, all of them or those of the ``plugins`` named.
 
     A method's contract comes from its own signature, which keeps what Semantic Kernel's metadata loses (literals,
     dates, null, constraints); that of a prompt, and of a method that is handed a kernel or a service, from metadata.
     A call passes the kernel's filters; what a function raises is told as TOOL_EXECUTION_FAILED.
+    ``adopted`` are digests of contracts whose texts a person has read, where they look as if they gave orders.
     ``register`` puts them into the registry of this process, which a runtime serves.
     Raises ConfigurationError ENVIRONMENT_ERROR without the extra `semantic-kernel`, ValidationError UNSUPPORTED_TOOL
-    for a plugin that is not there, and DeclarationError for a signature that no contract can hold.
+    for a plugin that is not there, and DeclarationError for a signature that no contract can hold, or texts that give
+    orders.
     """
     _framework()
     wanted = list(plugins) or sorted(kernel.plugins)
@@ -60,14 +68,19 @@ def from_semantic_kernel(
             hint=f"it has: {', '.join(sorted(kernel.plugins)) or 'none'}",
         )
     functions = [function for name in wanted for function in kernel.plugins[name]]
-    return [_tool_of(function, kernel, version=version, register=register) for function in functions]
+    made = [_tool_of(function, kernel, version=version) for function in functions]
+    for tool in made:
+        require_no_orders(tool.declaration, origin=tool.function.__module__, adopted=adopted)
+    for tool in made if register else ():  # all of them, or none
+        REGISTRY.register(tool)
+    return made
 
 
-def _tool_of(function: KernelFunction, kernel: Kernel, *, version: str, register: bool) -> ToolFunction[..., Any]:
+def _tool_of(function: KernelFunction, kernel: Kernel, *, version: str) -> ToolFunction[..., Any]:
     named = function.fully_qualified_name
     method = None if function.is_prompt else getattr(function, "method", None)
     if method is not None and _HANDED_IN.isdisjoint(parameter.name or "" for parameter in function.parameters):
-        return _tool_of_method(method, function, kernel, version=version, register=register)
+        return _tool_of_method(method, function, kernel, version=version)
 
     async def call(arguments: Mapping[str, Any], _context: ToolContext) -> Any:
         value = await _invoked(function, kernel, arguments)
@@ -87,11 +100,11 @@ def _tool_of(function: KernelFunction, kernel: Kernel, *, version: str, register
         version=version,
         metadata=_metadata(function),
     )
-    return imported(declaration, call, origin=f"semantic_kernel:{named}", register=register)
+    return imported(declaration, call, origin=f"semantic_kernel:{named}")
 
 
 def _tool_of_method(
-    method: Callable[..., Any], function: KernelFunction, kernel: Kernel, *, version: str, register: bool
+    method: Callable[..., Any], function: KernelFunction, kernel: Kernel, *, version: str
 ) -> ToolFunction[..., Any]:
     """The tool of a method: values reach it in the types of its annotations, as the contract has read them."""
     declaration, binder = declare(
@@ -117,10 +130,7 @@ def _tool_of_method(
     called.__name__ = called.__qualname__ = declaration.name
     called.__module__ = f"semantic_kernel:{function.fully_qualified_name}"
     binder.is_async = True
-    made: ToolFunction[..., Any] = ToolFunction(called, declaration=declaration, binder=binder)
-    if register:
-        REGISTRY.register(made)
-    return made
+    return ToolFunction(called, declaration=declaration, binder=binder)
 
 
 async def _invoked(function: KernelFunction, kernel: Kernel, arguments: Mapping[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from altar.grid.manifests.manifest import Manifest
 if TYPE_CHECKING:
     from altar.aesp.directory import Directory
     from altar.aesp.governance.approvals import Approvals
+    from altar.aesp.governance.price_lists import PriceList
     from altar.aesp.principal import Principal
     from altar.aesp.quotas import CallQuota
     from altar.aesp.rbac import Rbac
@@ -42,11 +43,12 @@ def explaining_of_host(
     log: Place,
     operator_tenant: str,
     approvals: Approvals | None = None,
+    prices: Callable[[str], tuple[int, PriceList] | None] | None = None,
 ) -> Explaining:
     """Join the parts of a host, which has no contracts yet where it is None.
 
     ``in_force`` and ``desk`` are those of the check of policies, None on a host of a tier without policies, and so are
-    ``approvals``.
+    ``approvals`` and ``prices``.
     """
     nothing = Manifest(())
 
@@ -65,4 +67,5 @@ def explaining_of_host(
         manifest=manifest,
         operator_tenant=operator_tenant,
         standing=None if approvals is None else Standing(approvals, directory, rbac, now=time.time),
+        prices=prices or (lambda _tenant: None),
     )

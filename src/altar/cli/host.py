@@ -139,7 +139,6 @@ async def _serve(loaded: settings.Settings, tracing: Tracing | None, leave: asyn
             )
             if plane is not None:
                 told = {**told, "web": await stack.enter_async_context(_web(loaded, plane))}
-            serving.app_records.redact = loaded.audit.redact
             await stack.enter_async_context(forwarding(loaded))
             stack.enter_context(retaining(loaded, plane.keeping if plane else keeping_of_host(loaded, ledger)))
             loop.add_signal_handler(signal.SIGHUP, rotated_by_signal(loaded, ledger, then=watch.reload))
@@ -177,6 +176,7 @@ def _host(
         callers=plane.callers if plane is not None else None,
         views=plane.access if plane is not None else None,
     )
+    made.app_records.redact = loaded.audit.redact
     if plane is not None:
         plane.attach(made)
     return made

@@ -73,12 +73,13 @@ def runtime(
     With more than one worker, or with `--reload`, a supervising process starts the workers and prints a line when all
     of them are ready, and again when that changes.
     """
-    from altar.settings import Settings
+    from altar.settings import Settings, use_language_model
 
     given: dict[str, object] = {"connect": connect, "runtime_id": runtime_id, "concurrency": concurrency}
     given |= {"workers": workers, "labels": labels or None}
     given |= {"register_tools": register or None, "session": session}
     settings = Settings.load(profile=profile, runtime=given)
+    use_language_model(settings.ai)
     loaded = settings.runtime
     start = _Start(loaded, settings.telemetry, named_or_set(modules))
     about = {"role": "runtime", "name": loaded.runtime_id}

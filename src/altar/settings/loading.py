@@ -18,6 +18,7 @@ from pydantic import ValidationError as ModelError
 
 from altar.adm.errors import ConfigurationError
 from altar.settings.aesp import Aesp
+from altar.settings.ai import Ai
 from altar.settings.audit import Audit
 from altar.settings.login import Login
 from altar.settings.sections import Host, Runtime, Seconds, Section, Source, Telemetry, TlsFiles
@@ -90,6 +91,7 @@ class Settings(Section):
     telemetry: Telemetry = Field(default=Telemetry(), description="Traces.")
     audit: Audit = Field(default=Audit(), description="What becomes of the log.")
     aesp: Aesp = Field(default=Aesp(), description="Governance.")
+    ai: Ai = Field(default=Ai(), description="Language models.")
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _file: Path | None = PrivateAttr(None)

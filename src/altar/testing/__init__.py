@@ -1,6 +1,8 @@
 """Doubles, a real grid and a pytest plugin for tests of applications that use ALTAR.
 
 :class:`LocalGrid` is no double: a host and runtimes in processes of their own, over mutual TLS on loopback.
+:class:`ScriptedLM` is a language model that answers from a script, :class:`RecordedLM` one that answers as a real one
+did once.
 :class:`RecordingGate` and :class:`FakeClock` stand in for a gate and for time, :func:`context` for a call.
 :mod:`altar.testing.plugin` gives them to pytest as fixtures.
 Importing this package loads none of them before it is asked for, because pytest imports it in every run.
@@ -12,6 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from altar.ai.lm.chat import ChatAnswer, ChatFailure, ChatRequest, ToolUse
+    from altar.ai.lm.recorded import RecordedLM
+    from altar.ai.lm.scripted import ScriptedLM
     from altar.testing.contexts import RecordingContext, context
     from altar.testing.doubles import FakeClock, RecordingGate
     from altar.testing.local_grid import GridProcess, LocalGrid
@@ -20,17 +25,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PATIENCE",
+    "ChatAnswer",
+    "ChatFailure",
+    "ChatRequest",
     "FakeClock",
     "GridProcess",
     "LocalGrid",
+    "RecordedLM",
     "RecordingContext",
     "RecordingGate",
     "Row",
+    "ScriptedLM",
+    "ToolUse",
     "context",
     "until",
 ]
 
 _HOME = {
+    "altar.ai.lm.chat": ("ChatAnswer", "ChatFailure", "ChatRequest", "ToolUse"),
+    "altar.ai.lm.recorded": ("RecordedLM",),
+    "altar.ai.lm.scripted": ("ScriptedLM",),
     "altar.testing.contexts": ("RecordingContext", "context"),
     "altar.testing.doubles": ("FakeClock", "RecordingGate"),
     "altar.testing.local_grid": ("GridProcess", "LocalGrid"),

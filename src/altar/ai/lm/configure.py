@@ -1,0 +1,175 @@
+"""Which language model: a few words become a ``dspy.LM``, and one of them is that of this process.
+
+    "local"                     the small model on this machine, started when it is first needed
+    "local:/models/some.gguf"   another one, by its file
+    "scripted:answers.json"     answers from a file, for tests
+    "recorded:exchange.jsonl"   answers as a real one gave them once
+    "openai/gpt-4.1-mini"       provider and model, as DSPy writes them
+
+A key is never among those words: it comes from the environment of the process that asks the model, where DSPy finds it
+under the provider's own name, or from a function that gives it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from altar.adm.errors import ConfigurationError
+from altar.ai.lm.local import LocalLM, local_lm, registered_lm
+from altar.ai.lm.recorded import RecordedLM
+from altar.ai.lm.scripted import ScriptedLM
+from altar.ai.lm.weights import DEFAULT, Progress
+from altar.later.extras import loaded
+
+__all__ = ["LMOptions", "SecretSource", "current", "language_model", "use"]
+
+SecretSource = Callable[[], str]
+"""Gives a secret when it is needed; what it gives is kept in no contract, log or text."""
+
+
+@dataclass(frozen=True, slots=True)
+class LMOptions:
+    """How a language model is reached.
+
+    ``key`` gives its API key; without it DSPy looks into the environment.
+    ``base_url`` is another address than the provider's, or that of a local model which runs already.
+    ``timeout`` is in seconds for one request, ``retries`` how often a failed one is tried again.
+    ``directory`` holds the weights of local models, ``fetching`` lets missing ones be fetched, and ``progress`` is told
+    how far that is. ``context`` (tokens), ``threads`` and ``parallel`` (requests at a time) are those of a local model.
+    """
+
+    key: SecretSource | None = field(default=None, repr=False)
+    base_url: str = ""
+    timeout: float | None = None
+    retries: int = 3
+    directory: Path | None = None
+    fetching: bool = True
+    progress: Progress | None = None
+    context: int = 4096
+    threads: int = 2
+    parallel: int = 1
+
+
+def language_model(spec: str, options: LMOptions | None = None, **settings: Any) -> Any:
+    """The ``dspy.LM`` that the words stand for; ``settings`` are those of ``dspy.LM``, such as ``temperature``.
+
+    Without ``options``, those that :func:`use` was given apply. A local model is started once for each process, and
+    ends with it.
+    Raises ConfigurationError: INVALID_CONFIG for words that stand for nothing, a key among them, or a file that cannot
+    be read, ENVIRONMENT_ERROR for a missing extra or missing weights.
+    """
+    options = options or _CHOSEN.options
+    kind, _, rest = spec.partition(":")
+    if kind == "local" and "/" not in kind:
+        return _local(rest, options, settings)
+    if kind == "scripted" and rest:
+        return ScriptedLM.from_file(rest).dspy(**settings)
+    if kind == "recorded" and rest:
+        return RecordedLM(rest).dspy(**settings)
+    provider, _, model = spec.partition("/")
+    if not provider or not model or any(letter.isspace() for letter in spec):
+        raise _no_model(spec)
+    if any("key" in name.lower() or "token" in name.lower() for name in settings if name not in _COUNTS):
+        raise ConfigurationError(
+            "INVALID_CONFIG", "A key is no setting of a language model", hint="give LMOptions(key=function)"
+        )
+    dspy = loaded("dspy", extra="dspy", what="A language model for DSPy")
+    if options.key is not None:
+        settings["api_key"] = options.key()
+    if options.base_url:
+        settings["api_base"] = options.base_url
+    if options.timeout is not None:
+        settings.setdefault("timeout", options.timeout)
+    return dspy.LM(spec, num_retries=options.retries, **settings)
+
+
+_COUNTS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
+"""Settings of tokens that are counted, and no secret."""
+
+
+def use(spec: str, options: LMOptions | None = None, **settings: Any) -> None:
+    """Let this be the language model of this process, for every program that was given no other; "" for none.
+
+    Nothing is loaded or started before it is needed, and nothing happens when it is that one already.
+    The edges of ALTAR call it with the settings ``[ai]``.
+    """
+    options = options or LMOptions()
+    with _CHOSEN.lock:
+        if (spec, options, settings) != (_CHOSEN.spec, _CHOSEN.options, _CHOSEN.settings):
+            _CHOSEN.spec, _CHOSEN.options, _CHOSEN.settings, _CHOSEN.made = spec, options, settings, None
+
+
+def current() -> Any:
+    """The language model of this process, or None when :func:`use` named none; made at the first call."""
+    if not _CHOSEN.spec:
+        return None
+    with _CHOSEN.lock:
+        ended = _CHOSEN.spec.partition(":")[0] == "local" and any(not one.alive for one in _CHOSEN.started.values())
+        if _CHOSEN.made is None or ended:
+            _CHOSEN.made = language_model(_CHOSEN.spec, _CHOSEN.options, **_CHOSEN.settings)
+        return _CHOSEN.made
+
+
+@dataclass(slots=True)
+class _Chosen:
+    """The language model of this process, and those that it has started."""
+
+    spec: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    options: LMOptions = field(default_factory=LMOptions)
+    made: Any = None
+    started: dict[tuple[Any, ...], LocalLM] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+_CHOSEN = _Chosen()
+
+
+def _local(rest: str, options: LMOptions, settings: dict[str, Any]) -> Any:
+    # A model on this machine needs no network; DSPy would look there for its price, for five seconds.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
+    if options.timeout is not None:
+        settings.setdefault("timeout", options.timeout)
+    settings.setdefault("num_retries", options.retries)
+    if options.base_url:
+        key = "" if options.key is None else options.key()
+        return registered_lm(rest or DEFAULT, base_url=options.base_url, api_key=key, **settings)
+    if options.directory is None:
+        raise ConfigurationError(
+            "INVALID_CONFIG", "A local language model needs a directory for its weights", hint="set `ai.weights`"
+        )
+    return _started(rest or DEFAULT, options).dspy(**settings)
+
+
+def _started(weights: str, options: LMOptions) -> LocalLM:
+    """The local model of this process with these options, which is started once."""
+    identity = (weights, options.context, options.threads, options.parallel, os.getpid())
+    with _CHOSEN.lock:
+        known = _CHOSEN.started.get(identity)
+        if known is None or not known.alive:
+            lm = local_lm(
+                weights,
+                directory=options.directory or Path(),
+                fetching=options.fetching,
+                progress=options.progress,
+                context=options.context,
+                threads=options.threads,
+                parallel=options.parallel,
+            )
+            atexit.register(lm.close)
+            _CHOSEN.started[identity] = lm
+        return _CHOSEN.started[identity]
+
+
+def _no_model(spec: str) -> ConfigurationError:
+    return ConfigurationError(
+        "INVALID_CONFIG",
+        f"{spec[:100]!r} names no language model",
+        hint="write 'local', 'scripted:<file>', 'recorded:<file>' or '<provider>/<model>'",
+    )
