@@ -21,7 +21,12 @@ def population(city: str) -> dict[str, str | int]:
 
 @altar.tool(read_only=True)
 def share(part: int, whole: int) -> float:
-    """Say how much of a whole a part is, in percent."""
+    """Say how much of a whole a part is, in percent.
+
+    Args:
+        part: What is a part of it.
+        whole: What there is in all.
+    """
     return round(100 * part / whole, 1)
 
 

@@ -100,8 +100,12 @@ def test_the_rules_are_listed(shop: Path) -> None:
     assert altar("lint", "--rules", at=shop).out.startswith("A001  warning  short-description")
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
-def test_the_examples_are_clean(example: Path) -> None:
-    shown = altar("lint", str(example), at=ROOT / "examples")
+EXAMPLES = [path for path in sorted((ROOT / "examples").glob("*.py")) if "semantic_kernel" not in path.name]
+"""All but the one whose framework lives in an environment of its own."""
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_the_examples_are_clean(example: Path, tmp_path: Path) -> None:
+    shown = altar("lint", str(example), at=tmp_path)
 
     assert shown.code == 0, shown.out

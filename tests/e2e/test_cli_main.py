@@ -85,7 +85,7 @@ def missing(module: str) -> Callable[..., None]:
     return run
 
 
-SERVING = {"forward", "host", "runtime", "up"}
+SERVING = {"forward", "host", "runtime", "serve", "up"}
 """Commands that run until they are told to stop, and announce themselves in JSON anyway."""
 
 

@@ -239,7 +239,17 @@ def test_a_run_that_has_nothing_to_do_with_altar_loads_nothing_of_it(pytester: p
     )
 
     # other plugins in this environment load some of these themselves
-    result = run(pytester, "-p", "no:hypothesispytest", "-p", "no:asyncio", "-p", "no:xdist", "-W", "error")
+    others = (
+        "hypothesispytest",
+        "asyncio",
+        "xdist",
+        "langsmith_plugin",
+        "recording",
+        "syrupy",
+        "codspeed",
+        "benchmark",
+    )
+    result = run(pytester, *(word for name in others for word in ("-p", f"no:{name}")), "-W", "error")
 
     result.assert_outcomes(passed=1)
 

@@ -14,7 +14,7 @@ import click
 
 from altar.adm.errors import ValidationError
 from altar.cli import output
-from altar.cli.tools import load_modules, named_or_set
+from altar.cli.tools import load_modules, module_of, named_or_set
 
 if TYPE_CHECKING:
     from altar.later.linting.lint import Finding, Rule
@@ -30,6 +30,8 @@ __all__ = ["lint"]
 @output.json_option
 def lint(*, modules: tuple[str, ...], select: str | None, ignore: str | None, only_rules: bool, as_json: bool) -> int:
     """Judge the tools that MODULES declare; without MODULES, those of the setting `runtime.tools`.
+
+    Tools whose contract came from a framework or a server are their authors', and left out.
 
     Ends with 1 when there is an error or a warning, with 0 when there is none.
     """
@@ -50,7 +52,7 @@ def lint(*, modules: tuple[str, ...], select: str | None, ignore: str | None, on
         )
     with redirect_stdout(sys.stderr):  # what a module prints when it is imported is not our data
         load_modules(names)
-    tools = REGISTRY.tools()
+    tools = [tool for tool in REGISTRY.tools() if ":" not in module_of(tool)]
     found = [finding for tool in tools for finding in judge(tool, rules=rules)]
     output.data(
         {"tools": len(tools), "findings": [_members(finding) for finding in found]},
