@@ -27,8 +27,8 @@ if "DSPY_CACHEDIR" not in os.environ:  # read when DSPy is imported, also by the
     atexit.register(shutil.rmtree, os.environ["DSPY_CACHEDIR"], ignore_errors=True)
 
 HERE = Path(__file__).parent
-SLOW = ("e2e", "fault", "integration")
-"""Folders whose tests start processes."""
+SLOW = ("e2e", "fault", "integration", "messages", "unit/adapters", "unit/ai")
+"""Folders whose tests start processes, or load a framework."""
 
 ALLOWED_SKIPS: frozenset[str] = frozenset(
     {
@@ -89,9 +89,16 @@ def postgres_url(postgres: LocalPostgres) -> Iterator[str]:
     postgres.drop_database(url)
 
 
+@pytest.fixture
+def prepared_postgres(postgres: LocalPostgres, tables_on_postgres: str) -> str:
+    """A database with the tables of a store, in which nothing is; the tests of a run take it in turn."""
+    postgres.empty(tables_on_postgres)
+    return tables_on_postgres
+
+
 @pytest.fixture(scope="session")
-def prepared_postgres(postgres: LocalPostgres) -> str:
-    """A database with the tables of a store, which the tests of a run take in turn."""
+def tables_on_postgres(postgres: LocalPostgres) -> str:
+    """A database with the tables of a store, and what the last test left in them."""
     from altar.aesp.store.database import Store
 
     url = postgres.create_database()
@@ -105,10 +112,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/store.db"
         return
-    server: LocalPostgres = request.getfixturevalue("postgres")
-    url: str = request.getfixturevalue("prepared_postgres")
-    server.empty(url)
-    yield url
+    yield str(request.getfixturevalue("prepared_postgres"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -125,24 +129,38 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_SkipsFail(), "altar-skips-fail")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``ALTAR_TESTS_PART=k/n``, run only the k-th part (from 0) of the files whose tests start processes.
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """With ``ALTAR_TESTS_PART=k/n``, take only the k-th part (from 0) of the files in the folders that are slow.
 
-    The same holds for the pages whose blocks are run.
     For a run that has not the time for all; a file stays whole, because its tests share a grid.
     """
-    part = os.environ.get("ALTAR_TESTS_PART")
+    part = _part()
+    if part is None or collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    mine, parts = part
+    files = [file for name in SLOW for file in sorted((HERE / name).glob("test_*.py"))]
+    return True if collection_path in files and files.index(collection_path) % parts != mine else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take the same part of the pages whose blocks are run."""
+    part = _part()
     if part is None:
         return
-    mine, parts = (int(number) for number in part.split("/"))
-    files = [file for name in SLOW for file in sorted((HERE / name).glob("test_*.py"))]
-    elsewhere = {str(file) for at, file in enumerate(files) if at % parts != mine}
-    pages = [item.nodeid for item in items if item.name.startswith("test_a_reader_who_does_what_the_page_says")]
-    elsewhere.update(page for at, page in enumerate(pages) if at % parts != mine)
-    left = [item for item in items if str(item.path) in elsewhere or item.nodeid in elsewhere]
+    mine, parts = part
+    pages = [item for item in items if item.name.startswith("test_a_reader_who_does_what_the_page_says")]
+    left = [page for at, page in enumerate(pages) if at % parts != mine]
     config.hook.pytest_deselected(items=left)
     without = set(left)
     items[:] = [item for item in items if item not in without]
+
+
+def _part() -> tuple[int, int] | None:
+    said = os.environ.get("ALTAR_TESTS_PART")
+    if said is None:
+        return None
+    mine, parts = said.split("/")
+    return int(mine), int(parts)
 
 
 class _SkipsFail:

@@ -202,7 +202,7 @@ async def held() -> None:
         print("ended", flush=True)
         threading.Thread(target=both_ended.wait, daemon=True).start()
 
-with altar.session(source="later:") as session:
+with altar.session(source="later:", timeout=3600) as session:  # also where the machine stands still for a while
     try:
         session.batch([("held", {})] * 5, concurrency=2)
     except KeyboardInterrupt:
