@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 import pytest
 
 import altar
@@ -136,8 +137,8 @@ async def test_an_agent_of_langchain_calls_it(grid: LocalGrid) -> None:
 
     script = ScriptedLM([ToolUse("sentiment", {"review": REVIEWS[0]}), "That is what it says."])
     with script.serve() as server:
-        async with grid.session(["sentiment"]) as session:
-            model = ChatOpenAI(model="scripted", base_url=server.base_url, api_key="none")
+        async with grid.session(["sentiment"]) as session, httpx.AsyncClient() as web:
+            model = ChatOpenAI(model="scripted", base_url=server.base_url, api_key="none", http_async_client=web)
             agent = create_agent(model, to_langchain(session))
             answer = await agent.ainvoke({"messages": [{"role": "user", "content": "Is the review kind?"}]})
 
@@ -156,8 +157,8 @@ async def test_an_agent_of_pydantic_ai_calls_it(grid: LocalGrid) -> None:
 
     script = ScriptedLM([ToolUse("sentiment", {"review": REVIEWS[0]}), "That is what it says."])
     with script.serve() as server:
-        async with grid.session(["sentiment"]) as session:
-            provider = OpenAIProvider(base_url=server.base_url, api_key="none")
+        async with grid.session(["sentiment"]) as session, httpx.AsyncClient() as web:
+            provider = OpenAIProvider(base_url=server.base_url, api_key="none", http_client=web)
             agent = Agent(OpenAIChatModel("scripted", provider=provider), toolsets=[to_pydantic_ai(session)])
             answer = await agent.run("Is the review kind?")
 
