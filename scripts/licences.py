@@ -20,7 +20,7 @@ LOCKS: Final = ("dev.lock", "providers.lock")
 OURS: Final = "altar-ai"
 
 FREE: Final = frozenset(
-    "0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause ISC MIT MIT-0 MPL-2.0 PSF-2.0 Unlicense Zlib".split()
+    "0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause CNRI-Python ISC MIT MIT-0 MPL-2.0 PSF-2.0 Unlicense Zlib".split()
 )
 """Licences that ask nothing of a program which only uses the package."""
 
@@ -40,8 +40,12 @@ TOLD: Final = {
     "charset-normalizer": "MIT",
     "urllib3": "MIT",
     "xmlschema": "MIT",
+    "colorama": "BSD-3-Clause",
+    "httpx2-jsfetch": "BSD-3-Clause",
+    "pywin32": "PSF-2.0",
 }
-"""What the packages of the extra `saml` say where they are installed, which here is for the tests of providers only."""
+"""What packages say where they are installed, which is not here: those of the extra `saml`, which is for the tests of
+providers only, and those that other systems need."""
 
 _WORDS: Final = {
     "apache software license": "Apache-2.0",
