@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+import httpx2
 import pytest
 
 import altar
@@ -157,7 +158,7 @@ async def test_an_agent_of_pydantic_ai_calls_it(grid: LocalGrid) -> None:
 
     script = ScriptedLM([ToolUse("sentiment", {"review": REVIEWS[0]}), "That is what it says."])
     with script.serve() as server:
-        async with grid.session(["sentiment"]) as session, httpx.AsyncClient() as web:
+        async with grid.session(["sentiment"]) as session, httpx2.AsyncClient() as web:
             provider = OpenAIProvider(base_url=server.base_url, api_key="none", http_client=web)
             agent = Agent(OpenAIChatModel("scripted", provider=provider), toolsets=[to_pydantic_ai(session)])
             answer = await agent.run("Is the review kind?")
