@@ -122,7 +122,7 @@ codes: $(STAMP)  ## generate the error codes and the reference pages
 
 lock:  ## write requirements/*.lock anew; UPGRADE=1 takes the newest of everything
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/uv.in --output-file requirements/uv.lock
-	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/dev.in pyproject.toml --extra grid --extra observe --extra aesp --extra dspy --extra langchain --extra pydantic-ai --extra openai-agents --extra mcp --extra openapi --extra local-lm --output-file requirements/dev.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/dev.in pyproject.toml --extra grid --extra observe --extra aesp --extra dspy --extra langchain --extra pydantic-ai --extra openai-agents --extra mcp --extra openapi --extra yaml --extra local-lm --output-file requirements/dev.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/release.in --output-file requirements/release.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/security.in --output-file requirements/security.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/peers.in --output-file requirements/peers.lock

@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import authorize, beside, declare, dspy_calls, governed, grid, ledger, local, replay
+from bench import adapted, authorize, beside, declare, dspy_calls, governed, grid, ledger, local, pipelines, replay
 
 __all__ = ["main"]
 
 KINDS = {"calls/s": "throughput", "p50 ms": "latency", "p99 ms": "latency", "fsyncs per call": "cpu"}
-PARTS = ("local", "declare", "peers", "grid", "beside", "aesp", "governed", "dspy")
+PARTS = ("local", "declare", "peers", "grid", "beside", "aesp", "governed", "dspy", "adapted", "pipelines")
 
 Bench = dict[str, object]
 
@@ -54,6 +54,8 @@ def main() -> int:
                     "aesp": _aesp,
                     "governed": governed.measure,
                     "dspy": dspy_calls.measure,
+                    "adapted": adapted.measure,
+                    "pipelines": pipelines.measure,
                 }[part]
                 benches.extend(_bench(name, unit, kind, figures) for name, unit, kind, figures in measure(rounds))
             progress.remove_task(task)

@@ -15,37 +15,48 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
-LOCKS: Final = ("dev.lock", "providers.lock")
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "requirements"
+LOCKS: Final = ("semantic-kernel.lock", "dev.lock", "providers.lock")
+"""Where two name a package, the version of the later one counts."""
+
+BESIDE: Final = (".venv-semantic-kernel",)
+"""Environments of their own, whose packages are asked when this one does not have them."""
+
 OURS: Final = "altar-ai"
 
 FREE: Final = frozenset(
-    "0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause CNRI-Python ISC MIT MIT-0 MPL-2.0 PSF-2.0 Unlicense Zlib".split()
+    "0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause CC0-1.0 CNRI-Python ISC MIT MIT-0 MPL-2.0 PSF-2.0 Unlicense Zlib".split()
 )
 """Licences that ask nothing of a program which only uses the package."""
 
 ALLOWED: Final = {
     "psycopg": "LGPL-3.0-only",
     "psycopg-binary": "LGPL-3.0-only",
+    "prance": "MITNFA",
+    "pybars4": "GNU Library or Lesser General Public License (LGPL)",
 }
-"""Packages under the Lesser GPL: with the extra `aesp` only, unchanged, and exchangeable by whoever installs them."""
+"""Packages under the Lesser GPL: with the extra `aesp` (psycopg), or as a need of Semantic Kernel itself (pybars4),
+unchanged, and exchangeable by whoever installs them; and one under MIT with a clause
+for those who change it (prance), likewise."""
 
-TOLD: Final = {
-    "defusedxml": "PSF-2.0",
-    "pyopenssl": "Apache-2.0",
-    "elementpath": "MIT",
-    "python-dateutil": "BSD-3-Clause",
-    "pysaml2": "Apache-2.0",
-    "requests": "Apache-2.0",
-    "charset-normalizer": "MIT",
-    "urllib3": "MIT",
-    "xmlschema": "MIT",
-    "colorama": "BSD-3-Clause",
-    "httpx2-jsfetch": "BSD-3-Clause",
-    "pywin32": "PSF-2.0",
+_TOLD: Final = {
+    "0BSD": "chardet",
+    "Apache-2.0": "cloudevents deprecation google-crc32c jsonschema-path openapi-spec-validator pathable pyopenssl"
+    " pysaml2 requests",
+    "BSD-2-Clause": "lazy-object-proxy",
+    "BSD-3-Clause": "aioice aiortc av colorama httpx2-jsfetch isodate nest-asyncio openapi-core"
+    " openapi-schema-validator pylibsrtp python-dateutil scipy werkzeug",
+    "GNU Library or Lesser General Public License (LGPL)": "pybars4",
+    "MIT": "azure-ai-agents azure-ai-projects azure-core azure-identity azure-storage-blob charset-normalizer"
+    " elementpath httpx-sse ifaddr more-itertools msal msal-extensions parse pydantic-settings pyee pymeta3"
+    " rfc3339-validator ruamel-yaml semantic-kernel six urllib3 xmlschema",
+    "MITNFA": "prance",
+    "PSF-2.0": "defusedxml pywin32",
 }
+TOLD: Final = {name: licence for licence, names in _TOLD.items() for name in names.split()}
 """What packages say where they are installed, which is not here: those of the extra `saml`, which is for the tests of
-providers only, and those that other systems need."""
+providers only, those of Semantic Kernel, which has an environment of its own, and those that other systems need."""
 
 _WORDS: Final = {
     "apache software license": "Apache-2.0",
@@ -97,9 +108,8 @@ def shipped(texts: Iterable[str] | None = None) -> dict[str, str]:
 
 def licence_of(name: str) -> str:
     """Return an SPDX expression, or the package's own words, or nothing when it says nothing."""
-    try:
-        said = importlib.metadata.metadata(name)
-    except importlib.metadata.PackageNotFoundError:
+    said = _metadata(name)
+    if said is None:
         return TOLD.get(name, "")
     if "License-Expression" in said:
         return said["License-Expression"]
@@ -120,6 +130,15 @@ def objections(licences: Mapping[str, str]) -> Iterator[str]:
             yield f"{name}: it is not known under which licence it comes"
         elif not _is_free(licence):
             yield f"{name}: {licence} is not among the licences that may come along"
+
+
+def _metadata(name: str) -> importlib.metadata.PackageMetadata | None:
+    """What an installed package says of itself, here or in an environment beside this one."""
+    beside = [str(path) for folder in BESIDE for path in (ROOT / folder).glob("lib/python3*/site-packages")]
+    for paths in (sys.path, beside):
+        for found in importlib.metadata.distributions(name=name, path=paths):
+            return found.metadata
+    return None
 
 
 def _is_free(expression: str) -> bool:

@@ -23,6 +23,7 @@ NODE = ROOT / "requirements" / "node"
 LOCK = ROOT / "requirements" / "providers.lock"
 VENV = ROOT / ".venv" / "bin"
 AUDITORS = ROOT / "scripts/setup_auditors.py"
+SANDBOX = ROOT / "scripts/setup_deno.py"
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 DEBIAN: dict[str, str] = {
@@ -46,7 +47,7 @@ DEBIAN: dict[str, str] = {
 
 def main() -> int:
     """Install what is missing and say what was done."""
-    missing = [*_debian(), *_python(), *_npm(), *_auditors(), *_weights()]
+    missing = [*_debian(), *_python(), *_npm(), *_auditors(), *_deno(), *_weights()]
     for line in missing:
         print(f"missing: {line}", file=sys.stderr)
     if not missing:
@@ -105,14 +106,14 @@ def _python() -> list[str]:
 
 
 def _npm() -> list[str]:
-    """Install the OpenID provider and the servers of MCP below .cache/providers, exactly as their lock file says."""
+    """Install below .cache/providers what tests run from npm, exactly as its lock file says."""
     if shutil.which("npm") is None:
-        return ["npm (needed for the OpenID provider and servers of MCP; Debian: apt-get install npm)"]
+        return ["npm (needed for the OpenID provider and what tests of MCP run; Debian: apt-get install npm)"]
     wanted = hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
     stamp = CACHE / ".npm"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return []
-    print("Installing the OpenID provider and servers of MCP from npm …")
+    print("Installing the OpenID provider, servers of MCP and its conformance kit from npm …")
     CACHE.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(NODE / name, CACHE / name)
@@ -125,6 +126,11 @@ def _npm() -> list[str]:
 def _auditors() -> list[str]:
     """Install the programs of others that judge the audit log; what is missing is said by that script itself."""
     return [] if _run([sys.executable, str(AUDITORS)]) else ["programs that judge the audit log (see above)"]
+
+
+def _deno() -> list[str]:
+    """Install the sandbox of code that a language model wrote; what is missing is said by that script itself."""
+    return [] if _run([sys.executable, str(SANDBOX)]) else ["Deno with Pyodide (see above)"]
 
 
 def _weights() -> list[str]:

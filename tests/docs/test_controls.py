@@ -101,6 +101,7 @@ def test_nothing_that_is_shipped_has_a_licence_that_binds_its_users() -> None:
     found = {name: licences.licence_of(name) for name in licences.shipped()}
 
     assert {"grpcio", "cryptography", "sqlalchemy", "pysaml2", "orjson", "opentelemetry-sdk"} <= found.keys()
+    assert {"semantic-kernel", "pybars4", "scipy"} <= found.keys()
     assert {"pytest", "hypothesis", "mypy"}.isdisjoint(found)
     assert [] == list(licences.objections(found))
 
@@ -124,6 +125,23 @@ def test_a_free_licence_is_not_refused(licence: str) -> None:
 def test_a_package_that_is_allowed_is_allowed_under_that_licence_only() -> None:
     assert [] == list(licences.objections({"psycopg": "LGPL-3.0-only"}))
     assert len(list(licences.objections({"psycopg": "GPL-3.0-only"}))) == 1
+
+
+def test_what_only_semantic_kernel_may_bring_along_comes_with_nothing_else() -> None:
+    others = [(licences.REQUIREMENTS / name).read_text() for name in licences.LOCKS if name != "semantic-kernel.lock"]
+
+    assert len(others) == len(licences.LOCKS) - 1
+    assert {"prance", "pybars4"}.isdisjoint(name for text in others for name, _, _ in licences._entries(text))
+
+
+def test_a_package_of_another_environment_is_known_where_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(licences, "BESIDE", ())
+
+    found = {name: licences.licence_of(name) for name in licences.shipped()}
+
+    assert [] == list(licences.objections(found))
 
 
 # ── advisories ───────────────────────────────────────────────────────────────────────────────────────────

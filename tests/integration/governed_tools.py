@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import altar
+from altar.later.bound_variables import require_recorded
 
 
 @altar.tool(local_dispatch=True)
@@ -55,3 +56,17 @@ def fail_with(code: str) -> int:
 def letters(size: int) -> str:
     """Give so many letters."""
     return "x" * size
+
+
+@altar.tool(
+    local_dispatch=True,
+    fallback=True,
+    metadata={"variables": {"warmth": {"binds": "it", "schema": {"type": "number"}}}},
+)
+async def follow_warmth(context: altar.ToolContext, *, change: bool = False) -> str:
+    """Read a variable that the contract binds, after changing it if told to; give what its call was recorded with."""
+    if change:
+        await context.variables.set("warmth", 1.0)
+    held = await context.variables.snapshot()
+    require_recorded(context.invocation, {name: held[name].value for name in ("warmth",) if name in held})
+    return context.invocation.variables

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import altar
+from altar.grid.client.fallback import Fallback
+from altar.later.registry import REGISTRY
 from altar.later.session import Options, Session
 from altar.testing import LocalGrid, until
 from tests.fault.proxy import Proxy
@@ -103,6 +105,10 @@ async def test_a_session_that_began_without_a_host_goes_on_with_it(mended: Local
 
     assert alone.unwrap() == os.getpid()
     assert (later.unwrap() != os.getpid(), later.metadata) == (True, None)
+
+
+def test_what_follows_variables_of_the_session_does_not_run_without_the_host_that_keeps_them() -> None:
+    assert ["add_line"] == Fallback(["add_line", "follow_warmth"], REGISTRY).names
 
 
 async def test_the_arguments_are_checked_here_too(mended: LocalGrid, tmp_path: Path) -> None:

@@ -475,6 +475,20 @@ async def test_the_gate_of_the_session_is_asked_first_and_told_everything(grid: 
     assert [outcome.error for _, outcome in gate.outcomes] == [None]
 
 
+async def test_a_call_that_runs_here_follows_the_variables_that_its_host_has_recorded(
+    grid: LocalGrid, tmp_path: Path
+) -> None:
+    async with here(grid, tmp_path) as session:
+        await session.variables.declare("warmth", float, value=0.5)
+        followed = await session.call("follow_warmth")
+        changed = await session.call("follow_warmth", change=True)
+
+    intent, _ = entries_of(grid, {"call": followed.call_id})
+    assert intent["variables"] == followed.unwrap() != ""
+    assert changed.error is not None
+    assert "VARIABLE_CONFLICT" == changed.error.type
+
+
 async def test_an_error_of_the_tool_is_told_in_its_words_and_recorded_by_its_code(
     grid: LocalGrid, tmp_path: Path
 ) -> None:

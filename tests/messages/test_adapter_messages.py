@@ -41,7 +41,7 @@ CASES: dict[str, Callable[[], object]] = {
     "import_of_an_http_interface_without_credentials": lambda: from_openapi(NOTES, server="https://notes.example"),
     "import_of_an_http_interface_that_is_not_encrypted": lambda: from_openapi(NOTES, server="http://notes.example"),
     "import_of_an_http_interface_of_swagger": lambda: from_openapi({"swagger": "2.0"}),
-    "import_of_an_http_interface_in_yaml": lambda: from_openapi("openapi: 3.1.0", server="https://notes.example"),
+    "import_of_an_http_interface_in_broken_yaml": lambda: from_openapi("openapi: [3.1", server="https://notes.example"),
 }
 
 

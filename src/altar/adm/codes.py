@@ -512,6 +512,15 @@ CODES: Final[Mapping[str, CodeInfo]] = MappingProxyType(
             meaning="This declaration cannot be a tool.",
             remedy="Correct the member that the path names.",
         ),
+        "INVALID_PIPELINE": CodeInfo(
+            category="CONFIGURATION",
+            ran="no",
+            retry="no",
+            grpc_status="INVALID_ARGUMENT",
+            http_status=400,
+            meaning="The steps of this pipeline do not fit together, or say what no pipeline can do.",
+            remedy="Correct the step that the message names.",
+        ),
         "LOG_DAMAGED": CodeInfo(
             category="CONFIGURATION",
             ran="no",

@@ -157,7 +157,7 @@ def error_of(
     """Return an error of the class that the code's category asks for; ValueError for an unknown code."""
     if code not in CODES:
         raise ValueError(f"{code!r} is not an error code of spec/errors.toml")
-    made = DeclarationError if code == "INVALID_DECLARATION" else _CLASSES[CODES[code].category]
+    made = DeclarationError if code in _OF_DECLARATIONS else _CLASSES[CODES[code].category]
     return made(
         code,
         message,
@@ -173,6 +173,7 @@ def error_of(
     )
 
 
+_OF_DECLARATIONS = frozenset({"INVALID_DECLARATION", "INVALID_PIPELINE"})
 _CLASSES: dict[Category, type[AltarError]] = {
     "AUTHORIZATION": AuthorizationError,
     "VALIDATION": ValidationError,

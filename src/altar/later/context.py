@@ -141,7 +141,7 @@ class ToolContext:
     """
 
     __altar_context__: ClassVar[bool] = True
-    __slots__ = ("_ended", "_invocation", "_nested", "_tell", "_variables", "session_id")
+    __slots__ = ("_ended", "_invocation", "_nested", "_tell", "_variables", "language_model", "session_id")
 
     def __init__(
         self,
@@ -151,6 +151,7 @@ class ToolContext:
         tell: Callable[[Progress | LogLine], None] | None = None,
         nested: Callable[[ToolContext], Nested] | None = None,
         variables: Callable[[ToolContext], ToolVariables] | None = None,
+        language_model: Any = None,
     ) -> None:
         self._invocation = invocation
         self._tell = tell
@@ -158,6 +159,7 @@ class ToolContext:
         self._variables = variables
         self._ended = False
         self.session_id = session_id or invocation.session_id
+        self.language_model = language_model  # for altar.ai: which one the session names, None for that of the process
 
     def __repr__(self) -> str:
         """Name the call; never its arguments."""

@@ -5,12 +5,30 @@ The name of an extra of the distribution comes in, the error with its install li
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 from altar.adm.errors import ConfigurationError
 
-__all__ = ["loaded", "missing_extra"]
+__all__ = ["extra_of", "loaded", "missing_extra"]
+
+_EXTRAS: Mapping[str, str] = {
+    "agents": "openai-agents",
+    "dspy": "dspy",
+    "grpc": "grid",
+    "langchain_core": "langchain",
+    "mcp": "mcp",
+    "pydantic_ai": "pydantic-ai",
+    "semantic_kernel": "semantic-kernel",
+    "xllamacpp": "local-lm",
+}
+"""The packages that programs import themselves, each with the extra that installs it."""
+
+
+def extra_of(missing: BaseException) -> str:
+    """The extra that installs the package which an import did not find; "" for another error, or another package."""
+    return _EXTRAS.get(missing.name or "", "") if isinstance(missing, ModuleNotFoundError) else ""
 
 
 def missing_extra(extra: str, *, what: str) -> ConfigurationError:

@@ -18,6 +18,7 @@ from typing import Any
 
 from altar.adm.errors import AltarError, ConfigurationError
 from altar.adm.ranges import Version
+from altar.later.extras import extra_of, missing_extra
 from altar.later.registry import REGISTRY
 from altar.later.tool import ToolFunction
 
@@ -39,7 +40,8 @@ def load_tools(*modules: str, installed: bool = False) -> Tools:
     With ``installed`` the tools that installed packages offer in the entry-point group ``altar.tools`` come with them.
     A tool that was registered and forgotten since is registered again.
     Raises ConfigurationError INVALID_CONFIG for a module that does not exist or fails on import, and for a package
-    that does not hold what it offers; a wrong declaration passes through as it was raised.
+    that does not hold what it offers, ENVIRONMENT_ERROR, with the install line, for a module that imports what an extra
+    installs; a wrong declaration passes through as it was raised.
     """
     found = [tool for module in modules for tool in _declared_in(sys.modules[load_module(module)])]
     if installed:
@@ -108,6 +110,9 @@ def _load_file(file: Path) -> str:
 
 
 def _broken(module: str, error: Exception) -> ConfigurationError:
+    extra = extra_of(error)
+    if extra:
+        return missing_extra(extra, what=f"The module {module!r}")
     return ConfigurationError(
         "INVALID_CONFIG",
         f"Cannot import {module!r}: {type(error).__name__}: {error}",
@@ -175,13 +180,18 @@ def _offered(entry: EntryPoint) -> Tools:
             "INVALID_CONFIG",
             f"{_package(entry)} offers tools at {entry.value!r}, which cannot be loaded: "
             f"{type(error).__name__}: {reason}",
-            hint=f"raised at {_place(error)}; mend or uninstall the package",
+            hint=_install(error) or f"raised at {_place(error)}; mend or uninstall the package",
         ) from error
     raise ConfigurationError(
         "INVALID_CONFIG",
         f"{_package(entry)} offers tools at {entry.value!r}, where there is a {strange[0]!r}",
         hint=f"an entry point of group {GROUP!r} names a module, a tool, or a function that returns tools",
     )
+
+
+def _install(error: Exception) -> str:
+    extra = extra_of(error)
+    return f'pip install "altar-ai[{extra}]"' if extra else ""
 
 
 def _package(entry: EntryPoint) -> str:

@@ -33,6 +33,8 @@ class Options:
     In a session of this process its ``intend`` runs what it lets pass before it returns: the caller's own task awaits a
     coroutine, and does not wait to be given one.
     ``approval`` says whether a call that a person must approve waits for that until its deadline, or returns.
+    ``language_model`` is what tools of this process that ask one are told to ask, in the words of ``altar.ai``; None
+    leaves it to the process.
     Raises ConfigurationError INVALID_CONFIG for a time that is negative, and for what is no such word.
     """
 
@@ -45,6 +47,7 @@ class Options:
     source_options: Mapping[str, Any] | None = None
     gate: Gate = field(default_factory=OpenGate)
     approval: ApprovalMode = "return"
+    language_model: Any = None
 
     def __post_init__(self) -> None:
         """Refuse a time that is negative."""

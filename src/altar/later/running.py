@@ -31,6 +31,7 @@ __all__ = [
     "called",
     "collected",
     "collected_async",
+    "nothing_ran",
     "steps",
     "streamed_async",
     "told",
@@ -39,6 +40,7 @@ __all__ = [
 MAX_ERROR_TEXT = 4_096
 """Characters of an error's message, hint or path that are told to a caller."""
 _MAX_RETRY = timedelta(milliseconds=2**32 - 1)
+_NOTHING_RAN = "_nothing_ran"
 
 _log = logging.getLogger("altar.later")
 
@@ -258,12 +260,12 @@ def _raised_here(raised: BaseException, invocation: Invocation) -> Outcome:
 
 
 def _failed(raised: BaseException, invocation: Invocation) -> Outcome:
-    """What a tool raised: its own words only when it meant them for the caller, and always ``ran: yes``."""
+    """What a tool raised: its own words only when it meant them for the caller, and ``ran: yes`` unless marked."""
     if not isinstance(raised, AltarError):
         _complain("tool failed", raised, invocation)
     try:
         error = Outcome.failed(raised).error
-        failed = None if error is None else told(error, ran="yes")
+        failed = None if error is None else told(error, ran="no" if _NOTHING_RAN in vars(raised) else "yes")
     except Exception:  # noqa: BLE001 - the words of an error are a tool's code too, and may fail
         kind = type(raised).__name__[:MAX_ERROR_TEXT]
         failed = ExecutionError("TOOL_EXECUTION_FAILED", f"The tool failed with {kind}", ran="yes", detail=kind)
@@ -276,6 +278,15 @@ def _complain(what: str, raised: BaseException, invocation: Invocation) -> None:
         exc_info=raised,
         extra=call_facts(invocation),
     )
+
+
+def nothing_ran(error: AltarError) -> AltarError:
+    """Mark an error that is raised around what a tool does, before anything of that: its call says ``ran: no``.
+
+    For tools of ALTAR's own making, whose function is a wrapper; a function of a user's has run when it raises.
+    """
+    vars(error)[_NOTHING_RAN] = True
+    return error
 
 
 def told(error: AltarError, *, ran: Ran | None = None) -> AltarError:

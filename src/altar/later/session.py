@@ -276,4 +276,10 @@ def _context_of(invocation: Invocation) -> ToolContext:
         session = Session(inner.options, asker=inner)
         return Nested(session, SyncSession(session, inner, context=_context_of, is_open=True))
 
-    return ToolContext(invocation, session_id=asker.live.names.session, tell=asker.tell, nested=nested)
+    return ToolContext(
+        invocation,
+        session_id=asker.live.names.session,
+        tell=asker.tell,
+        nested=nested,
+        language_model=asker.options.language_model,
+    )

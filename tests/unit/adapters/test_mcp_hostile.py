@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from mcp.client.client import Client
 
@@ -106,14 +108,79 @@ def test_an_address_with_a_secret_in_it_is_refused_without_it(url: str) -> None:
     assert "s3cret" not in f"{refused.value!r}"
 
 
-@pytest.mark.parametrize("packed", [False, True])
-async def test_an_answer_without_an_end_is_let_go_of(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+class SignIn(httpx2.Auth):
+    """Does what a server may ask of somebody who signs in: fetch what stands at an address."""
+
+    def __init__(self, at: str) -> None:
+        self.at = at
+
+    async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        """Fetch it before anything else."""
+        yield httpx2.Request("GET", self.at)
+        yield request
+
+
+async def test_a_server_sends_nobody_who_signs_in_to_addresses_in_the_clear(scene: Scene) -> None:
+    given = {"Authorization": f"Bearer {TOKEN}"}
+
+    with pytest.raises(AltarError) as refused:
+        await offered(scene.server, name="scene", secrets=given, auth=SignIn("http://169.254.169.254/latest"))
+
+    assert "DEPENDENCY_UNAVAILABLE" == refused.value.code
+    assert "leads to '169.254.169.254', which it may not" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("server", "at", "may"),
+    [
+        ("https://mcp.example/mcp", "https://login.example/token", True),
+        ("https://mcp.example/mcp", "http://login.example/token", False),
+        ("https://mcp.example/mcp", "http://127.0.0.1:2375/", False),
+        ("https://mcp.example/mcp", "https://localhost/", False),
+        ("https://mcp.example/mcp", "https://[::1]/", False),
+        ("http://127.0.0.1:80/mcp", "http://localhost:81/token", True),
+    ],
+)
+async def test_only_a_server_of_this_machine_leads_to_this_machine(server: str, at: str, may: bool) -> None:
+    refuse = link.near(HttpServer(server))
+
+    with nullcontext() if may else pytest.raises(httpx2.UnsupportedProtocol):
+        await refuse(httpx2.Request("POST", at))
+
+
+async def test_no_proxy_of_the_environment_gets_what_is_in_the_clear(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        found = await offered(scene.server, name="scene", secrets={"Authorization": f"Bearer {TOKEN}"}, patience=5)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+    assert "echo" in {tool.name for tool in found.tools}
+
+
+@pytest.mark.parametrize(
+    ("packed", "status", "kind"),
+    [
+        (False, 200, "application/json"),
+        (True, 200, "application/json"),
+        (False, 307, "text/event-stream"),
+    ],
+)
+async def test_an_answer_without_an_end_is_let_go_of(
+    packed: bool, status: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(link, "MAX_ANSWER", 100_000)
 
     class Endless(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
+            self.send_response(status)
+            self.send_header("content-type", kind)
+            if status == 307:
+                self.send_header("location", "/mcp")
             if packed:
                 self.send_header("content-encoding", "gzip")
             self.end_headers()

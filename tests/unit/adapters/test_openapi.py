@@ -1,139 +1,20 @@
-"""Operations of a real HTTP server as tools, the tools of a session behind HTTP, and what neither may be made to do."""
+"""Operations of a real HTTP server as tools, and what they may not be made to do."""
 
 from __future__ import annotations
 
 import copy
 import json
 import socket
-import threading
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
 import pytest
 
 import altar
-from altar.adapters.openapi import from_openapi, serve_openapi, to_openapi
+from altar.adapters.openapi import from_openapi
 from altar.adapters.openapi.reach import Reach
 from altar.later.registry import Registry
-
-PET = {
-    "type": "object",
-    "required": ["name"],
-    "properties": {
-        "name": {"type": "string", "maxLength": 20},
-        "age": {"type": "integer", "minimum": 0, "exclusiveMinimum": True, "nullable": True},
-        "friend": {"$ref": "#/components/schemas/Pet"},
-    },
-}
-DOCUMENT: dict[str, Any] = {
-    "openapi": "3.0.3",
-    "info": {"title": "Pets", "version": "1"},
-    "servers": [{"url": "/api"}],
-    "security": [{"key": []}],
-    "paths": {
-        "/pets/{pet}": {
-            "parameters": [{"$ref": "#/components/parameters/pet"}],
-            "get": {
-                "operationId": "get pet",
-                "summary": "Show one pet.",
-                "parameters": [
-                    {"name": "tag", "in": "query", "schema": {"type": "array", "items": {"type": "string"}}},
-                    {"name": "X-Trace", "in": "header", "schema": {"type": "string"}},
-                    {"name": "Authorization", "in": "header", "schema": {"type": "string"}},
-                ],
-                "responses": {
-                    "200": {
-                        "description": "A pet.",
-                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Pet"}}},
-                    }
-                },
-            },
-            "delete": {
-                "operationId": "delete_pet",
-                "summary": "Forget a pet.",
-                "responses": {"204": {"description": ""}},
-            },
-        },
-        "/pets": {
-            "post": {
-                "operationId": "add_pet",
-                "summary": "Take a pet in.",
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Pet"}}},
-                },
-                "responses": {"201": {"description": "It.", "content": {"application/json": {"schema": {}}}}},
-            }
-        },
-        "/form": {
-            "post": {
-                "operationId": "send_form",
-                "summary": "Send a form.",
-                "security": [],
-                "requestBody": {
-                    "content": {
-                        "application/x-www-form-urlencoded": {
-                            "schema": {
-                                "type": "object",
-                                "properties": {
-                                    "name": {"type": "string"},
-                                    "tags": {"type": "array", "items": {"type": "string"}},
-                                },
-                            }
-                        }
-                    }
-                },
-                "responses": {"200": {"description": "Said.", "content": {"text/plain": {}}}},
-            }
-        },
-    },
-    "components": {
-        "schemas": {"Pet": PET},
-        "parameters": {"pet": {"name": "pet", "in": "path", "required": True, "schema": {"type": "string"}}},
-        "securitySchemes": {"key": {"type": "apiKey", "in": "query", "name": "api_key"}},
-    },
-}
-SECRET = "s3cret-key"
-
-
-class Asked:
-    """A server that notes what it is asked, and answers what a test wants."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.answer: tuple[int, dict[str, str], bytes] = (200, {"content-type": "application/json"}, b'{"name":"Mia"}')
-        noted = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def handle_one(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", "0")))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                noted.requests.append((self.command, self.path, headers, body))
-                status, sent, content = noted.answer
-                if self.path == "/document":
-                    status, sent, content = 200, {}, json.dumps(DOCUMENT).encode()
-                self.send_response(status)
-                for name, value in {**sent, "content-length": str(len(content))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_GET = do_POST = do_DELETE = handle_one
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.thread.start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+from tests.unit.adapters.openapi_scene import DOCUMENT, SECRET, Asked
 
 
 @pytest.fixture(scope="module")
@@ -389,7 +270,9 @@ def test_an_operation_that_cannot_be_a_tool_is_told_and_the_others_are_taken(ser
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ("- yaml", "is not JSON"),
+        ("- yaml", "no JSON object"),
+        ("{no: json", "is not JSON"),
+        ("a: [", "neither JSON nor YAML: line 2"),
         ("[]", "no JSON object"),
         ({"swagger": "2.0"}, "Swagger 2.0"),
         ({**DOCUMENT, "openapi": "4.0.0"}, "'4.0.0'"),
@@ -405,96 +288,3 @@ def test_what_is_no_document_is_refused(document: Any, words: str) -> None:
 
 def test_an_operation_that_is_not_there_is_refused_with_the_nearest() -> None:
     assert "did you mean 'add_pet'?" == refused(DOCUMENT, server="https://api.example", only=["add_pets"]).hint
-
-
-# -------------------------------------------------------------------------------------------------------------- export
-
-
-@altar.tool(read_only=True)
-def oa_add(left: int, right: int = 1) -> int:
-    """Add two whole numbers."""
-    return left + right
-
-
-def test_a_document_of_tools_reads_back_as_the_same_contracts() -> None:
-    document = to_openapi([oa_add], title="Numbers", servers=["https://numbers.example"])
-
-    (tool,) = from_openapi(document, allowed=["https://numbers.example"])
-
-    assert "3.1.1" == document["openapi"]
-    own, read = oa_add.declaration.to_adm(), tool.declaration.to_adm()
-    assert {"framework": "openapi", "operation": "post /tools/oa_add"} == read.pop("metadata")
-    assert own == read
-
-
-def test_an_imported_operation_is_written_as_the_operation_that_it_was() -> None:
-    tools = from_openapi(DOCUMENT, server="https://api.example", credentials={"key": SECRET})
-
-    document = to_openapi(tools, title="Pets again")
-
-    assert DOCUMENT["paths"].keys() == document["paths"].keys()
-    assert SECRET not in json.dumps(document)
-    parameters = document["paths"]["/pets/{pet}"]["get"]["parameters"]
-    assert {("pet", "path"), ("tag", "query"), ("X-Trace", "header")} == {
-        (one["name"], one["in"]) for one in parameters
-    }
-
-
-@pytest.fixture
-def numbers() -> Iterator[Any]:
-    with altar.session(tools=["oa_add"], source="later:") as session:
-        yield session
-
-
-def client(app: Any, *, address: str = "127.0.0.1", base: str = "http://127.0.0.1:80") -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app, client=(address, 5000)), base_url=base)
-
-
-async def test_tools_are_called_over_http(numbers: Any) -> None:
-    async with client(serve_openapi(numbers)) as http:
-        document = (await http.get("/openapi.json")).json()
-        good = await http.post("/tools/oa_add", json={"left": 2})
-        wrong = await http.post("/tools/oa_add", json={"left": "two"})
-        nothing = await http.post("/tools/oa_sub", json={})
-        form = await http.post("/tools/oa_add", data={"left": "2"})
-        got = await http.get("/tools/oa_add")
-
-    assert ["/tools/oa_add"] == list(document["paths"])
-    assert (200, 3) == (good.status_code, good.json())
-    assert (400, "INVALID_TOOL_ARGS") == (wrong.status_code, wrong.json()["error"]["type"])
-    assert (404, "UNSUPPORTED_TOOL") == (nothing.status_code, nothing.json()["error"]["type"])
-    assert (400, 405) == (form.status_code, got.status_code)
-
-
-async def test_a_body_beyond_the_bound_is_refused(numbers: Any) -> None:
-    async with client(serve_openapi(numbers, max_bytes=100)) as http:
-        answer = await http.post("/tools/oa_add", content=b" " * 101, headers={"content-type": "application/json"})
-
-    assert "MESSAGE_TOO_LARGE" == answer.json()["error"]["type"]
-
-
-@pytest.mark.parametrize(
-    ("address", "base", "status"),
-    [
-        ("127.0.0.1", "http://localhost:8000", 200),
-        ("::1", "http://[::1]:8000", 200),
-        ("192.0.2.7", "http://127.0.0.1:8000", 403),
-        ("127.0.0.1", "http://rebound.example:8000", 403),
-    ],
-)
-async def test_without_a_token_only_this_machine_is_answered(
-    numbers: Any, address: str, base: str, status: int
-) -> None:
-    async with client(serve_openapi(numbers), address=address, base=base) as http:
-        assert status == (await http.get("/openapi.json")).status_code
-
-
-@pytest.mark.parametrize(
-    ("shown", "status"),
-    [("Bearer right", 200), ("bearer right", 200), ("Bearer wrong", 401), ("Basic right", 401), ("", 401)],
-)
-async def test_with_a_token_only_who_shows_it_is_answered(numbers: Any, shown: str, status: int) -> None:
-    async with client(
-        serve_openapi(numbers, token=lambda: "right"), address="192.0.2.7", base="http://any.example"
-    ) as http:
-        assert status == (await http.get("/openapi.json", headers={"authorization": shown})).status_code

@@ -15,7 +15,7 @@ from altar.adapters.openapi.answers import value_of
 from altar.adapters.openapi.reach import Answer, Reach
 from altar.adapters.openapi.sending import Parameter, Sending
 from altar.later.registry import Registry
-from tests.unit.adapters.test_openapi import DOCUMENT, SECRET, Asked
+from tests.unit.adapters.openapi_scene import DOCUMENT, SECRET, Asked
 
 
 @pytest.fixture(scope="module")

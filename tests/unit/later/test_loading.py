@@ -126,6 +126,41 @@ def test_a_module_that_cannot_be_imported_is_refused(site: Site, text: str | Non
     assert (refused.value.code, refused.value.message) == ("INVALID_CONFIG", message)
 
 
+@pytest.mark.parametrize(
+    ("text", "package", "extra"),
+    [
+        ("import dspy\n", "dspy", "dspy"),
+        ("import pydantic_ai\n", "pydantic_ai", "pydantic-ai"),
+        ("import agents\n", "agents", "openai-agents"),
+    ],
+)
+def test_a_module_that_imports_a_framework_which_is_not_installed_is_told_how_it_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch, text: str, package: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    file = site.module("shop_f", text)
+    site.package("shop-tools", shop="shop_f")
+
+    for module in ("shop_f", str(file)):
+        with pytest.raises(altar.ConfigurationError, match=f"'{extra}', which is not installed") as refused:
+            altar.load_tools(module)
+        assert ("ENVIRONMENT_ERROR", f'pip install "altar-ai[{extra}]"') == (refused.value.code, refused.value.hint)
+    with pytest.raises(altar.ConfigurationError) as offered:
+        altar.load_tools(installed=True)
+    assert f'pip install "altar-ai[{extra}]"' == offered.value.hint
+
+
+def test_a_package_that_a_framework_does_not_find_itself_is_no_missing_extra(
+    site: Site,
+) -> None:
+    site.module("dspy_inner", "import nosuch_inner\n")
+    site.module("shop_g", "import dspy_inner\n")
+
+    with pytest.raises(altar.ConfigurationError, match="No module named 'nosuch_inner'") as refused:
+        altar.load_tools("shop_g")
+    assert "INVALID_CONFIG" == refused.value.code
+
+
 def test_the_working_directory_is_not_made_importable(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = site.path / "elsewhere"
     elsewhere.mkdir()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from altar.adm.call import ToolResult
 from altar.adm.declaration import FunctionDeclaration
 from altar.adm.errors import DeclarationError, ValidationError
 from altar.adm.near import nearest
@@ -31,13 +32,14 @@ def to_dspy(
     *,
     names: Iterable[str] | None = None,
     rename: Mapping[str, str] | None = None,
+    on_result: Callable[[ToolResult], object] | None = None,
 ) -> list[Any]:
     """Tools of an open session as ``dspy.Tool`` objects: these names, each may be ``name@range``, or all.
 
     They are called and awaited alike, whichever kind the session is, and the session checks their arguments.
     What a tool answers is its content; an error that a model can do something about comes back as text, and any other
     is raised: one that only a person can mend, and one after which nobody knows whether the tool ran.
-    ``rename`` gives a tool another name for DSPy.
+    ``rename`` gives a tool another name for DSPy; ``on_result`` is told the result of each call before the program is.
     Raises UNSUPPORTED_TOOL for a tool that is not in the session, INVALID_DECLARATION for a name that DSPy has itself
     or cannot write in code, and ENVIRONMENT_ERROR without the extra ``dspy``.
     """
@@ -48,7 +50,7 @@ def to_dspy(
     for declaration in ways.contracts(names):
         name = others.pop(declaration.name, declaration.name)
         _require_name(name, declaration)
-        exported.append(made(declaration, ways, name=name))
+        exported.append(made(declaration, ways, name=name, on_result=on_result))
     if others:
         unknown = next(iter(others))
         near = nearest(unknown, session.tools)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import keyword
 import linecache
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any, Final, Self
 
@@ -17,10 +17,11 @@ from dspy.utils.callback import with_callbacks
 from pydantic import PrivateAttr
 
 from altar.adapters.dspy.answers import answer
+from altar.adm.call import ToolResult
 from altar.adm.declaration import FunctionDeclaration
 from altar.later.both_ways import BothWays
 
-__all__ = ["AltarTool"]
+__all__ = ["AltarTool", "Offered"]
 
 
 class AltarTool(dspy.Tool):
@@ -32,8 +33,16 @@ class AltarTool(dspy.Tool):
 
     _declaration: FunctionDeclaration = PrivateAttr()
     _ways: BothWays = PrivateAttr()
+    _on_result: Callable[[ToolResult], object] | None = PrivateAttr(default=None)
 
-    def __init__(self, declaration: FunctionDeclaration, ways: BothWays, *, name: str) -> None:
+    def __init__(
+        self,
+        declaration: FunctionDeclaration,
+        ways: BothWays,
+        *,
+        name: str,
+        on_result: Callable[[ToolResult], object] | None = None,
+    ) -> None:
         properties = _flat(declaration)
         super().__init__(
             func=_function(declaration, ways, name),
@@ -44,22 +53,19 @@ class AltarTool(dspy.Tool):
         )
         self._declaration = declaration
         self._ways = ways
+        self._on_result = on_result
 
-    @with_callbacks
-    def __call__(self, **arguments: Any) -> Any:
+    def __call__(self, /, **arguments: Any) -> Any:
         """Call the tool and wait for what it answers, in this thread."""
-        return answer(self._ways.call(_asked(self._declaration), arguments))
+        return self._called(arguments)
 
-    @with_callbacks
-    async def acall(self, **arguments: Any) -> Any:
+    async def acall(self, /, **arguments: Any) -> Any:
         """Call the tool and await what it answers, in whatever event loop."""
-        return answer(await self._ways.acall(_asked(self._declaration), arguments))
+        return await self._acalled(arguments)
 
     def format_as_litellm_function_call(self) -> dict[str, Any]:
         """The tool as a provider is told of it, with the parameters as the contract has them."""
-        parameters = self._declaration.parameters.json_schema
-        function = {"name": self.name, "description": self.desc, "parameters": parameters}
-        return {"type": "function", "function": function}
+        return _told(self._declaration, self.name, self.desc)
 
     @property
     def declaration(self) -> FunctionDeclaration:
@@ -69,6 +75,51 @@ class AltarTool(dspy.Tool):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Itself: copies of a program, as optimizers make them, call through the same session."""
         return self
+
+    # DSPy's callbacks are told of the arguments in one value: by name, one called `instance` would be in their way.
+
+    @with_callbacks
+    def _called(self, arguments: dict[str, Any]) -> Any:
+        return self._answer(self._ways.call(_asked(self._declaration), arguments))
+
+    @with_callbacks
+    async def _acalled(self, arguments: dict[str, Any]) -> Any:
+        return self._answer(await self._ways.acall(_asked(self._declaration), arguments))
+
+    def _answer(self, result: ToolResult) -> Any:
+        if self._on_result is not None:
+            self._on_result(result)
+        return answer(result)
+
+
+class Offered(dspy.Tool):
+    """A contract that a language model is offered as a tool, and that whoever asked it sees to."""
+
+    _declaration: FunctionDeclaration = PrivateAttr()
+
+    def __init__(self, declaration: FunctionDeclaration) -> None:
+        properties = _flat(declaration)
+        super().__init__(
+            func=_not_called,
+            name=declaration.name,
+            desc=declaration.description,
+            args=properties,
+            arg_types=dict.fromkeys(properties, Any),
+        )
+        self._declaration = declaration
+
+    def format_as_litellm_function_call(self) -> dict[str, Any]:
+        """The tool as a provider is told of it, with the parameters as the contract has them."""
+        return _told(self._declaration, self.name, self.desc)
+
+
+def _not_called(**_: Any) -> None:
+    """Stand where DSPy wants a function."""
+
+
+def _told(declaration: FunctionDeclaration, name: str, said: str | None) -> dict[str, Any]:
+    function = {"name": name, "description": said, "parameters": declaration.parameters.json_schema}
+    return {"type": "function", "function": function}
 
 
 def _asked(declaration: FunctionDeclaration) -> str:

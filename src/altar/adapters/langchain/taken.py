@@ -7,8 +7,8 @@ function of ALTAR raises, and only its type is told.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from altar.adm.schema import Schema
 from altar.later.context import ToolContext
 from altar.later.imported import imported
 from altar.later.imported_text import require_no_orders
+from altar.later.imported_values import plain
 from altar.later.tool import ToolFunction
 
 __all__ = ["taken"]
@@ -164,18 +165,18 @@ class _Call:
         self._model = schema.__name__ if isinstance(schema, type) else ""
 
     def called(self, arguments: Mapping[str, Any], context: ToolContext) -> Any:
-        try:
+        with self._in_our_words():
             return self._result(self._tool.invoke(self._input(arguments, context), _config(context)))
-        except ValidationError as refused:
-            if refused.title != self._model:  # of its own work, and no word for a caller
-                raise
-            raise _not_accepted(refused) from refused
-        except ToolException as failed:
-            raise self._error(failed) from failed
 
     async def awaited(self, arguments: Mapping[str, Any], context: ToolContext) -> Any:
-        try:
+        with self._in_our_words():
             return self._result(await self._tool.ainvoke(self._input(arguments, context), _config(context)))
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        """What LangChain raises for a caller, as our errors; everything else stays what it is."""
+        try:
+            yield
         except ValidationError as refused:
             if refused.title != self._model:  # of its own work, and no word for a caller
                 raise
@@ -184,7 +185,7 @@ class _Call:
             raise self._error(failed) from failed
 
     def _input(self, arguments: Mapping[str, Any], context: ToolContext) -> dict[str, Any]:
-        given = {**_plain(arguments), **self._injected}
+        given = {**plain(arguments), **self._injected}
         if not self._whole:
             return given
         return {"type": "tool_call", "id": context.call_id, "name": self._tool.name, "args": given}
@@ -195,8 +196,8 @@ class _Call:
             if output.status == "error":
                 raise _failed(str(output.text))
             if self._tool.response_format != "content_and_artifact":
-                return _plain(output.content)
-            return {"content": _plain(output.content), "artifact": _plain(output.artifact)}
+                return plain(output.content)
+            return {"content": plain(output.content), "artifact": plain(output.artifact)}
         if isinstance(output, ToolOutputMixin):
             raise ExecutionError(
                 "DATA_PROCESSING_ERROR",
@@ -204,7 +205,7 @@ class _Call:
                 ran="yes",
                 hint="call it inside of its graph, or make the graph a tool",
             )
-        return _plain(output)
+        return plain(output)
 
     def _error(self, failed: ToolException) -> AltarError:
         if isinstance(self._on_error, str):
@@ -230,16 +231,3 @@ def _not_accepted(failed: ValidationError) -> AltarError:
         for one in failed.errors(include_url=False, include_input=False, include_context=False)[:20]
     ]
     return Refused.from_defects("INVALID_TOOL_ARGS", defects or [Defect("", "MISMATCH", str(failed.title))])
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON holds it: models as their members, bytes as base64; the rest is as it is."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, bytes | bytearray):
-        return base64.b64encode(value).decode("ascii")
-    if isinstance(value, Mapping):
-        return {str(key): _plain(held) for key, held in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(held) for held in value]
-    return value

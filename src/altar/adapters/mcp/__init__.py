@@ -16,6 +16,8 @@ from altar.adapters.mcp.servers import HttpServer, McpServer, Secret, StdioServe
 from altar.later.extras import loaded
 
 if TYPE_CHECKING:
+    import httpx2
+
     from altar.adapters.mcp.imported_tools import McpTools
     from altar.later.front import SyncSession
     from altar.later.session import Session
@@ -44,16 +46,18 @@ async def offered(
     patience: float = PATIENCE,
     mode: str = "auto",
     stderr: str = "",
+    auth: httpx2.Auth | None = None,
 ) -> Adoption:
     """What a server offers now: each tool with the digest of its document, to be looked at and then adopted.
 
     ``secrets`` are the variables or headers that the server needs, by their names.
     ``patience`` is in seconds; ``stderr`` is a file that gets what a program writes there.
+    ``auth`` is for a server over HTTP that wants OAuth: an ``OAuthClientProvider`` of the package ``mcp``.
     Raises DEPENDENCY_UNAVAILABLE for a server that is not to be had, ENVIRONMENT_ERROR without the extra ``mcp``.
     """
     link = _module("link", what="A server of MCP")
     found: Adoption = await link.look(
-        server, name=name, secrets=secrets or {}, patience=patience, mode=mode, stderr=stderr
+        server, name=name, secrets=secrets or {}, patience=patience, mode=mode, stderr=stderr, auth=auth
     )
     return found
 
@@ -69,12 +73,14 @@ def from_mcp(
     patience: float = PATIENCE,
     mode: str = "auto",
     stderr: str = "",
+    auth: httpx2.Auth | None = None,
 ) -> McpTools:
     """The tools of a server that were adopted, as ALTAR tools; the server is asked when one of them is called.
 
     ``adoption`` is one, or the file of one.
     ``names`` are those that the server gives its tools; empty for all. ``prefix`` begins their names here.
     ``recheck`` is for how many seconds the list of a server is believed.
+    ``auth`` is as for `offered`; it is used in the event loop of this process's portal.
     Raises INVALID_CONFIG for a file that holds none and for missing secrets, INVALID_DECLARATION for a tool whose
     schema ALTAR refuses or whose texts give orders, ENVIRONMENT_ERROR without the extra ``mcp``.
     """
@@ -87,7 +93,7 @@ def from_mcp(
     given = dict(secrets or {})
     secrets_for(kept.server, dict.fromkeys(given, ""))  # names first: a missing one is told here, not in a call
     link = _module("link", what="A tool of a server of MCP").Link(
-        kept, secrets=given, recheck=recheck, patience=patience, mode=mode, stderr=stderr
+        kept, secrets=given, recheck=recheck, patience=patience, mode=mode, stderr=stderr, auth=auth
     )
     made: McpTools = _module("imported_tools", what="A tool of a server of MCP").bring(
         kept, link, prefix=prefix, register=register

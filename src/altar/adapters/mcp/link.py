@@ -20,16 +20,15 @@ from typing import Any, Final, TextIO, TypeVar
 import httpx2
 import mcp_types
 from mcp.client.client import Client
-from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError as Misshapen
 
 import altar
 from altar.adapters.mcp.adoption import MAX_TOOLS, Adopted, Adoption, entry, order
-from altar.adapters.mcp.servers import McpServer, Secret, StdioServer, secrets_for
-from altar.adm.errors import AltarError, ExecutionError, TransportError, ValidationError
+from altar.adapters.mcp.servers import HttpServer, McpServer, Secret, StdioServer, is_loopback, secrets_for
+from altar.adapters.mcp.stdio import program
+from altar.adm.errors import AltarError, ConfigurationError, ExecutionError, TransportError, ValidationError
 from altar.later.portal import portal
 
 __all__ = ["Link", "look"]
@@ -40,6 +39,11 @@ T = TypeVar("T")
 MAX_PAGES: Final = 100
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """An answer over HTTP has at most so many bytes."""
+
+_EVENTS: Final = "text/event-stream"
+_CONNECTING: Final = 30.0
+_SILENT: Final = 300.0
+"""For so many seconds a server may be connected to or written to, and may say nothing on an open stream."""
 
 MAX_TEXT: Final = 500
 """Of what a server says in an error that is not for a model, at most so many characters are kept."""
@@ -52,6 +56,7 @@ class Link:
     soon as the server says that it has changed.
     ``patience`` is how many seconds a connection and its list of tools may take.
     ``mode`` is ``auto``, or ``legacy`` for the protocol before 2026-07-28.
+    ``auth`` signs requests over HTTP, and answers a server that asks for it.
     """
 
     def __init__(
@@ -63,8 +68,10 @@ class Link:
         patience: float,
         mode: str,
         stderr: str,
+        auth: httpx2.Auth | None = None,
     ) -> None:
         self._adopted = adoption
+        self._auth = auth
         self._secrets = secrets
         self._recheck = recheck
         self._patience = patience
@@ -159,6 +166,7 @@ class Link:
                     mode=self._mode,
                     patience=self._patience,
                     stderr=self._stderr,
+                    auth=self._auth,
                     changed=self._doubt,
                 )
                 opened.set_result(client)
@@ -183,8 +191,9 @@ class Link:
         except AltarError:
             raise
         except MCPError as failed:
-            if failed.code == mcp_types.CONNECTION_CLOSED:
-                await self._leave(client)
+            why = await self._leave(client) if failed.code == mcp_types.CONNECTION_CLOSED else None
+            if isinstance(why, AltarError):  # what went wrong with the connection says more than its end
+                raise why from failed
             raise failure(self._adopted.server, failed) from failed
         except (TimeoutError, OSError, httpx2.HTTPError) as failed:
             await self._leave(client)
@@ -217,17 +226,20 @@ class Link:
         if isinstance(message, mcp_types.ToolListChangedNotification):
             self._looked = -math.inf
 
-    async def _leave(self, broken: Client | None = None) -> None:
-        """End the connection; when ``broken`` is not the one of now, another call has ended that one already."""
+    async def _leave(self, broken: Client | None = None) -> BaseException | None:
+        """End the connection and give what it failed with.
+
+        When ``broken`` is not the one of now, another call has ended that one already.
+        """
         if self._client is None or (broken is not None and broken is not self._client):
-            return
+            return None
         self._client = None  # nobody begins a request on it from here on
         ended = asyncio.wrap_future(self._ended)
         self._leaving.set()
         await asyncio.wait((ended,))
-        if not ended.cancelled():
-            ended.exception()  # what broke has been told to each call that it met
         atexit.unregister(self.close)
+        failed = None if ended.cancelled() else ended.exception()
+        return None if failed is None else _cause(failed)
 
     def _forget(self) -> None:
         self._lock = asyncio.Lock()
@@ -237,7 +249,14 @@ class Link:
 
 
 async def look(
-    server: McpServer, *, name: str, secrets: Mapping[str, Secret], patience: float, mode: str, stderr: str
+    server: McpServer,
+    *,
+    name: str,
+    secrets: Mapping[str, Secret],
+    patience: float,
+    mode: str,
+    stderr: str,
+    auth: httpx2.Auth | None = None,
 ) -> Adoption:
     """What a server offers now, with the digest of each tool; for a person to look at, and to adopt.
 
@@ -245,7 +264,7 @@ async def look(
     """
     try:
         async with asyncio.timeout(patience), AsyncExitStack() as stack:
-            client = await connect(server, secrets, stack=stack, mode=mode, patience=patience, stderr=stderr)
+            client = await connect(server, secrets, stack=stack, mode=mode, patience=patience, stderr=stderr, auth=auth)
             info = client.server_info
             title = "" if info is None else f"{info.title or info.name} {info.version}"[:MAX_TEXT]
             return Adoption(name, server, order(await listing(client)), str(client.protocol_version), title)
@@ -261,19 +280,27 @@ async def connect(
     mode: str,
     patience: float,
     stderr: str,
+    auth: httpx2.Auth | None = None,
     changed: Callable[[object], Awaitable[None]] | None = None,
 ) -> Client:
     """A client that is connected for as long as the stack is open; the program of a server is started for it."""
     given = secrets_for(server, secrets)
     transport: Any
     if isinstance(server, StdioServer):
-        command, *arguments = server.command
-        errors = stack.enter_context(_opened(stderr))
-        wanted = StdioServerParameters(command=command, args=arguments, env=given, cwd=server.directory or None)
-        transport = stdio_client(wanted, errlog=errors)
+        if auth is not None:
+            raise ConfigurationError("INVALID_CONFIG", "Nobody signs in to a server that is a program", ran="no")
+        transport = program(server, given, errors=stack.enter_context(_opened(stderr)))
     else:
-        http = await stack.enter_async_context(create_mcp_http_client(headers={"accept-encoding": "identity", **given}))
-        http.event_hooks = {"response": [bound_answer]}
+        headers = {"accept-encoding": "identity", **given}
+        http = await stack.enter_async_context(
+            httpx2.AsyncClient(
+                headers=headers,
+                auth=auth,
+                timeout=httpx2.Timeout(_CONNECTING, read=_SILENT),
+                mounts={"http://": None},  # what is in the clear stays on this machine: no proxy gets it
+                event_hooks={"request": [near(server)], "response": [bound_answer]},
+            )
+        )
         transport = streamable_http_client(server.url, http_client=http)
     client = Client(
         transport,
@@ -286,6 +313,21 @@ async def connect(
         return await stack.enter_async_context(client)
 
 
+def near(server: HttpServer) -> Callable[[httpx2.Request], Awaitable[None]]:
+    """What refuses requests in the clear, save those to this machine on behalf of a server that is here itself.
+
+    Where somebody signs in is what the server says, and no server is to send requests into the network around us.
+    """
+    is_here = is_loopback(httpx2.URL(server.url).host)
+
+    async def refuse(request: httpx2.Request) -> None:
+        host = request.url.host
+        if not (is_here if is_loopback(host) else request.url.scheme == "https"):
+            raise httpx2.UnsupportedProtocol(f"The server leads to {host!r}, which it may not", request=request)
+
+    return refuse
+
+
 async def bound_answer(response: httpx2.Response) -> None:
     """Let the body of an answer be at most MAX_ANSWER bytes, and none that grows as it is unpacked.
 
@@ -293,7 +335,9 @@ async def bound_answer(response: httpx2.Response) -> None:
     """
     if response.headers.get("content-encoding", "identity") != "identity":
         raise httpx2.DecodingError("The answer is compressed, which was not asked for", request=response.request)
-    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_asked = _EVENTS in response.request.headers.get("accept", "") and response.status_code == httpx2.codes.OK
+    if kind != _EVENTS or not is_asked:
         response.stream = _Bounded(response)
 
 
@@ -347,8 +391,7 @@ def document_of(model: Any) -> dict[str, Any]:
 
 def refused(server: McpServer, failed: BaseException) -> BaseException:
     """The error for a connection that did not come about; interrupts and our own errors stay what they are."""
-    while isinstance(failed, BaseExceptionGroup) and len(failed.exceptions) == 1:
-        failed = failed.exceptions[0]
+    failed = _cause(failed)
     if isinstance(failed, AltarError) or not isinstance(failed, Exception):
         return failed
     return unavailable(server, _said(failed))
@@ -380,6 +423,13 @@ def failure(server: McpServer, failed: MCPError) -> AltarError:
         ran="unknown",
         detail=f"JSON-RPC {failed.code}",
     )
+
+
+def _cause(failed: BaseException) -> BaseException:
+    """What stands alone in groups of exceptions."""
+    while isinstance(failed, BaseExceptionGroup) and len(failed.exceptions) == 1:
+        failed = failed.exceptions[0]
+    return failed
 
 
 def _said(failed: BaseException) -> str:

@@ -1,17 +1,25 @@
 """How a server of MCP is reached: on the stdin and stdout of this process, or on a port of this machine.
 
 On a port every client shows the same token: another user of the machine, or a page in a browser, does not know it.
+A message of a client may have MAX_BODY bytes, either way.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, Final
+import sys
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
 
+import anyio.to_thread
 import uvicorn
 from mcp.server.stdio import stdio_server
+
+from altar.adm.errors import AltarError, TransportError
 
 if TYPE_CHECKING:
     from mcp.server import Server
@@ -28,9 +36,59 @@ App = Callable[[Scope, Any, Any], Awaitable[None]]
 
 
 async def on_stdio(server: Server[Any]) -> None:
-    """Serve the one client on stdin and stdout until it closes them; what tools print goes to stderr meanwhile."""
-    async with stdio_server() as (reading, writing):
-        await server.run(reading, writing, server.create_initialization_options())
+    """Serve the one client on stdin and stdout until it closes them; what tools print goes to stderr meanwhile.
+
+    Raises MESSAGE_TOO_LARGE for a line that is longer than any message may be.
+    """
+    with _own_stdin() as lines:
+        stdin = cast("anyio.AsyncFile[str]", _Lines(lines))  # of which its lines alone are asked for
+        try:
+            async with stdio_server(stdin=stdin) as (reading, writing):
+                try:
+                    await server.run(reading, writing, server.create_initialization_options())
+                finally:
+                    sys.stdout.flush()  # what tools printed goes where it belongs, before stdout is the client's again
+        except* AltarError as refused:
+            raise refused.exceptions[0] from None
+
+
+@contextmanager
+def _own_stdin() -> Iterator[BinaryIO]:
+    """What the client sends, which tools and what they start cannot read meanwhile: their stdin is empty."""
+    own = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    try:
+        # not closed afterwards: a thread may still wait for a line of it
+        yield os.fdopen(own, "rb", closefd=False)
+    finally:
+        os.dup2(own, 0)
+
+
+class _Lines:
+    """The lines of a file, one after the other, each read in a thread and none longer than MAX_BODY."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __aiter__(self) -> Self:
+        """These lines."""
+        return self
+
+    async def __anext__(self) -> str:
+        """The next line; raises MESSAGE_TOO_LARGE where it does not end in time."""
+        line = await anyio.to_thread.run_sync(self._file.readline, MAX_BODY + 1)
+        if not line:
+            raise StopAsyncIteration
+        if len(line) > MAX_BODY:
+            raise TransportError(
+                "MESSAGE_TOO_LARGE",
+                f"The client of MCP sent a line of more than {MAX_BODY} bytes",
+                ran="no",
+                hint="send what is large in several calls",
+            )
+        return line.decode("utf-8", "replace")
 
 
 async def on_port(server: Server[Any], *, port: int, token: str, ready: Callable[[int], object]) -> None:

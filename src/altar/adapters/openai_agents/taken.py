@@ -7,7 +7,6 @@ in the words of the tool's own formatter if it has one.
 
 from __future__ import annotations
 
-import base64
 import copy
 import inspect
 from collections.abc import Collection, Mapping
@@ -22,7 +21,6 @@ from agents.tool import (
     set_function_tool_failure_error_function,
 )
 from agents.tool_context import ToolContext as RunContext
-from pydantic import BaseModel
 
 from altar.adm.canonical import canonical
 from altar.adm.declaration import FunctionDeclaration
@@ -32,6 +30,7 @@ from altar.adm.schema import Schema
 from altar.later.context import ToolContext
 from altar.later.imported import imported
 from altar.later.imported_text import require_no_orders
+from altar.later.imported_values import plain
 from altar.later.tool import ToolFunction
 
 __all__ = ["taken"]
@@ -101,7 +100,7 @@ class _Call:
 
     async def awaited(self, arguments: Mapping[str, Any], context: ToolContext) -> Any:
         """What the tool gave, as JSON."""
-        text = canonical(_plain(arguments)).decode("utf-8")
+        text = canonical(plain(arguments)).decode("utf-8")
         run = RunContext(
             context=self._context,
             tool_name=self._tool.name,
@@ -109,7 +108,7 @@ class _Call:
             tool_arguments=text,
         )
         try:
-            return _plain(await self._tool.on_invoke_tool(run, text))
+            return plain(await self._tool.on_invoke_tool(run, text), without_none=True)
         except ModelBehaviorError as refused:
             raise ValidationError(
                 "INVALID_TOOL_ARGS",
@@ -123,16 +122,3 @@ class _Call:
             if inspect.isawaitable(words):
                 words = await words
             raise ExecutionError("TOOL_EXECUTION_FAILED", str(words), ran="yes") from failed
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON holds it: models as their members, bytes as base64; the rest is as it is."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude_none=True)
-    if isinstance(value, bytes | bytearray):
-        return base64.b64encode(value).decode("ascii")
-    if isinstance(value, Mapping):
-        return {str(key): _plain(held) for key, held in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(held) for held in value]
-    return value

@@ -47,7 +47,8 @@ def from_openapi(
 ) -> list[ToolFunction[..., Any]]:
     """One tool for each operation of an OpenAPI document of version 3.0, 3.1 or 3.2.
 
-    ``document`` is the document itself, its JSON text, a file with it, or the URL it is fetched from once.
+    ``document`` is the document itself, its text as JSON or YAML (which needs the extra ``yaml``), a file with it, or
+    the URL it is fetched from once.
     ``server`` is the base URL that all requests go to. Without it the document names it, and may name only an origin
     that is in ``allowed``, or the origin that the document itself was fetched from.
     A name that leads into a private network is refused, unless ``networks`` lists that, such as ``10.1.0.0/16``;

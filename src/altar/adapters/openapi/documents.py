@@ -1,6 +1,7 @@
 """OpenAPI documents: taken from where they are, and read as OpenAPI 3.1.
 
-A mapping, a JSON text, a file or a URL comes in; a document of OpenAPI 3.1 goes out, with the URL that it came from.
+A mapping, a text of JSON or YAML, a file or a URL comes in.
+A document of OpenAPI 3.1 goes out, with the URL that it came from.
 A document of OpenAPI 3.0 is written anew by the differences that the specification of 3.1 names.
 """
 
@@ -16,6 +17,7 @@ from altar.adm.canonical import parse
 from altar.adm.errors import AltarError, DeclarationError, ExecutionError
 from altar.adm.vocabulary import MANY, NAMED, ONE
 from altar.later.portal import portal
+from altar.later.yaml_text import YamlRefusedError, read_yaml
 
 __all__ = ["Document", "as_3_1", "read_document"]
 
@@ -24,6 +26,10 @@ MOST_BYTES: Final = 32 * 1024 * 1024
 
 MOST_DEEP: Final = 200
 """A document is nested at most so deeply."""
+
+MOST_BYTES_OF_YAML: Final = 4 * 1024 * 1024
+MOST_VALUES_OF_YAML: Final = 500_000
+"""Reading YAML takes a hundred times as long as reading JSON; values that aliases repeat count each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +52,39 @@ def read_document(source: Mapping[str, Any] | str | bytes | Path, *, reach: Reac
         text: str | bytes = _fetched(url, reach)
     else:
         text = source.read_bytes() if isinstance(source, Path) else source
-    try:
-        held = parse(text, max_bytes=MOST_BYTES, max_depth=MOST_DEEP)
-    except AltarError as unread:
-        raise DeclarationError(
-            "INVALID_DECLARATION",
-            f"The OpenAPI document is not JSON: {unread.message}",
-            hint="a document in YAML is read by your own YAML library: give what that gives",
-        ) from unread
+    held = _from_json(text) if text.lstrip()[:1] in {"{", "[", b"{", b"["} else _from_yaml(text)
     if not isinstance(held, Mapping):
         raise DeclarationError("INVALID_DECLARATION", "The OpenAPI document is no JSON object")
     return Document(as_3_1(held), url)
 
 
+def _from_json(text: str | bytes) -> Any:
+    try:
+        return parse(text, max_bytes=MOST_BYTES, max_depth=MOST_DEEP)
+    except AltarError as unread:
+        raise DeclarationError("INVALID_DECLARATION", f"The OpenAPI document is not JSON: {unread.message}") from unread
+
+
+def _from_yaml(text: str | bytes) -> Any:
+    """A document that does not begin as JSON does."""
+    try:
+        read = read_yaml(
+            text,
+            what="An OpenAPI document in YAML",
+            max_bytes=MOST_BYTES_OF_YAML,
+            max_depth=MOST_DEEP,
+            max_values=MOST_VALUES_OF_YAML,
+        )
+    except YamlRefusedError as unread:
+        raise DeclarationError(
+            "INVALID_DECLARATION", f"The OpenAPI document is neither JSON nor YAML: {unread}"
+        ) from unread
+    return read.value
+
+
 def _fetched(url: str, reach: Reach) -> bytes:
     """A document from the URL that somebody wrote, which is reason enough to reach that origin for it."""
-    answer = portal().run(reach.beside(url).send("GET", url, headers={"accept": "application/json"}))
+    answer = portal().run(reach.beside(url).send("GET", url, headers={"accept": "application/json, application/yaml"}))
     if answer.status != 200:
         raise ExecutionError(
             "DEPENDENCY_UNAVAILABLE", f"{shown(url)!r} answered {answer.status} and no document", ran="no"

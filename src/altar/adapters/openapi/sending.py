@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlencode
 from altar.adm.canonical import canonical
 from altar.adm.defect import Defect, pointer
 from altar.adm.errors import ValidationError
+from altar.later.imported_values import plain
 
 __all__ = ["Body", "Parameter", "Request", "Sending"]
 
@@ -204,7 +205,7 @@ def _written(body: Body, value: Any) -> tuple[bytes, str]:
     if body.media == _MULTIPART:
         return _parts(value, body)
     if body.media == _JSON or body.media.endswith("+json"):
-        return canonical(_plain(value)), body.media
+        return canonical(plain(value)), body.media
     if isinstance(value, bytes):
         return value, body.media
     text = _text(value)
@@ -219,7 +220,7 @@ def _fields(value: Any) -> Iterator[tuple[str, str]]:
         if isinstance(held, list):
             yield from ((key, _text(one)) for one in held)
         elif isinstance(held, Mapping):
-            yield from ((key + "".join(f"[{step}]" for step in path), _text(one)) for path, one in _deep(_plain(held)))
+            yield from ((key + "".join(f"[{step}]" for step in path), _text(one)) for path, one in _deep(plain(held)))
         elif held is not None:
             yield key, _text(held)
 
@@ -237,7 +238,7 @@ def _parts(value: Any, body: Body) -> tuple[bytes, str]:
                 data = one if isinstance(one, bytes) else _bytes(_text(one))
                 head += f'; filename="{name}"\r\nContent-Type: {kind}'
             elif isinstance(one, Mapping | list):
-                head, data = f"{head}\r\nContent-Type: {_JSON}", canonical(_plain(one))
+                head, data = f"{head}\r\nContent-Type: {_JSON}", canonical(plain(one))
             else:
                 data = _text(one).encode("utf-8")
             written += head.encode("utf-8") + b"\r\n\r\n" + data + b"\r\n"
@@ -251,17 +252,6 @@ def _bytes(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except ValueError:
         return text.encode("utf-8")
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON holds it: bytes that came beside the JSON as base64."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
-    if isinstance(value, Mapping):
-        return {key: _plain(held) for key, held in value.items()}
-    if isinstance(value, list):
-        return [_plain(held) for held in value]
-    return value
 
 
 def _unfit(key: str, why: str) -> ValidationError:

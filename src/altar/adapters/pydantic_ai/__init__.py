@@ -7,14 +7,16 @@ The package ``pydantic_ai`` is loaded by the functions, not by this module.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from altar.later.extras import loaded
 
 if TYPE_CHECKING:
+    from altar.adm.call import ToolResult
     from altar.later.front import SyncSession
+    from altar.later.options import ApprovalMode
     from altar.later.session import Session
     from altar.later.tool import ToolFunction
 
@@ -28,6 +30,8 @@ def to_pydantic_ai(
     id: str | None = "altar",
     streams: Iterable[str] = (),
     retries: int = 2,
+    approval: ApprovalMode | None = "return",
+    on_result: Callable[[ToolResult], object] | None = None,
 ) -> Any:
     """The tools of an open session as a toolset: ``Agent(…, toolsets=[to_pydantic_ai(session)])``.
 
@@ -35,9 +39,19 @@ def to_pydantic_ai(
     step of a run.
     ``streams`` names tools whose values, as they come, are events of the run: ``ToolValue``.
     ``retries`` is how often a model may correct its arguments.
+    ``approval`` is what a call does that a person must approve: ``return`` ends the run, None is as the session says.
+    ``on_result`` is told the result of each call before the framework is.
     Raises UNSUPPORTED_TOOL for a name that is not there, ENVIRONMENT_ERROR without the extra ``pydantic-ai``.
     """
-    return _module("toolset").SessionToolset(session, names, id=id, streams=frozenset(streams), retries=retries)
+    return _module("toolset").SessionToolset(
+        session,
+        names,
+        id=id,
+        streams=frozenset(streams),
+        retries=retries,
+        approval=approval,
+        on_result=on_result,
+    )
 
 
 def tool_to_pydantic_ai(session: Session | SyncSession, name: str, *, retries: int = 2) -> Any:

@@ -8,7 +8,7 @@ handle in its metadata; usage is added to that of the run; progress and values a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,12 +26,16 @@ from altar.adm.errors import AltarError
 from altar.later.both_ways import BothWays
 from altar.later.context import Progress
 from altar.later.front import SyncSession
+from altar.later.options import ApprovalMode
 from altar.later.session import Session
 
 __all__ = ["HANDLE", "SessionToolset", "ToolProgress", "ToolValue", "single"]
 
 HANDLE: Final = "altar_handle"
 """The member of a deferred call's metadata that has the handle of its request for approval."""
+
+OnResult = Callable[[ToolResult], object]
+"""Told the result of a call before the framework is."""
 
 _TOLD: Final = 256
 _OBJECT: Final = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()))
@@ -67,12 +71,16 @@ class SessionToolset(AbstractToolset[Any]):
         id: str | None,
         streams: frozenset[str],
         retries: int,
+        approval: ApprovalMode | None = "return",
+        on_result: OnResult | None = None,
     ) -> None:
         self._session = session
         self._names = None if names is None else tuple(names)
         self._id = id
         self._streams = streams
         self._retries = retries
+        self._approval = approval
+        self._on_result = on_result
         BothWays(session).contracts(self._names)  # a wrong name is told here, not in the middle of a run
 
     @property
@@ -89,7 +97,15 @@ class SessionToolset(AbstractToolset[Any]):
     ) -> Any:
         """What a call gives; raises what the model, or a person, is to do about it."""
         asked = (tool.tool_def.metadata or {}).get("altar_contract", name)
-        return await call(self._session, asked, tool_args, ctx, streams=name in self._streams)
+        return await call(
+            self._session,
+            asked,
+            tool_args,
+            ctx,
+            streams=name in self._streams,
+            approval=self._approval,
+            on_result=self._on_result,
+        )
 
     def _tool(self, declaration: FunctionDeclaration) -> ToolsetTool[Any]:
         return ToolsetTool(
@@ -154,7 +170,14 @@ def checking(declaration: FunctionDeclaration) -> Any:
 
 
 async def call(
-    session: Session | SyncSession, name: str, arguments: Mapping[str, Any], ctx: Any, *, streams: bool = False
+    session: Session | SyncSession,
+    name: str,
+    arguments: Mapping[str, Any],
+    ctx: Any,
+    *,
+    streams: bool = False,
+    approval: ApprovalMode | None = "return",
+    on_result: OnResult | None = None,
 ) -> Any:
     """Make a call for a run: under the handle, once a person has approved it; gives what the model is told."""
     here, told = asyncio.get_running_loop(), asyncio.Queue[Any](_TOLD)
@@ -163,7 +186,7 @@ async def call(
         here.call_soon_threadsafe(_put, told, progress)  # the session may live in another loop
 
     given = (ctx.tool_call_metadata or {}).get(HANDLE) if ctx.tool_call_approved else None
-    asking = session.options(on_progress=tell, idempotency_key=given, approval="return")
+    asking = session.options(on_progress=tell, idempotency_key=given, approval=approval)
     work = _answered(BothWays(asking), name, arguments, told, streams=streams)
     async with asyncio.TaskGroup() as beside:
         beside.create_task(_pass_on(told, ctx))
@@ -172,6 +195,8 @@ async def call(
         finally:
             await told.put(None)
     if isinstance(answer, ToolResult):
+        if on_result is not None:
+            on_result(answer)
         return _given(answer, session.declaration(name), ctx)
     if isinstance(answer, AltarError):
         raise _raised(ErrorObject.of(answer)) from answer

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from altar.adm.errors import AltarError
+from altar.later.bound_variables import bound_by
 from altar.later.local_dispatch import allows_fallback
 from altar.later.registry import Registry
 from altar.later.tool import ToolFunction
@@ -32,12 +33,13 @@ class Fallback:
     def tool(self, name: str, version: str = "", *, digest: str = "") -> ToolFunction[..., Any] | None:
         """The tool that may run here, in that version or range; None when it may not, or is not that contract.
 
+        What follows variables of the session does not: the host keeps them, and its record would lack their digest.
         ``digest`` is that of the host's contract, empty when no host has told one.
         """
         tool = self._registry.get(name, version) if name in self._tools else None
         if tool is None or not allows_fallback(tool.declaration) or digest not in {"", tool.digest}:
             return None
-        return tool
+        return tool if bound_by(tool.declaration) is None else None
 
     @property
     def names(self) -> list[str]:

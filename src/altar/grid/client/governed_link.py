@@ -31,10 +31,15 @@ _LONGEST_PAUSE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A permit: its id, and until when (seconds of the monotonic clock) the function may begin."""
+    """A permit: its id, and until when (seconds of the monotonic clock) the function may begin.
+
+    ``variables`` is the digest of the variables that the contract binds, as the host recorded it; "" where it binds
+    none.
+    """
 
     permit: str
     until: float
+    variables: str = ""
 
 
 Granted = Callable[[Grant | AltarError], None]
@@ -170,7 +175,8 @@ class GovernedLink:
     def _decided(self, question: _Question, answer: governed_pb2.AuthorizeToolCallResponse) -> None:
         if answer.status == governed_pb2.AUTHORIZATION_STATUS_APPROVED and answer.invocation_id:
             # counted from when it was asked for, so that it ends here before it ends there
-            grant = Grant(answer.invocation_id, question.sent + answer.authorization_ttl_ms / 1000)
+            until = question.sent + answer.authorization_ttl_ms / 1000
+            grant = Grant(answer.invocation_id, until, wire.digest_from_wire(answer.variables))
             (question.unused if question.withdrawn else question.then)(grant)
         elif not question.withdrawn:
             question.then(_refusal(answer))

@@ -308,7 +308,7 @@ class _Call:
     def _decided(self, said: Grant | AltarError) -> None:
         if isinstance(said, Grant):
             self._grant = said
-            self._invocation.invocation_id = said.permit
+            self._invocation.invocation_id, self._invocation.variables = said.permit, said.variables
             self._begin(said.permit)
         else:
             self._drop(said)

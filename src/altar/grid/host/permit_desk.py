@@ -81,6 +81,7 @@ class PermitDesk:
             status=governed_pb2.AUTHORIZATION_STATUS_APPROVED,
             invocation_id=invocation.invocation_id,
             authorization_ttl_ms=int(self._host.limits.permits.ttl.total_seconds() * 1000),
+            variables=wire.digest_to_wire(invocation.variables),
         )
         self._put(lambda frame: frame.authorized.append(answer))
 

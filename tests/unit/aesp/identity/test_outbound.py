@@ -75,12 +75,20 @@ async def test_another_port_or_scheme_of_a_listed_host_is_not_listed(target: Sit
         "::1",
         "::",
         "fe80::1",
+        "fec0::1",
         "fd00:ec2::254",
         "::ffff:127.0.0.1",
         "::ffff:169.254.169.254",
         "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::",
         "2001:db8::1",
+        "64:ff9b:1::7f00:1",
+        "3fff::1",
+        "2606:4700::5efe:10.0.0.1",
+        "2606:4700::200:5efe:10.0.0.1",
+        "168.63.129.16",
+        "192.0.0.192",
+        "192.88.99.1",
     ],
 )
 async def test_a_listed_name_that_leads_inside_is_refused(target: Site, address: str) -> None:
@@ -95,7 +103,22 @@ def test_a_public_address_behind_a_gateway_of_ipv6_is_public() -> None:
     origin = Origin.parse("https://keys.example")
 
     for address in ("93.184.215.14", "64:ff9b::5db8:d70e", "2606:2800:21f:cb07::1"):
-        assert outbound._may_reach(ipaddress.ip_address(address), origin=origin, literal=None), address
+        assert outbound._way.may_reach(ipaddress.ip_address(address), origin), address
+
+
+async def test_a_name_beyond_ascii_is_resolved_as_it_is_asked_for() -> None:
+    """By the rules of 2003, which Python's resolver keeps to, it would be the name of somebody else: fass.example."""
+    asked: list[str] = []
+
+    async def resolver(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return ["10.0.0.7"]
+
+    outbound = Outbound({"keys": ["https://faß.example", "https://xn--fa-hia.example:8443"]}, resolver=resolver)
+    for url in ("https://faß.example/", "https://xn--fa-hia.example/", "https://faß.example:8443/"):
+        assert "not public" in await refused(outbound, url)
+
+    assert ["xn--fa-hia.example"] * 3 == asked
 
 
 async def test_one_bad_address_among_good_ones_is_enough(target: Site) -> None:

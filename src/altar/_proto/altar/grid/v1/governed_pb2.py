@@ -26,25 +26,25 @@ from altar._proto.altar.adm.v1 import adm_pb2 as altar_dot_adm_dot_v1_dot_adm__p
 from altar._proto.altar.grid.v1 import call_pb2 as altar_dot_grid_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ltar/grid/v1/governed.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\x1a\x18\x61ltar/grid/v1/call.proto\":\n\x11\x41uthorizeToolCall\x12%\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x17.altar.grid.v1.ToolCall\"\xbb\x01\n\x19\x41uthorizeToolCallResponse\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".altar.grid.v1.AuthorizationStatus\x12\x15\n\rinvocation_id\x18\x03 \x01(\t\x12\x1c\n\x14\x61uthorization_ttl_ms\x18\x04 \x01(\r\x12(\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\"\xa7\x02\n\rLogToolResult\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x15\n\rinvocation_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12*\n\x06status\x18\x04 \x01(\x0e\x32\x1a.altar.adm.v1.ResultStatus\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x1e\n\x03ran\x18\x06 \x01(\x0e\x32\x11.altar.adm.v1.Ran\x12\x15\n\rresult_digest\x18\x07 \x01(\x0c\x12\x10\n\x08\x62\x65gan_ms\x18\x08 \x01(\x04\x12\x10\n\x08\x65nded_ms\x18\t \x01(\x04\x12\x0f\n\x07journal\x18\n \x01(\t\x12\x10\n\x08position\x18\x0b \x01(\x04\x12)\n\x08\x66\x61llback\x18\x0c \x01(\x0b\x32\x17.altar.grid.v1.Fallback\"~\n\x08\x46\x61llback\x12,\n\x08\x63ontract\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12\x18\n\x10\x61rguments_digest\x18\x02 \x01(\x0c\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x04 \x01(\t\"x\n\x15LogToolResultResponse\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.altar.grid.v1.LogStatus\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject*\xa1\x01\n\x13\x41uthorizationStatus\x12$\n AUTHORIZATION_STATUS_UNSPECIFIED\x10\x00\x12!\n\x1d\x41UTHORIZATION_STATUS_APPROVED\x10\x01\x12\x1f\n\x1b\x41UTHORIZATION_STATUS_DENIED\x10\x02\x12 \n\x1c\x41UTHORIZATION_STATUS_PENDING\x10\x03*W\n\tLogStatus\x12\x1a\n\x16LOG_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11LOG_STATUS_LOGGED\x10\x01\x12\x17\n\x13LOG_STATUS_REJECTED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ltar/grid/v1/governed.proto\x12\raltar.grid.v1\x1a\x16\x61ltar/adm/v1/adm.proto\x1a\x18\x61ltar/grid/v1/call.proto\":\n\x11\x41uthorizeToolCall\x12%\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x17.altar.grid.v1.ToolCall\"\xce\x01\n\x19\x41uthorizeToolCallResponse\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".altar.grid.v1.AuthorizationStatus\x12\x15\n\rinvocation_id\x18\x03 \x01(\t\x12\x1c\n\x14\x61uthorization_ttl_ms\x18\x04 \x01(\r\x12(\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject\x12\x11\n\tvariables\x18\x06 \x01(\x0c\"\xa7\x02\n\rLogToolResult\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12\x15\n\rinvocation_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12*\n\x06status\x18\x04 \x01(\x0e\x32\x1a.altar.adm.v1.ResultStatus\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x1e\n\x03ran\x18\x06 \x01(\x0e\x32\x11.altar.adm.v1.Ran\x12\x15\n\rresult_digest\x18\x07 \x01(\x0c\x12\x10\n\x08\x62\x65gan_ms\x18\x08 \x01(\x04\x12\x10\n\x08\x65nded_ms\x18\t \x01(\x04\x12\x0f\n\x07journal\x18\n \x01(\t\x12\x10\n\x08position\x18\x0b \x01(\x04\x12)\n\x08\x66\x61llback\x18\x0c \x01(\x0b\x32\x17.altar.grid.v1.Fallback\"~\n\x08\x46\x61llback\x12,\n\x08\x63ontract\x18\x01 \x01(\x0b\x32\x1a.altar.grid.v1.ContractRef\x12\x18\n\x10\x61rguments_digest\x18\x02 \x01(\x0c\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x04 \x01(\t\"x\n\x15LogToolResultResponse\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.altar.grid.v1.LogStatus\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.altar.adm.v1.ErrorObject*\xa1\x01\n\x13\x41uthorizationStatus\x12$\n AUTHORIZATION_STATUS_UNSPECIFIED\x10\x00\x12!\n\x1d\x41UTHORIZATION_STATUS_APPROVED\x10\x01\x12\x1f\n\x1b\x41UTHORIZATION_STATUS_DENIED\x10\x02\x12 \n\x1c\x41UTHORIZATION_STATUS_PENDING\x10\x03*W\n\tLogStatus\x12\x1a\n\x16LOG_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11LOG_STATUS_LOGGED\x10\x01\x12\x17\n\x13LOG_STATUS_REJECTED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'altar.grid.v1.governed_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUTHORIZATIONSTATUS']._serialized_start=896
-  _globals['_AUTHORIZATIONSTATUS']._serialized_end=1057
-  _globals['_LOGSTATUS']._serialized_start=1059
-  _globals['_LOGSTATUS']._serialized_end=1146
+  _globals['_AUTHORIZATIONSTATUS']._serialized_start=915
+  _globals['_AUTHORIZATIONSTATUS']._serialized_end=1076
+  _globals['_LOGSTATUS']._serialized_start=1078
+  _globals['_LOGSTATUS']._serialized_end=1165
   _globals['_AUTHORIZETOOLCALL']._serialized_start=97
   _globals['_AUTHORIZETOOLCALL']._serialized_end=155
   _globals['_AUTHORIZETOOLCALLRESPONSE']._serialized_start=158
-  _globals['_AUTHORIZETOOLCALLRESPONSE']._serialized_end=345
-  _globals['_LOGTOOLRESULT']._serialized_start=348
-  _globals['_LOGTOOLRESULT']._serialized_end=643
-  _globals['_FALLBACK']._serialized_start=645
-  _globals['_FALLBACK']._serialized_end=771
-  _globals['_LOGTOOLRESULTRESPONSE']._serialized_start=773
-  _globals['_LOGTOOLRESULTRESPONSE']._serialized_end=893
+  _globals['_AUTHORIZETOOLCALLRESPONSE']._serialized_end=364
+  _globals['_LOGTOOLRESULT']._serialized_start=367
+  _globals['_LOGTOOLRESULT']._serialized_end=662
+  _globals['_FALLBACK']._serialized_start=664
+  _globals['_FALLBACK']._serialized_end=790
+  _globals['_LOGTOOLRESULTRESPONSE']._serialized_start=792
+  _globals['_LOGTOOLRESULTRESPONSE']._serialized_end=912
 # @@protoc_insertion_point(module_scope)

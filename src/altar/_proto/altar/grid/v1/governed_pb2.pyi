@@ -35,18 +35,20 @@ class AuthorizeToolCall(_message.Message):
     def __init__(self, call: _Optional[_Union[_call_pb2.ToolCall, _Mapping]] = ...) -> None: ...
 
 class AuthorizeToolCallResponse(_message.Message):
-    __slots__ = ("tag", "status", "invocation_id", "authorization_ttl_ms", "error")
+    __slots__ = ("tag", "status", "invocation_id", "authorization_ttl_ms", "error", "variables")
     TAG_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     INVOCATION_ID_FIELD_NUMBER: _ClassVar[int]
     AUTHORIZATION_TTL_MS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
     tag: int
     status: AuthorizationStatus
     invocation_id: str
     authorization_ttl_ms: int
     error: _adm_pb2.ErrorObject
-    def __init__(self, tag: _Optional[int] = ..., status: _Optional[_Union[AuthorizationStatus, str]] = ..., invocation_id: _Optional[str] = ..., authorization_ttl_ms: _Optional[int] = ..., error: _Optional[_Union[_adm_pb2.ErrorObject, _Mapping]] = ...) -> None: ...
+    variables: bytes
+    def __init__(self, tag: _Optional[int] = ..., status: _Optional[_Union[AuthorizationStatus, str]] = ..., invocation_id: _Optional[str] = ..., authorization_ttl_ms: _Optional[int] = ..., error: _Optional[_Union[_adm_pb2.ErrorObject, _Mapping]] = ..., variables: _Optional[bytes] = ...) -> None: ...
 
 class LogToolResult(_message.Message):
     __slots__ = ("tag", "invocation_id", "call_id", "status", "code", "ran", "result_digest", "began_ms", "ended_ms", "journal", "position", "fallback")

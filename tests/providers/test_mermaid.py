@@ -1,0 +1,35 @@
+"""The pictures of pipelines, read by the parser of Mermaid itself (from npm)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.providers.presence import need
+from tests.unit.ai.test_pipeline_mermaid import HOSTILE, everything
+
+HERE = Path(__file__).parent
+NODE = HERE.parents[1] / ".cache" / "providers" / "node_modules"
+MERMAID = NODE / "mermaid" / "dist" / "mermaid.core.mjs"
+
+
+def parsed(pictures: dict[str, str]) -> dict[str, Any]:
+    need("The parser of Mermaid", MERMAID, NODE / "jsdom")
+    command = ["node", str(HERE / "mermaid.mjs"), str(NODE / "any.js"), str(MERMAID)]
+    done = subprocess.run(command, input=json.dumps(pictures), text=True, capture_output=True, timeout=50, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_parser_of_mermaid_finds_what_is_in_a_pipeline_and_no_more() -> None:
+    pictures = {case: everything([case]).mermaid() for case in HOSTILE}
+
+    found = parsed({**pictures, "plain": everything(["good"]).mermaid(), "broken": "flowchart TD\n  a -->"})
+
+    assert "Parse error" in found.pop("broken")["complaint"]
+    plain = found.pop("plain")
+    assert ["x", "y", "z"] == plain["frames"][-3:]
+    assert [["s2", "s3", "dotted"], ["s2", "s4", "dotted"]] == [one for one in plain["edges"] if one[2] == "dotted"]
+    assert dict.fromkeys(HOSTILE, plain) == found
