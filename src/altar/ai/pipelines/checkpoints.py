@@ -1,0 +1,220 @@
+"""Checkpoints of a run: what has ended is on the disk, so that a run whose process was killed goes on where it was.
+
+A step that must not happen twice (its contract is neither ``read_only`` nor ``idempotent``) is written down as begun
+before it is called; what it gave, and the beginning of the next one, are written in one transaction.
+After a kill there are three kinds of steps: those that ended are restored, those that are safe to repeat or were never
+begun run, and of those that were begun and did not end nobody knows, except a host: it keeps for some minutes what was
+called under an idempotency key, and is asked with the same key.
+Where nobody knows, a person decides: OUTCOME_UNKNOWN names the step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from altar.adm.errors import AltarError, ValidationError
+from altar.ai.pipelines.checkpoint_file import CheckpointWriter, Lease
+from altar.ai.pipelines.checkpoint_rows import RunRow, StepRow, insert_run, run_of, steps_of, update_run
+from altar.ai.pipelines.kept import AGAIN, Again, Kept, Unknown, now_ms, written
+from altar.later.source import GatedSource
+
+if TYPE_CHECKING:
+    from altar.ai.pipelines.shape import Shape
+    from altar.later.session import Session
+
+__all__ = ["AGAIN", "Again", "Checkpoints", "Unknown", "new_run", "new_run_id", "resumed_run"]
+
+
+class Checkpoints:
+    """A file of checkpoints, for any number of runs one after the other and at the same time.
+
+    It is open from the first run on until `close`, or the end of ``with``; for one run a path does as well.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Take the path; its folder must exist, and the file is made by the first run, readable by its owner only."""
+        self._writer = CheckpointWriter(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def path(self) -> str:
+        """Where the file is."""
+        return self._writer.path
+
+    @property
+    def writer(self) -> CheckpointWriter:
+        """What writes the file."""
+        return self._writer
+
+    def close(self) -> None:
+        """Let go of the file, soon; what has been answered is on the disk already."""
+        self._writer.let_go()
+
+
+@contextlib.asynccontextmanager
+async def new_run(
+    checkpoint: str | Path | Checkpoints,
+    pipeline: Shape,
+    session: Session,
+    inputs: Mapping[str, Any],
+    run_id: str | None = None,
+) -> AsyncIterator[Kept]:
+    """Begin a run and hold it for the time of the block; ``inputs`` are those it begins with, checked already.
+
+    Raises RESOURCE_CONFLICT for a ``run_id`` that is in the file, MALFORMED_REQUEST for one that is none, and what
+    keeps the file from being used.
+    """
+    name = new_run_id() if run_id is None else _require_run_id(run_id)
+    run = RunRow(
+        name,
+        pipeline=pipeline.name,
+        version=pipeline.version,
+        digest=pipeline.digest,
+        inputs=written("inputs", inputs),
+        lock=secrets.randbits(60) + 1,
+        salt=secrets.token_hex(16),
+        begun_ms=now_ms(),
+    )
+    async with _open(checkpoint) as writer:
+        lease = Lease(writer.path, number=run.lock, run_id=name, process=os.getpid())
+        try:
+            await writer.do(lambda db: insert_run(db, run))
+            yield Kept(writer, run, {}, place=_place(session), final=pipeline.undoes)
+        except BaseException:
+            await _all_written(writer)
+            raise
+        finally:
+            lease.release()
+
+
+@contextlib.asynccontextmanager
+async def resumed_run(
+    checkpoint: str | Path | Checkpoints,
+    pipeline: Shape,
+    session: Session,
+    run_id: str,
+    unknown: Unknown = None,
+) -> AsyncIterator[Kept]:
+    """Go on with a run, held for the time of the block; one that is over has a :attr:`Kept.result`.
+
+    ``unknown`` is what a person says of steps whose outcome nobody knows.
+    Raises UNKNOWN_RESOURCE, VERSION_MISMATCH when the pipeline has changed, RESOURCE_CONFLICT while another process
+    runs it, OUTCOME_UNKNOWN, and what keeps the file from being used.
+    """
+    path = checkpoint.path if isinstance(checkpoint, Checkpoints) else os.path.realpath(checkpoint)  # noqa: ASYNC240 - one look
+    if not Path(path).is_file():  # noqa: ASYNC240 - one look
+        raise _no_run(run_id, path)
+    async with _open(checkpoint) as writer:
+        run = await writer.do(lambda db: run_of(db, run_id, path))
+        if run is None:
+            raise _no_run(run_id, path)
+        _require_same(pipeline, run)
+        lease = Lease(path, number=run.lock, run_id=run_id, process=run.process)
+        try:
+            now, steps = await writer.do(lambda db: _taken(db, run_id, path))
+            kept = Kept(writer, now, steps, place=_place(session), final=pipeline.undoes)
+            if not now.status:
+                await kept.settle(unknown)
+            yield kept
+        except BaseException:
+            await _all_written(writer)
+            raise
+        finally:
+            lease.release()
+
+
+def new_run_id() -> str:
+    """An id for a run: sorted as they are made, and of no other run."""
+    return f"{time.time_ns() // 1_000_000:012x}-{secrets.token_hex(6)}"
+
+
+@contextlib.asynccontextmanager
+async def _open(checkpoint: str | Path | Checkpoints) -> AsyncIterator[CheckpointWriter]:
+    """What writes the file; one that was opened for this run alone is closed with it."""
+    if isinstance(checkpoint, Checkpoints):
+        yield checkpoint.writer
+        return
+    writer = CheckpointWriter(checkpoint)
+    try:
+        yield writer
+    finally:
+        await writer.close()
+
+
+async def _all_written(writer: CheckpointWriter) -> None:
+    """Wait for what a step that was cancelled has left to be written, which the next to hold the run is to read."""
+    with contextlib.suppress(AltarError):
+        await asyncio.shield(writer.do(lambda _: None))
+
+
+def _taken(db: sqlite3.Connection, run_id: str, path: str) -> tuple[RunRow, dict[str, StepRow]]:
+    """A run whose lease was just taken, as it is now, and its steps."""
+    run = run_of(db, run_id, path)
+    if run is None:
+        raise _no_run(run_id, path)
+    run = replace(run, process=os.getpid())
+    update_run(db, run)
+    return run, steps_of(db, run_id, path)
+
+
+def _place(session: Session) -> str:
+    """The address of the host that keeps idempotency keys for a session; empty where nobody outlives the process.
+
+    A session that runs tools here by the word of a host is none: its keys would send every call to the host.
+    """
+    live = session.asker.live
+    here = session.asker.tools is not None or isinstance(live.source, GatedSource)
+    return "" if here else session.asker.options.source
+
+
+def _require_run_id(run_id: str) -> str:
+    if not _RUN_ID.fullmatch(str(run_id)):
+        raise ValidationError(
+            "MALFORMED_REQUEST",
+            f"{str(run_id)[:80]!r} is no id of a run",
+            ran="no",
+            hint="take 1 to 64 letters, digits, and . _ - between them, such as 'invoices-2031-05'",
+        )
+    return run_id
+
+
+def _require_same(pipeline: Shape, run: RunRow) -> None:
+    """Raise VERSION_MISMATCH for a pipeline that is not the one of the run."""
+    if pipeline.digest == run.digest:
+        return
+    begun, given = f"{run.pipeline} {run.version}", f"{pipeline.name} {pipeline.version}"
+    if begun == given:
+        begun, given = f"{begun} ({run.digest[:19]})", f"{given} ({pipeline.digest[:19]})"
+    raise ValidationError(
+        "VERSION_MISMATCH",
+        f"The run {run.run_id!r} was begun by the pipeline {begun}, and cannot be resumed by {given}",
+        ran="no",
+        hint="resume it with the pipeline as it was, or begin a new run",
+    )
+
+
+def _no_run(run_id: str, path: str) -> ValidationError:
+    return ValidationError(
+        "UNKNOWN_RESOURCE",
+        f"There is no run {str(run_id)[:80]!r} in {path!r}",
+        ran="no",
+        hint=f"`altar pipeline runs --checkpoint {path}` lists those there are",
+    )
+
+
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
