@@ -138,16 +138,17 @@ def _settled(
     from datetime import timedelta
 
     from altar.later.labels import labels_in
-    from altar.settings import Settings, credential_options, use_language_model
+    from altar.settings import Settings, credential_options, use_in_session
 
     settings = Settings.load(profile=profile, source=source, **where)
-    use_language_model(settings.ai)
+    language_model = use_in_session(settings.ai)
     shown = credential_options(settings, given=credential)
     tls = settings.tls
     return replace(
         options,
         source=settings.source,
         approval=settings.approval,
+        language_model=language_model,
         default_timeout=timedelta(seconds=settings.timeout),
         source_options={
             "certificate": tls.certificate,

@@ -8,7 +8,7 @@ Its fenced blocks are done in order, in one empty folder per page:
   a command that ends in ``&`` goes on in the background once its shown lines have appeared;
   a command that fails is a mistake of the page unless the output shown has a line beginning ``error:``;
 - ``toml`` and ``json`` must parse;
-- ``text``, ``mermaid``, ``proto`` and ``sql`` are for looking at.
+- ``text``, ``mermaid``, ``proto``, ``sql`` and ``yaml`` are for looking at.
 
 A comment right above a fence says more: ``<!-- file: NAME -->`` saves the block instead of running it,
 ``<!-- output -->`` makes a ``text`` block the output of the Python block before it,
@@ -35,7 +35,7 @@ from pathlib import Path
 __all__ = ["Block", "Reader", "blocks_of", "missing_line"]
 
 ROOT = Path(__file__).resolve().parents[2]
-FOR_LOOKING = frozenset({"text", "mermaid", "proto", "sql"})
+FOR_LOOKING = frozenset({"text", "mermaid", "proto", "sql", "yaml"})
 ONLY_CHECKED = ("make ", "pip ", "python3 -m venv", "git ", ".ci/run", "source ", ".venv/bin/towncrier ")
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n`]*\n(?P<text>.*?)^(?P=indent)```[ ]*$",

@@ -11,6 +11,7 @@ import dspy
 import pytest
 
 import altar
+from altar.ai import tool_from_module
 from altar.ai.lm.configure import LMOptions, language_model
 from altar.ai.lm.correcting import correcting
 from altar.ai.lm.errors import lm_error
@@ -45,6 +46,18 @@ def of_program(answer: Any) -> str:
 )
 def test_a_language_model_that_fails(told: Told, name: str, answer: Any) -> None:
     told(name, of_program(answer))
+
+
+def test_a_request_that_is_not_recorded(told: Told, tmp_path: Path) -> None:
+    path = tmp_path / "exchange.jsonl"
+    RecordedLM(path, model=ScriptedLM([]), mode="record").close()
+    tool = tool_from_module(dspy.Predict("question -> count: int"), name="unrecorded", lm=RecordedLM(path).dspy())
+
+    with altar.session([tool], source="later:") as session:
+        result = session.call(tool, question="of my secret: how many?")
+
+    assert result.error is not None
+    told("language_model_that_is_not_recorded", of_error(result.error.to_error()))
 
 
 def a_key_among_settings(_: Path) -> object:

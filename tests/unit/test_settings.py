@@ -212,6 +212,7 @@ def test_every_setting_can_come_from_a_variable_of_its_own(row: Explained) -> No
     values |= {"operations": "x:1", "otlp_endpoint": "http://x:1", "sample": "0.5"}
     values |= {"issuer": "https://x", "tier": "foundation", "web": "x:1", "web_url": "https://x"}
     values |= {"base_url": "https://x", "retries": "2", "local_threads": "4", "local_parallel": "4"}
+    values |= {"default_framework": "dspy"}
     values |= {
         "sinks": "[]",
         "providers": "[]",

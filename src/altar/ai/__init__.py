@@ -6,32 +6,53 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from altar.ai.agents import Agent, Limits, agent
     from altar.ai.calls import call, chain_of_thought, predict, react
+    from altar.ai.configuration import configure, configured
     from altar.ai.discovery import discover
+    from altar.ai.lm.as_tool import lm_tool, session_lm
     from altar.ai.lm.configure import LMOptions, language_model
     from altar.ai.lm.correcting import correcting
     from altar.ai.lm.local import local_lm
     from altar.ai.modules import tool_from_module, tools_from_program
+    from altar.ai.optimizing import Compilation, compilation, compiled, evaluated
+    from altar.ai.pipelines import Pipeline, load_pipeline, pipeline
+    from altar.ai.registering import register_modules
     from altar.ai.servable import sandboxed
     from altar.ai.state import load_state, save_state, state_digest
     from altar.ai.transformers import transforms
     from altar.ai.variables import Bound, bound
 
 __all__ = [
+    "Agent",
     "Bound",
+    "Compilation",
     "LMOptions",
+    "Limits",
+    "Pipeline",
+    "agent",
     "bound",
     "call",
     "chain_of_thought",
+    "compilation",
+    "compiled",
+    "configure",
+    "configured",
     "correcting",
     "discover",
+    "evaluated",
     "language_model",
+    "lm_tool",
+    "load_pipeline",
     "load_state",
     "local_lm",
+    "pipeline",
     "predict",
     "react",
+    "register_modules",
     "sandboxed",
     "save_state",
+    "session_lm",
     "state_digest",
     "tool_from_module",
     "tools_from_program",
@@ -39,6 +60,12 @@ __all__ = [
 ]
 
 _HOME = {
+    "altar.ai.pipelines": ("Pipeline", "load_pipeline", "pipeline"),
+    "altar.ai.configuration": ("configure", "configured"),
+    "altar.ai.lm.as_tool": ("lm_tool", "session_lm"),
+    "altar.ai.optimizing": ("Compilation", "compilation", "compiled", "evaluated"),
+    "altar.ai.registering": ("register_modules",),
+    "altar.ai.agents": ("Agent", "Limits", "agent"),
     "altar.ai.calls": ("call", "chain_of_thought", "predict", "react"),
     "altar.ai.discovery": ("discover",),
     "altar.ai.servable": ("sandboxed",),

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from altar.adm.declaration import Annotations
 from altar.adm.errors import DeclarationError
 from altar.adm.formats.names import fitting
+from altar.ai.made_tools import note_tool
 from altar.ai.running import Program
 from altar.ai.servable import can_be_awaited, runs_code, servable
 from altar.ai.signatures import declared, public_signature, signature_from
 from altar.ai.state import state_digest
-from altar.ai.streaming import streaming_result
+from altar.ai.streaming import Stream, streaming_result
 from altar.later.extras import loaded
 from altar.later.tool import ToolFunction
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["tool_from_module", "tools_from_program"]
 
 _WHAT = "A DSPy program as a tool"
-_LONGEST_NAME = 64
+
+Kind = Literal["awaited", "plain", "stream"]
 
 
 def tool_from_module(
@@ -48,7 +50,7 @@ def tool_from_module(
     adapter: Any = None,
     variables: Mapping[str, Bound] | None = None,
     transform: Transformer | None = None,
-    stream: Literal["fields", "tokens"] | None = None,
+    stream: Stream | None = None,
     per_session: bool = False,
     timeout: float | timedelta | None = None,
     annotations: Annotations | None = None,
@@ -70,31 +72,11 @@ def tool_from_module(
     Raises DeclarationError INVALID_DECLARATION, with a hint, for what cannot be a tool, and ConfigurationError
     ENVIRONMENT_ERROR without the extra ``dspy``.
     """
-    dspy = loaded("dspy", extra="dspy", what=_WHAT)
-    if not isinstance(module, dspy.Module):
-        raise _no_module(module)
-    module = servable(module)
-    told = public_signature(module) if signature is None else signature_from(signature, types_by_name=types)
-    if told is None:
-        raise _no_signature(module)
-    called = name or _name(module, told)
-    program = Program(
-        module,
-        outputs=tuple(told.output_fields),
-        lm=lm,
-        adapter=adapter,
-        transform=transform,
-        variables=dict(variables or {}),
-        per_session=per_session,
-        name=called,
-        runs_code=runs_code(module),
-    )
-    said = _metadata(module, program, timeout=timeout, name=called)
-    said = _with_own(said, metadata or {})
-    is_awaited = can_be_awaited(module)
-    run: Callable[..., Any] = program.awaited if is_awaited else program.plain
-    if stream is not None:
-        run = _streamed(program, stream, told)
+    module, told = _served(module, signature, types)
+    called, outputs, follows = name or _name(module, told), tuple(told.output_fields), dict(variables or {})
+    program = Program(module, outputs, lm, adapter, transform, follows, per_session, called, runs_code(module))
+    said = _with_own(_metadata(module, program, timeout=timeout, name=called), metadata or {})
+    kind, run = _running(program, told, stream)
     declaration, binder, function = declared(
         told,
         name=called,
@@ -102,18 +84,14 @@ def tool_from_module(
         version=version,
         annotations=_annotations(annotations, per_session=per_session),
         metadata=said,
-        kind="stream" if stream is not None else "awaited" if is_awaited else "plain",
+        kind=kind,
         run=run,
         home=_home(),
     )
     if stream is not None:
         declaration, binder = streaming_result(declaration, binder, stream)
     made: ToolFunction[..., Any] = ToolFunction(function, declaration=declaration, binder=binder)
-    if register:
-        from altar.later.registry import REGISTRY
-
-        REGISTRY.register(made)
-    return made
+    return _registered(made) if register else made
 
 
 def tools_from_program(program: Any, *, name: str | None = None, **options: Any) -> list[ToolFunction[..., Any]]:
@@ -142,6 +120,42 @@ def tools_from_program(program: Any, *, name: str | None = None, **options: Any)
     if not tools:
         raise _no_signature(program)
     return tools
+
+
+# ---------------------------------------------------------------------------------------------------- how it is made
+
+
+def _served(module: Any, signature: Any, types: Mapping[str, type] | None) -> tuple[Any, Any]:
+    """The module that answers the calls, and the signature that its callers see."""
+    dspy = loaded("dspy", extra="dspy", what=_WHAT)
+    if not isinstance(module, dspy.Module):
+        raise _no_module(module)
+    note_tool(module)
+    served = servable(module)
+    told = public_signature(served) if signature is None else signature_from(signature, types_by_name=types)
+    if told is None:
+        raise _no_signature(served)
+    return served, told
+
+
+def _running(program: Program, signature: Any, stream: Stream | None) -> tuple[Kind, Callable[..., Any]]:
+    """How a call runs, and what it calls: by a generator, in the loop of its caller, or in a thread."""
+    if stream is None:
+        return ("awaited", program.awaited) if can_be_awaited(program.module) else ("plain", program.plain)
+
+    def streamed(inputs: dict[str, Any], context: ToolContext) -> AsyncGenerator[dict[str, Any], None]:
+        from altar.ai.streaming import pieces
+
+        return pieces(program, inputs, context, stream=stream, signature=signature)
+
+    return "stream", streamed
+
+
+def _registered(tool: ToolFunction[..., Any]) -> ToolFunction[..., Any]:
+    from altar.later.registry import REGISTRY
+
+    REGISTRY.register(tool)
+    return tool
 
 
 # ------------------------------------------------------------------------------------------------- what it is called
@@ -240,15 +254,6 @@ def _parts(program: Any) -> Iterable[tuple[str, Any]]:
         if _is_of_dspy(module):
             inside.append(path)
             yield path.removeprefix("self.").removeprefix("self"), module
-
-
-def _streamed(program: Program, stream: Literal["fields", "tokens"], signature: Any) -> Callable[..., Any]:
-    def streamed(inputs: dict[str, Any], context: ToolContext) -> AsyncGenerator[dict[str, Any], None]:
-        from altar.ai.streaming import pieces
-
-        return pieces(program, inputs, context, stream=stream, signature=signature)
-
-    return streamed
 
 
 # ------------------------------------------------------------------------------------------------------- refusals

@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from altar.adm.errors import ConfigurationError
+from altar.adm.errors import AltarError, ConfigurationError, DeclarationError
 from altar.ai.instances import Instances, copied
+from altar.ai.lm.configure import current_in, language_model
+from altar.ai.lm.correcting import CALL, correcting
+from altar.ai.lm.errors import lm_error
+from altar.ai.lm.interruptible import interruptible
+from altar.ai.lm.usage import Exchanges, usage_of
 from altar.ai.plain import require_plain
+from altar.ai.sandbox import interpreters_of
 from altar.ai.transformers import normal
-from altar.later.bound_variables import require_recorded
+from altar.later.bound_variables import MOST_BOUND, require_recorded
+from altar.later.extras import loaded
+from altar.later.running import nothing_ran
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from altar.ai.transformers import Transformer
     from altar.ai.variables import Bound
     from altar.later.context import ToolContext
 
-__all__ = ["Program"]
+__all__ = ["Begun", "Program"]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """One call that is about to run: its module, and the settings of DSPy that are its own."""
+
+    module: Any
+    settings: dict[str, Any] = field(repr=False)
+
+
+class Running:
+    """The time in which a program runs: DSPy has the settings of the call, and the call hears what it took."""
+
+    __slots__ = ("_call", "_exchanges", "_settings")
+
+    def __init__(self, call: ToolContext, exchanges: Exchanges, settings: Any) -> None:
+        self._call = call
+        self._exchanges = exchanges
+        self._settings = settings
+
+    def __enter__(self) -> None:
+        """Let DSPy have the settings."""
+        self._settings.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Tell what the language model took; what it raised becomes an error with a code of its own."""
+        self._settings.__exit__(None, None, None)
+        if self._exchanges.entries:
+            self._call.used(**usage_of(self._exchanges))
+        error = lm_error(raised) if isinstance(raised, Exception) else None
+        if error is not None:
+            raise error from raised
 
 
 @dataclass(slots=True)
@@ -38,11 +81,18 @@ class Program:
     name: str
     runs_code: str | None = None
     instances: Instances = field(init=False)
+    _dspy: Any = field(init=False, repr=False)
     _corrected: tuple[Any, Any] | None = field(default=None, init=False, repr=False)
     _states: list[tuple[Any, Any, Any, int]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check that the variables have something to bind to, and let the language model that is given be asked."""
+        self._dspy = loaded("dspy", extra="dspy", what="A DSPy program as a tool")
+        if len(self.variables) > MOST_BOUND:
+            raise DeclarationError(
+                "INVALID_DECLARATION",
+                f"{self.name!r} binds {len(self.variables)} variables, and at most {MOST_BOUND} can be recorded",
+            )
         for name, bound in self.variables.items():
             bound.require_target(name, self.module)
         if self.lm is not None and any(each.lm is not None for each in self.module.predictors()):
@@ -56,20 +106,40 @@ class Program:
 
     async def awaited(self, inputs: dict[str, Any], context: ToolContext) -> dict[str, Any]:
         """Run it in the loop of the caller."""
-        module, model = await self.values(context)
-        require_plain(inputs)
-        with self.context(context, model):
-            return self.answer(module, await module.acall(**inputs))
+        begun = await self.begin(inputs, context)
+        with self.context(context, begun):
+            return self.answer(begun.module, await begun.module.acall(**inputs))
 
     def plain(self, inputs: dict[str, Any], context: ToolContext) -> dict[str, Any]:
         """Run it in a thread of its own, where a part of it cannot be awaited."""
-        self.require_state()
-        module, model = self.module, None
-        if self.variables or self.per_session:
-            module, model = self.instances.get(context.session_id, self._values_here(context), self.variables)
-        require_plain(inputs)
-        with self.context(context, model):
+        try:
+            self.require_state()
+            module, model = self.module, None
+            if self.variables or self.per_session:
+                module, model = self.instances.get(context.session_id, self._values_here(context), self.variables)
+            begun = self._begun(module, model, inputs, context)
+        except AltarError as refused:
+            raise nothing_ran(refused) from refused.__cause__
+        if begun.settings.get("lm") is not None:
+            begun.settings["lm"] = interruptible(begun.settings["lm"], context)
+        with self.context(context, begun):
             return self.answer(module, module(**inputs))
+
+    async def begin(self, inputs: dict[str, Any], context: ToolContext) -> Begun:
+        """What one call runs, and the settings of DSPy it runs in; nothing has run and nobody was asked by then.
+
+        Raises whatever refuses the call, with ``ran`` no: another state of the program, variables of the session that
+        do not fit, inputs with marks in them, a language model that is not there.
+        """
+        try:
+            self.require_state()
+            module, model = self.module, None
+            if self.variables or self.per_session:
+                values = await self._values(context)
+                module, model = self.instances.get(context.session_id, values, self.variables)
+            return self._begun(module, model, inputs, context)
+        except AltarError as refused:
+            raise nothing_ran(refused) from refused.__cause__
 
     def require_state(self) -> None:
         """Raise ConfigurationError INVALID_CONFIG when the program has another state than its contract says."""
@@ -86,50 +156,29 @@ class Program:
         """The fields of an answer that the contract promises."""
         return normal(module, prediction, fields=self.outputs, transform=self.transform)
 
-    @contextmanager
-    def context(self, context: ToolContext, model: str | None = None) -> Iterator[None]:
+    def context(self, context: ToolContext, begun: Begun) -> Running:
         """A context of DSPy for one call; what the language model took is told, and what it raised is translated."""
-        import dspy
-        from dspy.utils.usage_tracker import UsageTracker
+        return Running(context, begun.settings["usage_tracker"], self._dspy.context(**begun.settings))
 
-        from altar.ai.lm.configure import current
-        from altar.ai.lm.correcting import CALL, correcting
-        from altar.ai.lm.errors import lm_error
-        from altar.ai.lm.usage import usage_of
-
-        tracker = UsageTracker()
-        settings: dict[str, Any] = {"disable_history": True, "trace": [], "usage_tracker": tracker, CALL: context}
+    def _begun(self, module: Any, model: str | None, inputs: dict[str, Any], context: ToolContext) -> Begun:
+        require_plain(inputs)
+        set_here = self._dspy.settings
+        settings = {"disable_history": True, "trace": [], "usage_tracker": Exchanges(), CALL: context}
         lm = self._language_model(model)
-        if lm is None and dspy.settings.lm is None and not all(each.lm for each in self.module.predictors()):
-            lm = current()
+        if lm is None and set_here.lm is None and not all(each.lm for each in self.module.predictors()):
+            lm = current_in(context)
             if lm is None:
                 raise _no_lm(self.name)
         if lm is not None:
             settings["lm"] = lm
-        adapter = self.adapter or dspy.settings.adapter
+        adapter = self.adapter or set_here.adapter
         known = self._corrected
         if known is None or known[0] is not adapter:
             known = self._corrected = (adapter, correcting(adapter))
         settings["adapter"] = known[1]
         if self.runs_code == "sandboxed":
-            settings["interpreter_factory"] = dspy.PythonInterpreter
-        with dspy.context(**settings):
-            try:
-                yield
-            except Exception as raised:
-                error = lm_error(raised)
-                if error is None:
-                    raise
-                raise error from raised
-            finally:
-                context.used(**usage_of(tracker))
-
-    async def values(self, context: ToolContext) -> tuple[Any, str | None]:
-        """The module that this call runs, and the language model that its session asks for."""
-        self.require_state()
-        if not (self.variables or self.per_session):
-            return self.module, None
-        return self.instances.get(context.session_id, await self._values(context), self.variables)
+            settings["interpreter_factory"] = interpreters_of(context)
+        return Begun(module, settings)
 
     async def _values(self, context: ToolContext) -> dict[str, Any]:
         """The values of the bound variables, of those that the session has."""
@@ -161,8 +210,6 @@ _MOST_MODELS = 32
 
 def _made(spec: str) -> Any:
     """The language model that a contract's word stands for, made once."""
-    from altar.ai.lm.configure import language_model
-
     if spec.partition(":")[0] == "local":
         return language_model(spec)  # which knows whether it is still there
     made = _MODELS.get(spec)

@@ -94,8 +94,11 @@ def can_be_awaited(module: object) -> bool:
 
     A class that has its own ``forward`` and only inherits an ``aforward`` cannot: the two would be different programs,
     as in DSPy's CodeAct.
+    Nor can what runs code of a language model: it would hold up the loop for as long as that runs.
     """
     dspy = loaded("dspy", extra="dspy", what="A DSPy program as a tool")
+    if runs_code(module) is not None:
+        return False
     return all(_awaits(type(each)) for each in _modules_in(module) if isinstance(each, dspy.Module))
 
 

@@ -10,21 +10,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from altar.adm.errors import TransportError
 from altar.adm.schema import Schema
-from altar.ai.plain import require_plain
 from altar.ai.servable import can_be_awaited
 from altar.later.introspection.binder import Binder, Writer
+from altar.later.invocation import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from altar.adm.declaration import FunctionDeclaration
     from altar.ai.running import Program
     from altar.later.context import ToolContext
 
-__all__ = ["pieces", "streaming_result"]
+__all__ = ["Stream", "pieces", "streaming_result"]
 
 Stream = Literal["fields", "tokens"]
+
+_MOST_WAITING: Final = 16
+"""Pieces that wait for who reads them."""
 
 
 def streaming_result(
@@ -61,46 +65,45 @@ async def pieces(
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Run the program, and give what there is of its answer on the way, and then the whole."""
     import dspy
+    from anyio import create_memory_object_stream
 
-    module, model = await program.values(context)
-    require_plain(inputs)
-    listened, whole = _listened(module, signature), stream == "fields"
-    listeners = [
-        dspy.streaming.StreamListener(signature_field_name=name, predict=predict, predict_name=place, allow_reuse=True)
-        for name, predict, place in listened
-    ]
+    begun = await program.begin(inputs, context)
+    module, listened, whole = begun.module, _listened(begun.module, signature), stream == "fields"
+    listeners = [_listener(name, predict, place) for name, predict, place in listened]
     running = dspy.streamify(
         module,
         stream_listeners=listeners or None,
         async_streaming=True,
         is_async_program=can_be_awaited(module),
     )
-    heard: asyncio.Queue[Any] = asyncio.Queue()
+    # A reader who is slow lets the language model wait: no more than these pieces are ever kept.
+    giving, heard = create_memory_object_stream[Any](_MOST_WAITING)
 
     async def run() -> dict[str, Any]:
         prediction = None
-        with program.context(context, model):
+        with giving, program.context(context, begun):
             async for chunk in running(**inputs):
                 if isinstance(chunk, dspy.Prediction):
                     prediction = chunk
                 elif isinstance(chunk, dspy.streaming.StreamResponse):
-                    heard.put_nowait(chunk)
+                    await giving.send(chunk)
             return program.answer(module, prediction)
 
     texts, told = dict.fromkeys((name for name, _, _ in listened), ""), set()
     # In a task of its own, which ends what it began wherever the reader stops; only its own context has the settings.
     task = asyncio.create_task(run())  # noqa: TID251 (no group can be held over a yield: another task may close it)
-    task.add_done_callback(lambda _: heard.put_nowait(None))
     try:
-        while (chunk := await heard.get()) is not None:
-            name = chunk.signature_field_name
-            texts[name] += str(chunk.chunk)
-            if chunk.chunk and not whole:
-                yield {"field": name, "text": str(chunk.chunk)}
-            elif whole and chunk.is_last_chunk and name not in told:
-                told.add(name)
-                yield {"field": name, "value": texts[name].strip()}
-        answer = await task
+        with heard:
+            async for chunk in heard:
+                name = chunk.signature_field_name
+                if chunk.chunk and not whole:
+                    yield {"field": name, "text": str(chunk.chunk)}
+                elif whole:
+                    texts[name] += str(chunk.chunk)
+                    if chunk.is_last_chunk and name not in told:
+                        told.add(name)
+                        yield {"field": name, "value": texts[name].strip()}
+            answer = await task
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -110,6 +113,32 @@ async def pieces(
         if name not in told:
             yield {"field": name, "value": value}
     yield {"result": answer}
+
+
+def _listener(name: str, predict: Any, place: str) -> Any:
+    """What hears one field of a predictor, and ends the call when the predictor goes on without end."""
+    import dspy
+
+    class Listener(dspy.streaming.StreamListener):
+        size = 0
+
+        def receive(self, chunk: Any) -> Any:
+            content = chunk.choices[0].delta.content if chunk.choices else None
+            self.size += len(content.encode()) if isinstance(content, str) else 0
+            if self.size > MAX_MESSAGE_BYTES:
+                raise _endless()
+            return super().receive(chunk)
+
+    return Listener(signature_field_name=name, predict=predict, predict_name=place, allow_reuse=True)
+
+
+def _endless() -> TransportError:
+    return TransportError(
+        "MESSAGE_TOO_LARGE",
+        f"The answer of the language model is more than the limit of {MAX_MESSAGE_BYTES} bytes",
+        ran="yes",
+        hint="let the language model end its answer: set its max_tokens",
+    )
 
 
 def _listened(module: Any, signature: Any) -> list[tuple[str, Any, str]]:

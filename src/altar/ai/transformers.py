@@ -98,8 +98,13 @@ def _first(members: Mapping[str, Any]) -> Mapping[str, Any]:
     return members
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
 def _content(value: object) -> object:
     """A value without the marks that DSPy's own types put around themselves for a language model."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, (list, tuple)):
         return [_content(each) for each in value]
     if isinstance(value, Mapping):

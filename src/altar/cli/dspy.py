@@ -13,6 +13,7 @@ from altar.adm.errors import ConfigurationError, ValidationError
 from altar.adm.near import nearest
 from altar.cli import output
 from altar.cli.call import arguments_of
+from altar.cli.dspy_compile import compile_program
 from altar.cli.tools import load_modules
 
 if TYPE_CHECKING:
@@ -122,6 +123,9 @@ def call(
             result = session.call(tool, arguments_of(values, json_args=json_args, parameters=parameters))
     content = result.unwrap()
     output.data(result.to_adm() if as_json else content, as_json=True)
+
+
+dspy.add_command(compile_program)
 
 
 def _require_lm(lm: str | None) -> None:

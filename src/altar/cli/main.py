@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "logout": ("altar.cli.login:logout", "End the login at a host."),
     "manifest": ("altar.cli.manifest:manifest", "Build and check manifests of contracts."),
     "mcp": ("altar.cli.mcp:mcp", "Adopt tools of MCP servers, and serve tools to its clients."),
+    "pipeline": ("altar.cli.pipeline:pipeline", "Check, show, run and resume pipelines."),
     "policy": ("altar.cli.policy:policy", "Write, test, deploy and roll back policies."),
     "principals": ("altar.cli.administration:principals", "People and programs of a tenant."),
     "promote": ("altar.cli.promote:promote", "Take tools of a development host into a manifest."),

@@ -81,7 +81,7 @@ def runtime(
     settings = Settings.load(profile=profile, runtime=given)
     use_language_model(settings.ai)
     loaded = settings.runtime
-    start = _Start(loaded, settings.telemetry, named_or_set(modules))
+    start = _Start(loaded, settings.telemetry, named_or_set(modules), settings.ai)
     about = {"role": "runtime", "name": loaded.runtime_id}
     if worker is not None:
         log_to_stderr(facts={**about, "worker": worker})
@@ -110,8 +110,11 @@ def runtime(
 class _Start:
     """How a runtime of these settings is started, with the tools of these modules."""
 
-    def __init__(self, settings: settings.Runtime, telemetry: settings.Telemetry, modules: Sequence[str]) -> None:
+    def __init__(
+        self, settings: settings.Runtime, telemetry: settings.Telemetry, modules: Sequence[str], ai: settings.Ai
+    ) -> None:
         self._settings = settings
+        self._ai = ai
         self._telemetry = telemetry
         self._modules = modules
 
@@ -119,7 +122,7 @@ class _Start:
         """Do all that can fail before a host is dialled."""
         from altar.grid.trust.tls import require_tls13
 
-        load_modules(self._modules)
+        load_modules(self._modules, ai=self._ai)
         require_tls13()
         self._files = certificate_files(self._settings.tls, role="runtime")
 

@@ -19,6 +19,7 @@ from altar.cli import output
 if TYPE_CHECKING:
     from altar.adm.declaration import FunctionDeclaration
     from altar.later.tool import ToolFunction
+    from altar.settings import Ai
 
 __all__ = ["load_modules", "module_of", "named_or_set", "tools"]
 
@@ -62,9 +63,11 @@ def named_or_set(modules: Sequence[str]) -> Sequence[str]:
     return Settings.load().runtime.tools
 
 
-def load_modules(modules: Sequence[str]) -> list[str]:
+def load_modules(modules: Sequence[str], *, ai: Ai | None = None) -> list[str]:
     """Import modules by name or by file, and return their names; what they declare is then registered.
 
+    So are the DSPy programs that they hold, where `ai.auto_register_modules` is set; `ai` are those settings, which are
+    read when they are not given.
     The working directory is importable, as it is for `python -m`.
     Raises as :func:`altar.load_tools` does.
     """
@@ -73,7 +76,23 @@ def load_modules(modules: Sequence[str]) -> list[str]:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    return [load_module(module) for module in modules]
+    names = [load_module(module) for module in modules]
+    if "dspy" in sys.modules:
+        _register_programs(names, ai=ai)
+    return names
+
+
+def _register_programs(names: Iterable[str], *, ai: Ai | None) -> None:
+    """Make tools of the DSPy programs in modules that were loaded, where that is set, and tell which cannot be."""
+    from altar.settings import Settings
+
+    if not (Settings.load().ai if ai is None else ai).auto_register_modules:
+        return
+    from altar.ai.registering import register_modules
+
+    for name in names:
+        for variable, unfit in register_modules(sys.modules[name]).refused:
+            output.warn(f"The program {variable!r} in {name!r} is no tool: {unfit.message}")
 
 
 def module_of(tool: ToolFunction[..., Any]) -> str:

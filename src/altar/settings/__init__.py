@@ -16,7 +16,7 @@ Only the command line and `altar.session()` read settings, and importing this mo
 from __future__ import annotations
 
 from altar.settings.aesp import Aesp
-from altar.settings.ai import Ai, use_language_model, weights_directory
+from altar.settings.ai import Ai, use_in_session, use_language_model, weights_directory
 from altar.settings.audit import Audit, AuditSink
 from altar.settings.loading import Explained, Settings, variable_of
 from altar.settings.logins import credential_options, logins_directory
@@ -36,6 +36,7 @@ __all__ = [
     "TlsFiles",
     "credential_options",
     "logins_directory",
+    "use_in_session",
     "use_language_model",
     "variable_of",
     "weights_directory",

@@ -161,6 +161,13 @@ def test_the_settings_reach_the_language_model() -> None:
     assert [{"temperature": 0.25, "max_tokens": 9}, {"temperature": 0.5, "max_tokens": 9}] == seen
 
 
+def test_more_variables_than_the_record_of_a_call_can_vouch_for_are_refused(module: Any) -> None:
+    many = {f"warmth{number}": bound("lm.temperature") for number in range(65)}
+
+    with pytest.raises(DeclarationError, match="binds 65 variables, and at most 64 can be recorded"):
+        tool_from_module(module, variables=many, register=False)
+
+
 def test_the_contract_names_each_variable_with_what_it_may_be(module: Any) -> None:
     said = tool_from_module(module, variables=VARIABLES, register=False).declaration.metadata["variables"]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import dspy
 import pytest
 
 import altar
 from altar.ai import tool_from_module
+from altar.ai.lm.chat import ChatAnswer, ChatFailure, ChatRequest
+from altar.ai.lm.engine import dspy_lm
 from altar.testing import ScriptedLM
 
 pytestmark = pytest.mark.usefixtures("altar_registry")
@@ -127,6 +130,57 @@ def test_a_reader_who_leaves_ends_the_program_and_nothing_is_left_behind() -> No
     asyncio.run(leave())
 
     assert [] == broken
+
+
+class Talking:
+    """A language model that says the same piece again and again, and counts how often."""
+
+    name = "talking"
+
+    def __init__(self, piece: str, *, most: int) -> None:
+        self.piece = piece
+        self.most = most
+        self.said = 0
+
+    def complete(self, request: ChatRequest) -> ChatAnswer:
+        raise ChatFailure("server")
+
+    def stream(self, request: ChatRequest) -> Iterator[str | ChatAnswer]:
+        yield "[[ ## answer ## ]]\n"
+        for _ in range(self.most):
+            self.said += 1
+            yield self.piece
+        yield ChatAnswer("[[ ## answer ## ]]\n" + self.piece * self.most + "\n\n[[ ## completed ## ]]")
+
+
+def test_a_reader_who_is_slow_lets_the_language_model_wait() -> None:
+    talking = Talking("word ", most=20_000)
+    tool = tool_from_module(dspy.Predict("question -> answer"), lm=dspy_lm(talking), stream="tokens")
+
+    async def read_one() -> int:
+        async with altar.session([tool], source="later:") as session:
+            stream = session.stream(tool, question="where?")
+            async for _ in stream:
+                for _ in range(5_000):
+                    await asyncio.sleep(0)
+                break
+            said = talking.said
+            await stream.aclose()
+            return said
+
+    assert asyncio.run(read_one()) < 500
+
+
+@pytest.mark.parametrize("stream", ["tokens", "fields"])
+def test_an_answer_without_end_is_cut_at_the_limit_of_a_message(stream: Literal["tokens", "fields"]) -> None:
+    talking = Talking("x" * 65_536, most=200)
+    tool = tool_from_module(dspy.Predict("question -> answer"), lm=dspy_lm(talking), stream=stream)
+
+    with pytest.raises(altar.AltarError, match="answer of the language model") as cut:
+        streamed(tool)
+
+    assert "MESSAGE_TOO_LARGE" == cut.value.code
+    assert talking.said < 100
 
 
 LONG = ScriptedLM({"": {"answer": "word " * 300}})

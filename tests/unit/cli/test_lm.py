@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from altar.adm.errors import ConfigurationError
-from altar.ai.lm import configure
+from altar.ai.lm import configure, weights
 from altar.ai.lm.weights import DEFAULT, WEIGHTS, path_of
 from altar.cli.main import main
 from altar.settings import Ai, Settings, use_language_model, weights_directory
@@ -61,6 +63,43 @@ def test_a_file_that_is_no_model_is_not_served(capsys: pytest.CaptureFixture[str
     assert "is no model in the format GGUF" in capsys.readouterr().err
 
 
+def test_weights_that_are_missing_are_not_fetched_for_a_program_that_nobody_watches(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert 2 == main(["lm", "serve", "--port", "0"])
+
+    assert "altar lm fetch" in capsys.readouterr().err
+    assert not (tmp_path / "weights").exists()
+
+
+@pytest.mark.parametrize(("said", "code", "fetched"), [("y\n", 2, 1), ("n\n", 130, 0)])
+def test_at_a_terminal_you_are_asked_with_the_size_before_weights_are_fetched(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, said: str, code: int, fetched: int
+) -> None:
+    asked: list[str] = []
+    terminal = io.StringIO(said)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    monkeypatch.setattr(weights, "_run_client", lambda wanted, _: asked.append(wanted.name))
+
+    assert code == main(["lm", "serve", "--port", "0"])
+
+    assert "Fetch them, 93 MB (Apache-2.0)?" in capsys.readouterr().err
+    assert [DEFAULT] * fetched == asked
+
+
+def test_whoever_says_so_beforehand_is_not_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(weights, "_run_client", lambda wanted, _: asked.append(wanted.name))
+
+    assert 2 == main(["lm", "serve", "--port", "0", "--fetch"])
+
+    assert [DEFAULT] == asked
+    assert "Fetch them" not in capsys.readouterr().err
+
+
 def test_weights_lie_in_the_cache_of_the_user() -> None:
     assert Path("/x/altar/weights") == weights_directory(Ai(), {"XDG_CACHE_HOME": "/x"})
     assert Path("/y") == weights_directory(Ai(weights=Path("/y")), {"XDG_CACHE_HOME": "/x"})
@@ -107,6 +146,34 @@ def test_a_program_that_was_given_no_language_model_asks_that_of_the_process(tmp
     assert used["output_tokens"] > 0
 
 
+def test_each_session_asks_the_language_model_that_it_names(tmp_path: Path) -> None:
+    import dspy
+
+    import altar
+    from altar.ai import tool_from_module
+
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.json").write_text(json.dumps([{"answer": name}]))
+    (tmp_path / "altar.toml").write_text(
+        '[profile.one.ai]\nlm = "scripted:one.json"\n[profile.two.ai]\nlm = "scripted:two.json"\n'
+    )
+    tool = tool_from_module(dspy.Predict("question -> answer"), name="answer_of_the_session")
+
+    def ask(session: Any) -> Any:
+        result = session.call(tool, question="who?")
+        return result.error.type if result.error is not None else result.content["answer"]
+
+    with altar.session([tool], profile="one") as first:
+        with altar.session([tool], profile="two") as second:
+            assert ["one", "two", "one"] == [ask(first), ask(second), ask(first)]
+        with altar.session([tool]) as neither:
+            assert "ENVIRONMENT_ERROR" == ask(neither)
+            assert configure.current() is None
+            configure.use("scripted:two.json")
+            assert "two" == ask(neither)
+        assert "one" == ask(first)
+
+
 def test_missing_weights_are_not_fetched_in_the_middle_of_a_call(tmp_path: Path) -> None:
     configure.use("local", lm_options(Settings.load(ai={"lm": "local"}).ai))
 
@@ -121,7 +188,7 @@ def test_without_the_setting_nothing_is_loaded_or_changed() -> None:
 
     use_language_model(Settings.load().ai)
 
-    assert "scripted:mine.json" == configure._CHOSEN.spec
+    assert configure.Choice("scripted:mine.json") == configure.chosen_in(None)
 
 
 def test_a_key_in_a_file_is_read_when_it_is_needed(tmp_path: Path) -> None:

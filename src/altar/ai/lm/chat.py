@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from altar.adm.canonical import JsonValue
 
 __all__ = [
+    "HOW_TO_RECORD",
     "ChatAnswer",
     "ChatFailure",
     "ChatMessage",
@@ -22,6 +23,7 @@ __all__ = [
     "ChatUsage",
     "FailureKind",
     "Finish",
+    "NotRecorded",
     "Role",
     "ToolOffer",
     "ToolUse",
@@ -142,6 +144,23 @@ class ChatFailure(Exception):  # noqa: N818 (what happened to an exchange; it is
     def __repr__(self) -> str:
         """Show kind and message."""
         return f"ChatFailure({self.kind!r}, {self.message!r})"
+
+
+class NotRecorded(ChatFailure):
+    """A request that a recording does not hold; ``recording`` is its name, ``key`` the digest of what was asked."""
+
+    def __init__(self, recording: str, key: str, end: str) -> None:
+        """Say how it is recorded; ``end`` is what the request ends with, for who looks at it here."""
+        super().__init__(
+            "invalid_request",
+            f"The recording {recording!r} does not hold this request, which ends with {end!r}:"
+            f" it has changed since, or was never made. {HOW_TO_RECORD[0].upper()}{HOW_TO_RECORD[1:]}.",
+        )
+        self.recording, self.key = recording, key
+
+
+HOW_TO_RECORD: Final = "record it once: run this with RecordedLM(path, model=…, mode='missing') and a real model"
+"""What is to be done about a request that is not recorded."""
 
 
 class ChatModel(Protocol):

@@ -15,10 +15,10 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from altar.adm.errors import ConfigurationError
 from altar.ai.lm.local import LocalLM, local_lm, registered_lm
@@ -27,7 +27,23 @@ from altar.ai.lm.scripted import ScriptedLM
 from altar.ai.lm.weights import DEFAULT, Progress
 from altar.later.extras import loaded
 
-__all__ = ["LMOptions", "SecretSource", "current", "language_model", "use"]
+if TYPE_CHECKING:
+    from altar.later.context import ToolContext
+
+__all__ = [
+    "Choice",
+    "LMOptions",
+    "SecretSource",
+    "chosen",
+    "chosen_in",
+    "current",
+    "current_in",
+    "language_model",
+    "local_address",
+    "made_of",
+    "use",
+    "use_in_session",
+]
 
 SecretSource = Callable[[], str]
 """Gives a secret when it is needed; what it gives is kept in no contract, log or text."""
@@ -64,7 +80,7 @@ def language_model(spec: str, options: LMOptions | None = None, **settings: Any)
     Raises ConfigurationError: INVALID_CONFIG for words that stand for nothing, a key among them, or a file that cannot
     be read, ENVIRONMENT_ERROR for a missing extra or missing weights.
     """
-    options = options or _CHOSEN.options
+    options = options or (_CHOSEN.of_session or _CHOSEN.said or Choice("")).options
     kind, _, rest = spec.partition(":")
     if kind == "local" and "/" not in kind:
         return _local(rest, options, settings)
@@ -93,42 +109,108 @@ _COUNTS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"}
 """Settings of tokens that are counted, and no secret."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A language model by the words that :func:`language_model` takes, and how it is reached."""
+
+    spec: str
+    options: LMOptions = field(default_factory=LMOptions)
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
 def use(spec: str, options: LMOptions | None = None, **settings: Any) -> None:
     """Let this be the language model of this process, for every program that was given no other; "" for none.
 
     Nothing is loaded or started before it is needed, and nothing happens when it is that one already.
-    The edges of ALTAR call it with the settings ``[ai]``.
+    A program with a command of its own, such as a runtime, calls it with the settings ``[ai]``.
     """
-    options = options or LMOptions()
+    said = Choice(spec, options or LMOptions(), settings) if spec else None
     with _CHOSEN.lock:
-        if (spec, options, settings) != (_CHOSEN.spec, _CHOSEN.options, _CHOSEN.settings):
-            _CHOSEN.spec, _CHOSEN.options, _CHOSEN.settings, _CHOSEN.made = spec, options, settings, None
+        _CHOSEN.said, _CHOSEN.of_session = said, None
+        _CHOSEN.made = {choice: made for choice, made in _CHOSEN.made.items() if choice == said}
+
+
+def use_in_session(spec: str, options: LMOptions | None = None) -> Choice | None:
+    """The language model of a session that is being opened: what its calls are to ask, None for that of the process.
+
+    What is outside of calls, such as an agent, asks that of the session which was opened last; one that names none
+    leaves it to what :func:`use` said.
+    """
+    with _CHOSEN.lock:
+        _CHOSEN.of_session = Choice(spec, options or LMOptions()) if spec else None
+        return _CHOSEN.of_session
 
 
 def current() -> Any:
-    """The language model of this process, or None when :func:`use` named none; made at the first call."""
-    if not _CHOSEN.spec:
-        return None
-    with _CHOSEN.lock:
-        ended = _CHOSEN.spec.partition(":")[0] == "local" and any(not one.alive for one in _CHOSEN.started.values())
-        if _CHOSEN.made is None or ended:
-            _CHOSEN.made = language_model(_CHOSEN.spec, _CHOSEN.options, **_CHOSEN.settings)
-        return _CHOSEN.made
+    """The language model for what is no call of a session: see :func:`use_in_session`; None where nobody named one.
+
+    It is made when it is first asked for.
+    """
+    return _made(_CHOSEN.of_session or _CHOSEN.said)
+
+
+def current_in(context: ToolContext) -> Any:
+    """The language model for a call: that of its session, else what :func:`use` said, else None."""
+    return _made(context.language_model or _CHOSEN.said)
+
+
+def chosen() -> tuple[str, LMOptions]:
+    """The words for the language model that :func:`current` gives, "" for none, and how models are reached."""
+    choice = _CHOSEN.of_session or _CHOSEN.said or Choice("")
+    return choice.spec, choice.options
+
+
+def chosen_in(own: Choice | None) -> Choice | None:
+    """The language model for what is done in a session: its ``own``, else what :func:`use` said, else None."""
+    return own or _CHOSEN.said
+
+
+def made_of(choice: Choice | None) -> Any:
+    """The ``dspy.LM`` of a choice, made once; None for None."""
+    return _made(choice)
+
+
+def local_address(weights: str, options: LMOptions) -> tuple[str, str, str]:
+    """Name, address and key of the model on this machine, which is started if need be; DSPy is not loaded.
+
+    Raises ConfigurationError as :func:`language_model` does.
+    """
+    name = weights or DEFAULT
+    if options.base_url:
+        return name, options.base_url, "" if options.key is None else options.key()
+    _require_directory(options)
+    lm = _started(name, options)
+    return lm.name, lm.base_url, lm.api_key
 
 
 @dataclass(slots=True)
 class _Chosen:
-    """The language model of this process, and those that it has started."""
+    """The language models of this process: which it was told, those that were made of it, and those it has started."""
 
-    spec: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    options: LMOptions = field(default_factory=LMOptions)
-    made: Any = None
+    said: Choice | None = None
+    of_session: Choice | None = None
+    made: dict[Choice, Any] = field(default_factory=dict)
     started: dict[tuple[Any, ...], LocalLM] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
 _CHOSEN = _Chosen()
+_MOST_MADE: Final = 32
+
+
+def _made(choice: Choice | None) -> Any:
+    """What the words stand for, made once; a local model is started again when it has ended."""
+    if choice is None:
+        return None
+    with _CHOSEN.lock:
+        made = _CHOSEN.made.get(choice)
+        ended = choice.spec.partition(":")[0] == "local" and any(not one.alive for one in _CHOSEN.started.values())
+        if made is None or ended:
+            made = language_model(choice.spec, choice.options, **choice.settings)
+            if len(_CHOSEN.made) >= _MOST_MADE:
+                _CHOSEN.made.clear()
+            _CHOSEN.made[choice] = made
+        return made
 
 
 def _local(rest: str, options: LMOptions, settings: dict[str, Any]) -> Any:
@@ -140,11 +222,15 @@ def _local(rest: str, options: LMOptions, settings: dict[str, Any]) -> Any:
     if options.base_url:
         key = "" if options.key is None else options.key()
         return registered_lm(rest or DEFAULT, base_url=options.base_url, api_key=key, **settings)
+    _require_directory(options)
+    return _started(rest or DEFAULT, options).dspy(**settings)
+
+
+def _require_directory(options: LMOptions) -> None:
     if options.directory is None:
         raise ConfigurationError(
             "INVALID_CONFIG", "A local language model needs a directory for its weights", hint="set `ai.weights`"
         )
-    return _started(rest or DEFAULT, options).dspy(**settings)
 
 
 def _started(weights: str, options: LMOptions) -> LocalLM:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
+from altar.ai.lm.interruptible import interruptible
+from altar.ai.lm.lenient import AsConfigured
 from altar.later.extras import loaded
 
 __all__ = ["CALL", "correcting"]
@@ -20,9 +22,12 @@ _MOST_TOLD: Final = 600
 """Characters of a model's own answer, and of the error, that it is told again."""
 
 
-def correcting(adapter: Any = None, *, attempts: int = 1) -> Any:
+def correcting(adapter: Any = None, *, attempts: int | None = None) -> Any:
     """The same adapter, asking up to ``attempts`` times more when an answer has the wrong shape.
 
+    Without ``attempts`` it is as configured for this process (``ai.retry_on_validation_error``): once, or not at all,
+    and then not in another form either, as DSPy's adapters do by themselves.
+    With ``ai.result_validation`` off an answer in the wrong shape is no error: its fields are what they are.
     Without ``adapter`` it is DSPy's ``ChatAdapter``. The last error is raised as it is.
     What has been streamed to a reader already is not asked again.
     """
@@ -47,10 +52,11 @@ def _corrected(base: Any) -> Any:
     from dspy.clients.call_context import adapter_fallback_scope
     from dspy.utils.exceptions import AdapterParseError
 
-    class Corrected(base):
+    class Corrected(AsConfigured, base):
         def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> Any:
             asked = signature
-            for left in range(self.altar_attempts, -1, -1):
+            lm = interruptible(lm, settings.get(CALL))
+            for left in range(self.attempts, -1, -1):
                 _require_wanted(settings.get(CALL))
                 with adapter_fallback_scope() as progress:
                     try:
@@ -63,7 +69,7 @@ def _corrected(base: Any) -> Any:
 
         async def acall(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> Any:
             asked = signature
-            for left in range(self.altar_attempts, -1, -1):
+            for left in range(self.attempts, -1, -1):
                 _require_wanted(settings.get(CALL))
                 with adapter_fallback_scope() as progress:
                     try:

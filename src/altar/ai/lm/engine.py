@@ -24,11 +24,21 @@ from altar.ai.lm.chat import (
     Role,
     ToolOffer,
     ToolUse,
+    pieces,
     streamed,
 )
 from altar.later.extras import loaded
 
-__all__ = ["AsyncChatEngine", "ChatEngine", "answer_of", "dspy_lm", "lm15_request", "request_of", "response_of"]
+__all__ = [
+    "AsyncChatEngine",
+    "ChatEngine",
+    "answer_of",
+    "dspy_lm",
+    "lm15_request",
+    "request_of",
+    "response_of",
+    "streaming_events",
+]
 
 
 def dspy_lm(model: ChatModel, *, num_retries: int = 0, **settings: Any) -> Any:
@@ -225,6 +235,11 @@ def answer_of(response: Any) -> ChatAnswer:
         ChatUsage(usage.input_tokens or 0, usage.output_tokens or 0, usage.cache_read_tokens or 0),
         response.model,
     )
+
+
+def streaming_events(answer: ChatAnswer, lm15: Any, *, name: str) -> Iterator[Any]:
+    """The answer as the events of a stream of DSPy, its text word by word."""
+    return _events([*pieces(answer.text), answer], lm15, name=name)
 
 
 _FINISH = {"stop": "stop", "length": "length", "tool_calls": "tool_call", "content_filter": "content_filter"}

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from altar.adm.errors import AltarError, ExecutionError
-from altar.ai.lm.chat import ChatFailure, FailureKind
+from altar.ai.lm.chat import HOW_TO_RECORD, ChatFailure, FailureKind, NotRecorded
 
 __all__ = ["failure_of", "lm_error"]
 
@@ -29,9 +29,21 @@ def lm_error(raised: BaseException) -> AltarError | None:
         return None
     if _is(raised, "dspy", "AdapterParseError"):
         return _bad_answer(raised)
+    unrecorded = _unrecorded(raised)
+    if unrecorded is not None:
+        return ExecutionError(
+            "LM_REFUSED",
+            f"The recording {unrecorded.recording!r} of a language model does not hold this request: it has changed"
+            " since, or was never made",
+            hint=HOW_TO_RECORD,
+            detail=f"key {unrecorded.key}",
+        )
     failure = failure_of(raised)
     if failure is None:
         return None
+    refused = _refused(raised)
+    if refused is not None:
+        return refused
     code, told, hint = _CODES[failure.kind]
     asked = getattr(raised, "model", None) or getattr(raised, "model_name", None)
     who = f"The language model {asked!r}" if isinstance(asked, str) and asked else "The language model"
@@ -95,8 +107,28 @@ _KINDS: Mapping[str, Mapping[str, FailureKind]] = {
 }
 
 
+def _refused(raised: BaseException) -> AltarError | None:
+    """The error of the call that a request was, where it was one: what refused it is no failure of the model."""
+    cause: BaseException | None = raised
+    for _ in range(8):
+        if cause is None or isinstance(cause, AltarError):
+            break
+        cause = cause.__cause__
+    return cause if isinstance(cause, AltarError) else None
+
+
 def _is(raised: BaseException, package: str, name: str) -> bool:
     return any(one.__name__ == name and one.__module__.partition(".")[0] == package for one in type(raised).__mro__)
+
+
+def _unrecorded(raised: BaseException) -> NotRecorded | None:
+    """What a recording said behind an exception of a library, at most eight steps back."""
+    cause: BaseException | None = raised
+    for _ in range(8):
+        if cause is None or isinstance(cause, NotRecorded):
+            break
+        cause = cause.__cause__ or cause.__context__
+    return cause if isinstance(cause, NotRecorded) else None
 
 
 def _was_time(raised: BaseException) -> bool:

