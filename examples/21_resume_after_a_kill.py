@@ -12,7 +12,7 @@ from pathlib import Path
 import altar
 from altar.ai.pipelines import map, pipeline, tool
 
-FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.gettempdir())
+FOLDER = Path(os.environ.get("MAILING_FOLDER", ""))
 
 
 @altar.tool(read_only=True)
@@ -48,13 +48,13 @@ def sent() -> list[str]:
     return (FOLDER / "sent").read_text().split()
 
 
-if len(sys.argv) > 1:  # this process is the one that is killed
+if "MAILING_FOLDER" in os.environ:  # this process is the one that is killed
     with altar.session(source="later:") as session:
         mailing.run(session, checkpoint=FOLDER / "runs.db", run_id="monday")
 
 with tempfile.TemporaryDirectory() as folder:
     FOLDER = Path(folder)
-    ended = subprocess.run([sys.executable, __file__, folder], check=False)
+    ended = subprocess.run([sys.executable, __file__], env=os.environ | {"MAILING_FOLDER": folder}, check=False)
     print("ended by signal", -ended.returncode, "after", sent())
 
     with altar.session(source="later:") as session:

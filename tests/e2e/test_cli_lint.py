@@ -102,10 +102,14 @@ def test_the_rules_are_listed(shop: Path) -> None:
 
 EXAMPLES = [path for path in sorted((ROOT / "examples").glob("*.py")) if "semantic_kernel" not in path.name]
 """All but the one whose framework lives in an environment of its own."""
+LEFT_OUT = "A003,A102,A202,A401,A402,A602"
+"""What examples of whole applications leave out, from 16 on: descriptions of parameters, types in signatures, and
+tools that stand by themselves where a list makes them."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_are_clean(example: Path, tmp_path: Path) -> None:
-    shown = altar("lint", str(example), at=tmp_path)
+    short = () if example.name < "16" else ("--ignore", LEFT_OUT)
+    shown = altar("lint", str(example), *short, at=tmp_path)
 
     assert shown.code == 0, shown.out
