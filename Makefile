@@ -45,6 +45,7 @@ lint: $(STAMP)  ## style, types, layers, generated files
 	$(PY) scripts/generate_settings_page.py --check
 	$(PY) scripts/generate_lint_page.py --check
 	$(PY) scripts/generate_types_page.py --check
+	$(PY) scripts/generate_pipeline_schema.py --check
 	$(PY) scripts/generate_reference.py --check
 	$(PY) scripts/generate_proto.py --check
 
@@ -117,12 +118,13 @@ codes: $(STAMP)  ## generate the error codes and the reference pages
 	$(PY) scripts/generate_settings_page.py
 	$(PY) scripts/generate_lint_page.py
 	$(PY) scripts/generate_types_page.py
+	$(PY) scripts/generate_pipeline_schema.py
 	$(PY) scripts/generate_reference.py
 	$(PY) scripts/generate_controls.py
 
 lock:  ## write requirements/*.lock anew; UPGRADE=1 takes the newest of everything
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/uv.in --output-file requirements/uv.lock
-	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/dev.in pyproject.toml --extra grid --extra observe --extra aesp --extra dspy --extra langchain --extra pydantic-ai --extra openai-agents --extra mcp --extra openapi --extra yaml --extra local-lm --output-file requirements/dev.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/dev.in pyproject.toml --extra grid --extra observe --extra aesp --extra dspy --extra optimizers --extra langchain --extra pydantic-ai --extra openai-agents --extra mcp --extra openapi --extra yaml --extra local-lm --output-file requirements/dev.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/release.in --output-file requirements/release.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/security.in --output-file requirements/security.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/peers.in --output-file requirements/peers.lock

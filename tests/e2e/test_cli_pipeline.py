@@ -53,6 +53,14 @@ steps:
     output: sent
 """
 
+TREE = """\
+letters 1.0.0
+takes topic: string, limit?: integer
+├── search  tool cli_search@1.0.0; takes topic, limit; gives what its tool answers
+├── send  tool cli_send@1.0.0; takes found; gives sent
+└── answers sent: string
+"""
+
 
 @pytest.fixture
 def at(tmp_path: Path) -> Path:
@@ -74,17 +82,8 @@ def test_a_pipeline_is_shown_with_what_each_step_takes_and_gives_and_as_a_pictur
     shown = altar("pipeline", "show", "app.py", at=at)
     picture = altar("pipeline", "show", "app.py", "--mermaid", at=at)
 
-    assert "takes topic, limit?" in shown.out
-    assert "send    takes found" in shown.out
-    assert "gives sent" in shown.out
+    assert shown.out == TREE
     assert picture.out.startswith("flowchart TD\n")
-
-
-def test_a_tool_that_is_not_known_here_is_told_of(at: Path) -> None:
-    checked = altar("pipeline", "check", "letters.yaml", at=at)
-
-    assert 0 == checked.code
-    assert "'cli_send' is not known here" in checked.err
 
 
 def test_a_run_that_fails_tells_what_ran_before_and_ends_as_a_call_does(at: Path) -> None:

@@ -61,12 +61,16 @@ async def test_a_run_whose_disk_is_full_stops_and_is_resumed_without_doing_anyth
             inputs = {"folder": str(tmp_path), "disk": str(disk)}
             with pytest.raises(altar.AltarError) as full:
                 await FILLING.run(session, inputs, checkpoint=disk / "runs.db", run_id="r1")
+            with pytest.raises(altar.AltarError) as still_full:
+                await FILLING.resume(session, "r1", checkpoint=disk / "runs.db", unknown={"fill": "full"})
+            assert 1 == len((tmp_path / "runs").read_text().splitlines())
             enlarge()
             with pytest.raises(altar.AltarError) as unknown:
                 await FILLING.resume(session, "r1", checkpoint=disk / "runs.db")
             done = await FILLING.resume(session, "r1", checkpoint=disk / "runs.db", unknown={"fill": "full"})
 
     assert ("DEPENDENCY_UNAVAILABLE", True) == (full.value.code, "the disk is full" in full.value.message)
+    assert "DEPENDENCY_UNAVAILABLE" == still_full.value.code
     assert ("OUTCOME_UNKNOWN", True) == (unknown.value.code, "'fill'" in unknown.value.message)
     assert {"last": 2} == done.unwrap()
     assert ["restored", "done", "done"] == [step.status for step in done.steps]

@@ -55,7 +55,7 @@ def _child(given: dict[str, Any]) -> None:
 
 
 async def _answer(given: dict[str, Any], folder: Path) -> dict[str, Any]:
-    watched = ("begin", "ended", "over")
+    watched = ("begin", "ended", "over", "settle")
     for name in watched:
         setattr(Kept, name, _with_moments(getattr(Kept, name), name, str(folder)))
     pipeline, unknown = getattr(scene, given["pipeline"]), given["unknown"]
@@ -75,9 +75,10 @@ async def _answer(given: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _with_moments(method: Callable[..., Awaitable[Any]], name: str, folder: str) -> Callable[..., Awaitable[Any]]:
-    async def around(self: Kept, path: str, *args: Any, **named: Any) -> Any:
+    async def around(self: Kept, first: Any, *args: Any, **named: Any) -> Any:
+        path = first if isinstance(first, str) else ""
         scene.moment(folder, f"before {name} {path}")
-        value = await method(self, path, *args, **named)
+        value = await method(self, first, *args, **named)
         scene.moment(folder, f"after {name} {path}")
         return value
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 import altar
 from altar.adm.canonical import digest
 from altar.ai.pipelines import Pipeline, PipelineResult
+from altar.cli.main import main
 from altar.later.session import Options, Session
 from altar.testing import LocalGrid, RecordingGate
 from tests.integration import pipeline_tools
@@ -147,3 +150,25 @@ def test_a_step_that_is_denied_in_the_middle_tells_what_ran_before(grid: LocalGr
     assert [("query_generator", "done"), ("search_web", "failed")] == [
         (step["path"], step["status"]) for step in here.result["steps"]
     ]
+
+
+def test_a_pipeline_is_checked_with_the_tools_of_a_host(
+    grid: LocalGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, path in grid.options.items():
+        monkeypatch.setenv(f"ALTAR_TLS_{name.upper()}", str(path))
+    monkeypatch.chdir(tmp_path)
+    steps = "[{tool: search_web, arguments: {max_result: 3}, output: found}, {tool: serch_web, output: more}]"
+    (tmp_path / "wrong.yaml").write_text(f"pipeline: wrong\nsteps: {steps}\n")
+    (tmp_path / "right.yaml").write_text("pipeline: right\nsteps: [{tool: search_web, output: found}]\n")
+
+    wrong = main(["pipeline", "check", "wrong.yaml", "--source", grid.source, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    right = main(["pipeline", "check", "right.yaml", "--source", grid.source, "--json"])
+    known = json.loads(capsys.readouterr().out)
+
+    assert (1, 0) == (wrong, right)
+    assert [("max_result", "max_results"), ("serch_web", "search_web")] == [
+        (one["field"], one["nearest"]) for one in told["findings"]
+    ]
+    assert ([], ["queries"]) == (known["unknown_tools"], known["inputs"]["required"])

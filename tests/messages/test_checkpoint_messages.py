@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 import altar
 from altar.ai.pipelines import pipeline, tool
+from altar.ai.pipelines.checkpoint_file import reading
+from altar.ai.pipelines.checkpoint_rows import forget_run, insert_run, run_of, steps_of
 from altar.ai.pipelines.checkpoints import new_run, resumed_run
 from tests.messages.conftest import Told
 from tests.messages.test_wrong_use import of_error
@@ -38,6 +41,31 @@ def newer_file(file: Path) -> None:
         database.execute("PRAGMA user_version = 9")
 
 
+def older_file(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA user_version = 1")
+
+
+def missing_step(file: Path) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.execute("DELETE FROM steps")
+
+
+def of_somebody_else(file: Path) -> None:
+    with reading(str(file)) as database:
+        run = run_of(database, "r1", str(file))
+        assert run is not None
+        steps = steps_of(database, "r1", str(file))
+        forget_run(database, "r1")
+        insert_run(database, replace(run, owner="acme/alice"), steps.values())
+
+
+def no_file(file: Path) -> None:
+    for path in file.parent.glob("runs.db*"):
+        path.unlink()
+    file.mkdir()
+
+
 def changed_row(file: Path) -> None:
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
         database.execute("UPDATE runs SET version = '9.0.0'")
@@ -53,7 +81,12 @@ ANSWERS: dict[str, tuple[Callable[[Path], None], dict[str, Any]]] = {
     "checkpoint_of_a_step_that_is_known": (as_it_is, {"unknown": {"paid": 1}}),
     "checkpoint_of_a_run_that_is_not_there": (as_it_is, {"run_id": "r2"}),
     "checkpoint_of_a_newer_altar": (newer_file, {}),
+    "checkpoint_of_an_older_altar": (older_file, {}),
     "checkpoint_that_is_damaged": (changed_row, {}),
+    "checkpoint_without_a_step": (missing_step, {}),
+    "checkpoint_of_somebody_else": (of_somebody_else, {}),
+    "checkpoint_in_a_directory": (no_file, {}),
+    "checkpoint_with_a_result_that_is_none": (as_it_is, {"unknown": {"charge": "ten"}}),
 }
 
 

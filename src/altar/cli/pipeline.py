@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from altar.adm.errors import ExecutionError, ValidationError
+from altar.adm.errors import AltarError, ExecutionError, ValidationError
 from altar.cli import output
 from altar.cli.call import arguments_of
+from altar.cli.pipeline_check import check, schema, show, source_option, tools_option
 from altar.cli.pipeline_source import pipeline_named
 
 if TYPE_CHECKING:
@@ -20,16 +22,11 @@ if TYPE_CHECKING:
 
     from altar.ai.pipelines.definition import Pipeline
     from altar.ai.pipelines.events import PipelineEvent
-    from altar.ai.pipelines.flow import Flow
     from altar.ai.pipelines.result import PipelineResult, StepRecord
     from altar.ai.pipelines.run_list import RunSummary
 
 __all__ = ["pipeline"]
 
-_tools = click.option(
-    "--tools", "modules", multiple=True, metavar="MODULE", help="Module or .py file that declares tools."
-)
-_source = click.option("--source", help="Where to run: `later:` or `grid://host:port`.")
 _timeout = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Limit of the whole run."
 )
@@ -44,49 +41,16 @@ def pipeline() -> None:
     """
 
 
-@pipeline.command()
-@click.argument("which", metavar="PIPELINE")
-@_tools
-@output.json_option
-def check(*, which: str, modules: tuple[str, ...], as_json: bool) -> None:
-    """Check that every step of PIPELINE finds its fields; nothing is run.
-
-    The tools are those that MODULES declare; of one that is not known here, only its name is taken.
-    """
-    made = pipeline_named(which, modules)
-    flow = made.check()
-    for name in _unknown(made):
-        output.warn(f"the tool {name!r} is not known here; name its module with --tools")
-    output.data(_flow_json(made, flow), as_json=as_json, text=f"{_title(made)}\n{_fields(flow)}")
+for _command in (check, schema, show):
+    pipeline.add_command(_command)
 
 
 @pipeline.command()
 @click.argument("which", metavar="PIPELINE")
-@_tools
-@click.option("--mermaid", "as_mermaid", is_flag=True, help="Write a flowchart in the language of Mermaid.")
-@click.option("--yaml", "as_yaml", is_flag=True, help="Write it as YAML.")
-@output.json_option
-def show(*, which: str, modules: tuple[str, ...], as_mermaid: bool, as_yaml: bool, as_json: bool) -> None:
-    """Show the steps of PIPELINE, and what each takes and gives."""
-    made = pipeline_named(which, modules)
-    if as_mermaid or as_yaml:
-        output.data(None, as_json=False, text=(made.mermaid() if as_mermaid else made.to_yaml()).rstrip("\n"))
-        return
-    flow = made.check()
-    rows = [
-        ("", path, f"takes {', '.join(dict.fromkeys(taken.values())) or 'nothing'}", f"gives {_listed(flow, path)}")
-        for path, taken in flow.takes.items()
-    ]
-    text = f"{_title(made)}\n{_fields(flow)}\n{output.columns(rows)}"
-    output.data(_flow_json(made, flow) | {"pipeline": made.to_json()}, as_json=as_json, text=text)
-
-
-@pipeline.command()
-@click.argument("which", metavar="PIPELINE")
-@_tools
+@tools_option
 @click.option("--input", "inputs", multiple=True, metavar="FIELD=VALUE", help="One input.")
 @click.option("--input-json", metavar="JSON", help="Inputs as one JSON object.")
-@_source
+@source_option
 @_timeout
 @click.option("--checkpoint", metavar="FILE", help="Keep the run in this file, so that it can be resumed.")
 @click.option("--run-id", metavar="ID", help="Name of the run; without it, one is made up.")
@@ -111,10 +75,19 @@ def run(
     import altar
     from altar.ai.pipelines.checkpoints import new_run_id
 
+    if run_id is not None and checkpoint is None:
+        raise ValidationError(
+            "MALFORMED_REQUEST",
+            f"The run is to be called {run_id[:80]!r}, and is kept nowhere",
+            ran="no",
+            hint="say where it is kept, --checkpoint FILE, or leave --run-id out",
+        )
     made = pipeline_named(which, modules)
-    named = run_id or new_run_id()
-    with altar.session(source=source) as session:
-        values = arguments_of(inputs, json_args=input_json, parameters=made.check(session).inputs)
+    named = new_run_id() if run_id is None else run_id
+    with redirect_stdout(sys.stderr), altar.session(source=source) as session:  # what tools print is not our data
+        values = arguments_of(
+            inputs, json_args=input_json, option="--input-json", parameters=made.check(session).inputs
+        )
         with _shown(made, named, checkpoint) as on_event:
             result = made.run(session, values, timeout=timeout, checkpoint=checkpoint, run_id=named, on_event=on_event)
     return _answer(result, as_json=as_json)
@@ -124,14 +97,14 @@ def run(
 @click.argument("run_id", metavar="RUN")
 @click.argument("which", metavar="PIPELINE")
 @_checkpoints
-@_tools
+@tools_option
 @click.option(
     "--unknown",
     multiple=True,
     metavar="again|STEP=JSON",
     help="Call steps of unknown outcome again, or take this as the result of one.",
 )
-@_source
+@source_option
 @_timeout
 @output.json_option
 def resume(
@@ -155,7 +128,11 @@ def resume(
     made = pipeline_named(which, modules)
     said = _said(unknown)
     try:
-        with altar.session(source=source) as session, _shown(made, run_id, checkpoint) as on_event:
+        with (
+            redirect_stdout(sys.stderr),
+            altar.session(source=source) as session,
+            _shown(made, run_id, checkpoint) as on_event,
+        ):
             result = made.resume(
                 session, run_id, checkpoint=checkpoint, unknown=said, timeout=timeout, on_event=on_event
             )
@@ -186,64 +163,22 @@ def runs(*, checkpoint: str, as_json: bool) -> None:
 @click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Every run that ended before.")
 @output.json_option
 def forget(*, run_ids: tuple[str, ...], checkpoint: str, older_than: float | None, as_json: bool) -> None:
-    """Remove runs from a file, with their inputs and results; one that is being run stays."""
+    """Remove runs from a file, with their inputs and results; one that is being run stays.
+
+    Where a RUN is not there, none is removed.
+    """
     from altar.ai.pipelines.run_list import forget_runs, list_runs
 
-    named = list(run_ids)
-    if older_than is not None:
-        before = datetime.fromtimestamp(time.time(), UTC) - timedelta(days=older_than)
-        named += [one.run_id for one in list_runs(checkpoint) if one.ended is not None and one.ended < before]
     if not run_ids and older_than is None:
         raise ValidationError(
             "MALFORMED_REQUEST", "No run is named", ran="no", hint="name runs, or say --older-than DAYS"
         )
-    gone = forget_runs(checkpoint, dict.fromkeys(named))
+    gone = forget_runs(checkpoint, dict.fromkeys(run_ids), all_there=True)
+    if older_than is not None:
+        before = datetime.fromtimestamp(time.time(), UTC) - timedelta(days=older_than)
+        ended = [one.run_id for one in list_runs(checkpoint) if one.ended is not None and one.ended < before]
+        gone += forget_runs(checkpoint, ended)
     output.data(gone, as_json=as_json, text="\n".join(gone))
-
-
-# -------------------------------------------------------------------------------------------------------- checking
-
-
-def _unknown(made: Pipeline) -> list[str]:
-    from altar.later.registry import REGISTRY
-
-    known = {tool.name for tool in REGISTRY.tools()}
-    return sorted({step.tool.partition("@")[0] for step in made.tool_steps if step.made is None} - known)
-
-
-def _title(made: Pipeline) -> str:
-    said = f": {made.description}" if made.description else ""
-    return f"{made.name} {made.version}{said}"
-
-
-def _fields(flow: Flow) -> str:
-    inputs = ", ".join(_names(flow.inputs)) or "nothing"
-    return f"takes {inputs}\ngives {', '.join(_names(flow.outputs)) or 'what its last step gives'}"
-
-
-def _names(schema: Any) -> list[str]:
-    """The members of an object's schema; those that may be missing with a question mark."""
-    required = set(schema.get("required", ()))
-    return [name if name in required else f"{name}?" for name in schema.get("properties", {})]
-
-
-def _listed(flow: Flow, path: str) -> str:
-    return ", ".join(flow.gives.get(path, ())) or "what its tool answers"
-
-
-def _flow_json(made: Pipeline, flow: Flow) -> dict[str, Any]:
-    return {
-        "name": made.name,
-        "version": made.version,
-        "digest": made.digest,
-        "inputs": flow.inputs,
-        "outputs": flow.outputs,
-        "steps": [
-            {"path": path, "takes": dict(taken), "gives": list(flow.gives.get(path, ()))}
-            for path, taken in flow.takes.items()
-        ],
-        "unknown_tools": _unknown(made),
-    }
 
 
 # --------------------------------------------------------------------------------------------------------- running
@@ -262,7 +197,9 @@ def _shown(made: Pipeline, run_id: str, checkpoint: str | None) -> Iterator[Call
         try:
             yield on_event
         except KeyboardInterrupt:
-            if checkpoint is not None:
+            if checkpoint is None:
+                output.say(f"the run was kept nowhere and cannot be resumed; {_UNDONE if made.undoes else _NOT_UNDONE}")
+            else:
                 output.say(f"`altar pipeline resume {run_id} … --checkpoint {checkpoint}` goes on with it")
             raise
 
@@ -276,6 +213,8 @@ def _answer(result: PipelineResult, *, as_json: bool) -> int:
     if as_json:
         output.data(result.to_json(), as_json=True)
         return output.exit_code(error)
+    if error.code == "TIMEOUT" and error.hint:
+        error.hint = error.hint.replace("timeout=… of the run", "--timeout SECONDS of this command")
     rows = [_record(step) for step in result.steps]
     if rows:
         output.say(output.columns(rows))
@@ -289,12 +228,11 @@ def _record(step: StepRecord) -> tuple[str, ...]:
 
 def _said(unknown: tuple[str, ...]) -> Any:
     """What a person says of steps whose outcome is unknown, as `resume` takes it."""
-    from altar.adm.canonical import parse
     from altar.ai.pipelines.checkpoints import AGAIN
 
     if not unknown:
         return None
-    if unknown == ("again",):
+    if set(unknown) == {"again"}:
         return "again"
     found: dict[str, Any] = {}
     for word in unknown:
@@ -306,8 +244,23 @@ def _said(unknown: tuple[str, ...]) -> Any:
                 ran="no",
                 hint="write --unknown again, or for each step --unknown STEP=JSON or --unknown STEP=again",
             )
-        found[path] = AGAIN if text == "again" else parse(text)
+        found[path] = AGAIN if text == "again" else _result(path, text)
     return found
+
+
+def _result(path: str, text: str) -> Any:
+    """The result that a person gives for a step."""
+    from altar.adm.canonical import parse
+
+    try:
+        return parse(text)
+    except AltarError as unfit:
+        raise ValidationError(
+            "MALFORMED_REQUEST",
+            f"The result given for step {path[:200]!r} is no JSON: {unfit}",
+            ran="no",
+            hint=f"a text is written with quotes, which the shell must leave: --unknown '{path[:80]}=\"done\"'",
+        ) from unfit
 
 
 def _row(one: RunSummary) -> tuple[str, ...]:
@@ -317,6 +270,8 @@ def _row(one: RunSummary) -> tuple[str, ...]:
 
 
 _SHOWN = 3
+_UNDONE = "what it had done was undone, as far as its steps say how"
+_NOT_UNDONE = "what it had done stays, because no step says how it is undone"
 _HOW_TO_SAY = (
     "look at the effect; then say `--unknown again` to call it again, or `--unknown STEP=JSON` to go on with its result"
 )

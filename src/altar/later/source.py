@@ -37,7 +37,17 @@ if TYPE_CHECKING:
     from altar.later.gate import Gate
     from altar.later.tool import ToolFunction
 
-__all__ = ["GatedSource", "LocalSource", "OpenSource", "Request", "SessionCatalog", "ToolSource", "open_source"]
+__all__ = [
+    "GatedSource",
+    "LocalSource",
+    "OpenSource",
+    "OwnedSource",
+    "Request",
+    "SessionCatalog",
+    "SessionSource",
+    "ToolSource",
+    "open_source",
+]
 
 
 class ToolSource(Protocol):
@@ -148,7 +158,7 @@ class LocalSource:
         """Run it in a child process, which binds the arguments, and which a thread here waits for."""
         from altar.later.isolation.processes import processes
 
-        context = None if tool.context is None else self._context(invocation)
+        context = self._context(invocation)  # also for a function without one: the process is told of its session
         place, pool = self._workplace, processes()
         if not tool.streams:
             place.run_bounded(invocation, lambda: _beside(tool, pool.run(tool, invocation, context=context)), settle)
@@ -223,6 +233,27 @@ class GatedSource(Protocol):
 
     def gate(self, inner: Gate, *, context: Callable[[Invocation], ToolContext]) -> Gate:
         """The gate of the session, over its own, ``inner``; ``context`` makes what a tool that runs here is given."""
+        ...
+
+
+@runtime_checkable
+class SessionSource(Protocol):
+    """A source whose calls are in a session of a host, which keeps it as long as its log."""
+
+    session_id: str
+    """Random, and of this host alone."""
+
+    async def described(self, session_id: str) -> object:
+        """What the host says of a session in the same name; INVALID_SESSION where it never had it, or not any more."""
+        ...
+
+
+@runtime_checkable
+class OwnedSource(Protocol):
+    """A source that knows in whose name its calls are."""
+
+    def owner(self) -> str:
+        """Who that is, in words that are the same for the same principal; empty where that is not known."""
         ...
 
 

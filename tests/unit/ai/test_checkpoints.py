@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +17,15 @@ import altar
 from altar.adm.call import ErrorObject
 from altar.adm.declaration import FunctionDeclaration
 from altar.adm.errors import AltarError
-from altar.ai.pipelines.checkpoint_file import SCHEMA
-from altar.ai.pipelines.checkpoints import AGAIN, Checkpoints, new_run, resumed_run
+from altar.ai.pipelines import checkpoints
+from altar.ai.pipelines.called_at import called_at
+from altar.ai.pipelines.checkpoint_file import Lease, reading
+from altar.ai.pipelines.checkpoint_rows import forget_run, insert_run, run_of
+from altar.ai.pipelines.checkpoints import AGAIN, new_run, resumed_run
 from altar.ai.pipelines.definition import Pipeline, pipeline
-from altar.ai.pipelines.making import tool
-from altar.ai.pipelines.run_list import forget_runs, list_runs
+from altar.ai.pipelines.making import branch, parallel, sub, tool
+from altar.ai.pipelines.making import map as each
+from altar.ai.pipelines.run_list import list_runs
 from altar.later.session import Session
 
 
@@ -71,6 +72,12 @@ async def cut_off(file: Path, session: Session, run_id: str = "r1", *, of: Pipel
     async with new_run(file, of, session, {"amount": 3}, run_id) as kept:
         await kept.begin("pay", contract())
         await kept.ended("pay", {"paid": 6}, DONE, begins=[("mail", contract())])
+
+
+def rows_of(file: Path) -> list[Any]:
+    """All steps of a file, as they are written."""
+    with reading(str(file)) as database:
+        return list(database.execute("SELECT * FROM steps ORDER BY number"))
 
 
 async def refused(wanted: Any) -> AltarError:
@@ -121,6 +128,25 @@ async def test_what_is_no_id_of_a_run_is_refused_before_anything_is_written(file
 
     assert "MALFORMED_REQUEST" == error.code
     assert not file.exists()
+
+
+async def test_a_run_that_is_forgotten_and_begun_anew_meanwhile_is_not_the_one_that_is_resumed(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(path: str, **held: Any) -> Lease:
+        with reading(path) as database:
+            run = run_of(database, "r1", path)
+            assert run is not None
+            forget_run(database, "r1")
+            insert_run(database, replace(run, lock=run.lock + 1))
+        return Lease(path, **held)
+
+    async with altar.session([checkpoint_pay]) as session:
+        await cut_off(file, session)
+        monkeypatch.setattr(checkpoints, "Lease", late)
+        error = await refused(resumed_run(file, PAY, session, "r1", "again"))
+
+    assert "UNKNOWN_RESOURCE" == error.code
 
 
 async def test_a_run_is_gone_on_with_by_one_at_a_time_in_this_process_too(file: Path) -> None:
@@ -253,14 +279,65 @@ async def test_a_person_gives_the_result_of_an_unknown_step_and_it_is_not_called
 async def test_a_given_result_that_the_contract_does_not_allow_is_refused(file: Path) -> None:
     async with altar.session([checkpoint_pay]) as session:
         await cut_off(file, session)
-        async with resumed_run(file, PAY, session, "r1", {"mail": "seventy"}) as kept:
-            with pytest.raises(AltarError, match="The result given for step 'mail'") as caught:
-                await kept.begin("mail", contract())
+        before = rows_of(file)
+        error = await refused(resumed_run(file, PAY, session, "r1", {"mail": "seventy"}))
+        assert before == rows_of(file)
         still = await refused(resumed_run(file, PAY, session, "r1"))
 
-    assert ("MALFORMED_REQUEST", "no") == (caught.value.code, caught.value.ran)
-    assert "seventy" not in caught.value.message
+    assert ("MALFORMED_REQUEST", "no") == (error.code, error.ran)
+    assert "The result given for step 'mail'" in error.message
+    assert "seventy" not in error.message
     assert "OUTCOME_UNKNOWN" == still.code
+
+
+async def test_a_result_is_checked_before_another_step_is_let_go_again(file: Path) -> None:
+    async with altar.session([checkpoint_pay]) as session:
+        async with new_run(file, PAY, session, {"amount": 3}, "r1") as kept:
+            await kept.begin("pay", contract())
+            await kept.begin("mail", contract())
+        before = rows_of(file)
+        error = await refused(resumed_run(file, PAY, session, "r1", {"pay": AGAIN, "mail": "seventy"}))
+
+        assert "MALFORMED_REQUEST" == error.code
+        assert before == rows_of(file)
+
+
+LOOK = tool(checkpoint_look, inputs={"amount": "one_of"}, name="look", fallback=tool(checkpoint_pay, name="else"))
+MANY = pipeline(
+    "checkpoint_many",
+    [
+        each(LOOK, over="amounts", item="one_of", output="all", name="all"),
+        parallel(sub("inner", name="two"), one=tool(checkpoint_pay), name="both"),
+        branch(str, {"x": "then"}, default="other", name="way"),
+        tool(checkpoint_pay, name="end", compensate=tool(checkpoint_look, name="back")),
+    ],
+    pipelines={
+        "inner": [tool(checkpoint_look, name="see", output="seen")],
+        "then": [tool(checkpoint_look, name="see", output="again")],
+        "other": [tool(checkpoint_pay)],
+    },
+    inputs={"amounts": list[int], "amount": int},
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "called"),
+    [
+        ("all[17]", "checkpoint_look"),
+        ("all[17] (fallback)", "checkpoint_pay"),
+        ("both/one", "checkpoint_pay"),
+        ("both/two/see", "checkpoint_look"),
+        ("way/then/see", "checkpoint_look"),
+        ("way/other/checkpoint_pay", "checkpoint_pay"),
+        ("end", "checkpoint_pay"),
+        ("end (compensation)", "checkpoint_look"),
+        ("both", ""),
+        ("way/other/see", ""),
+        ("nothing", ""),
+    ],
+)
+def test_the_path_of_a_step_in_a_run_tells_which_tool_it_calls(path: str, called: str) -> None:
+    assert called == (called_at(MANY, path) or "").partition("@")[0]
 
 
 @pytest.mark.parametrize("said", [{"pay": 1}, {"nothing": 1}, "twice", 7])
@@ -300,14 +377,14 @@ async def test_a_failure_of_the_tool_itself_ends_the_run(file: Path) -> None:
         assert ["failed"] == [one.status for one in list_runs(file)]
 
 
-async def test_a_run_that_undoes_its_steps_is_over_whatever_it_failed_with(file: Path) -> None:
+async def test_a_run_that_undoes_its_steps_is_opened_again_like_any_other(file: Path) -> None:
     undoing = pipeline("checkpoint_undone", [tool(checkpoint_pay, compensate=tool(checkpoint_pay, name="back"))])
     async with altar.session([checkpoint_pay]) as session:
         async with new_run(file, undoing, session, {"amount": 3}, "r1") as kept:
             await kept.ended("pay", {}, failed("CONNECTION_FAILED", ran="no"))
             await kept.over("ERROR", failed("CONNECTION_FAILED", ran="no"))
         async with resumed_run(file, undoing, session, "r1") as kept:
-            assert kept.result is not None
+            assert (None, None) == (kept.result, kept.restored("pay"))
 
 
 @pytest.mark.parametrize("path", ["mail", "both/mail", "pages[3]/mail"])
@@ -325,155 +402,3 @@ async def test_a_step_that_another_one_stood_in_for_stays_failed_when_the_run_is
         async with resumed_run(file, PAY, session, "r1") as kept:
             assert kept.restored(path) is not None
             assert kept.restored("last") is None
-
-
-# ---------------------------------------------------------------------------------------------------------- the file
-
-
-async def test_many_steps_that_end_at_once_are_all_kept(file: Path) -> None:
-    async with altar.session([checkpoint_pay]) as session:
-        async with new_run(file, PAY, session, {}, "r1") as kept:
-
-            async def step(number: int) -> None:
-                await kept.begin(f"pages[{number}]", contract())
-                await kept.ended(f"pages[{number}]", {"content": number}, DONE)
-
-            await asyncio.gather(*(step(number) for number in range(200)))
-        async with resumed_run(file, PAY, session, "r1") as kept:
-            found = [kept.restored(f"pages[{number}]") for number in range(200)]
-
-    assert list(range(200)) == [one and one.fields["content"] for one in found]
-
-
-async def test_several_runs_share_one_file_and_its_thread(file: Path) -> None:
-    async with altar.session([checkpoint_pay]) as session:
-        shared = Checkpoints(file)
-
-        async def one(number: int) -> None:
-            async with new_run(shared, PAY, session, {"amount": number}, f"r{number}") as kept:
-                await kept.ended("pay", {"content": number}, DONE)
-                await kept.over("SUCCESS", {"status": "SUCCESS", "outputs": {"n": number}})
-
-        await asyncio.gather(*map(one, range(20)))
-        await shared.writer.close()
-
-    assert {f"r{number}" for number in range(20)} == {run.run_id for run in list_runs(file)}
-    assert ["runs.db", "runs.db.lock"] == sorted(path.name for path in file.parent.iterdir())
-
-
-async def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(file: Path) -> None:
-    async with altar.session([checkpoint_pay]) as session:
-        await cut_off(file, session)
-        with sqlite3.connect(file) as database:
-            database.execute(f"PRAGMA user_version = {SCHEMA + 1}")
-        database.close()
-        before = file.read_bytes()
-        old = await refused(resumed_run(file, PAY, session, "r1"))
-        new = await refused(new_run(file, PAY, session, {}, "r2"))
-
-    assert "VERSION_MISMATCH" == old.code == new.code
-    assert f"of version {SCHEMA + 1}, this ALTAR knows {SCHEMA}" in old.message
-    assert before == file.read_bytes()
-
-
-async def test_what_is_no_file_of_checkpoints_is_refused_and_left_as_it_is(file: Path) -> None:
-    foreign = file.with_name("foreign.db")
-    with sqlite3.connect(foreign) as database:
-        database.execute("CREATE TABLE mine (x)")
-    database.close()
-    file.write_bytes(b"not a database at all" * 100)
-    async with altar.session([checkpoint_pay]) as session:
-        for path in (file, foreign):
-            before = path.read_bytes()
-            error = await refused(new_run(path, PAY, session, {}, "r1"))
-            assert "LOG_DAMAGED" == error.code
-            assert before == path.read_bytes()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE steps SET fields = CAST(replace(CAST(fields AS TEXT), '6', '7') AS BLOB)",
-        "UPDATE steps SET state = 'ended' WHERE path = 'mail'",
-        "UPDATE runs SET inputs = CAST('{}' AS BLOB)",
-        "UPDATE runs SET digest = digest || '0'",
-    ],
-)
-async def test_a_row_that_is_not_as_it_was_written_is_not_gone_on_from(file: Path, change: str) -> None:
-    async with altar.session([checkpoint_pay]) as session:
-        await cut_off(file, session)
-        with sqlite3.connect(file) as database:
-            database.execute(change)
-        database.close()
-        error = await refused(resumed_run(file, PAY, session, "r1", "again"))
-
-    assert "LOG_DAMAGED" == error.code
-
-
-async def test_a_damaged_page_is_told_as_such(file: Path) -> None:
-    async with altar.session([checkpoint_pay]) as session:
-        await cut_off(file, session)
-        data = bytearray(file.read_bytes())
-        data[4096:] = b"\xff" * (len(data) - 4096)
-        file.write_bytes(data)
-        error = await refused(resumed_run(file, PAY, session, "r1", "again"))
-
-    assert "LOG_DAMAGED" == error.code
-
-
-async def test_a_disk_that_takes_no_more_stops_the_run_which_can_be_resumed_afterwards(file: Path) -> None:
-    async with altar.session([checkpoint_pay]) as session:
-        async with new_run(file, PAY, session, {}, "r1") as kept:
-            await kept.begin("pay", contract())
-            await kept.ended("pay", {"content": 6}, DONE)
-            with pytest.raises(AltarError) as caught, no_more_than(file.with_name("runs.db-wal").stat().st_size):
-                await kept.begin("mail", contract())
-        async with resumed_run(file, PAY, session, "r1") as kept:
-            assert kept.restored("pay") is not None
-
-    assert "DEPENDENCY_UNAVAILABLE" == caught.value.code
-
-
-async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    async with altar.session([checkpoint_pay]) as session:
-        error = await refused(new_run(tmp_path / "nowhere" / "runs.db", PAY, session, {}, "r1"))
-
-    assert "ENVIRONMENT_ERROR" == error.code
-
-
-async def test_what_is_too_large_or_no_json_is_refused_before_it_is_written(file: Path) -> None:
-    async with altar.session([checkpoint_pay]) as session, new_run(file, PAY, session, {}, "r1") as kept:
-        with pytest.raises(AltarError) as large:
-            await kept.ended("pay", {"content": "x" * (64 * 1024 * 1024)}, DONE)
-        with pytest.raises(AltarError) as unfit:
-            await kept.ended("pay", {"content": float("nan")}, DONE)
-        await kept.ended("pay", {"content": 1}, DONE)
-
-    assert "MESSAGE_TOO_LARGE" == large.value.code
-    assert "SERIALIZATION_ERROR" == unfit.value.code
-
-
-async def test_a_run_is_forgotten_with_all_that_was_kept_of_it(file: Path) -> None:
-    secret: Mapping[str, Any] = {"amount": "a-word-that-is-nowhere-else"}
-    async with altar.session([checkpoint_pay]) as session:
-        async with new_run(file, PAY, session, secret, "r1") as kept:
-            await kept.ended("pay", secret, DONE)
-            with pytest.raises(AltarError) as held:
-                forget_runs(file, ["r1"])
-        await cut_off(file, session, "r2")
-
-    assert "RESOURCE_CONFLICT" == held.value.code
-    assert ["r1"] == forget_runs(file, ["r1", "r3"])
-    assert ["r2"] == [one.run_id for one in list_runs(file)]
-    assert b"nowhere-else" not in file.read_bytes()
-
-
-@contextmanager
-def no_more_than(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond ``size`` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, TypedDict
 
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 import altar
 from altar.adm.declaration import FunctionDeclaration
-from altar.ai.pipelines import Pipeline, branch, map, pipeline, sub, tool, transform  # noqa: A004 - its name
+from altar.ai.pipelines import branch, map, pipeline, sub, tool, transform  # noqa: A004 - its name
+from altar.ai.pipelines.flaws import Flaw
 from altar.ai.pipelines.flow import require_flow
 from altar.ai.pipelines.forms import Form, misfit
-from altar.later.imported import imported
-from altar.later.registry import REGISTRY
-from altar.later.tool import ToolFunction
 
 
 class Page(TypedDict):
@@ -150,6 +144,34 @@ def test_results_of_a_map_are_a_list_of_what_its_step_gives() -> None:
     assert made.check().outputs["properties"]["verdicts"]["items"]["required"] == ["summary", "mood"]
 
 
+def test_a_session_must_have_every_tool() -> None:
+    made = pipeline("flow", [tool("flow_jugde", output="verdict"), tool("flow_send@^3", output="sent")])
+
+    with (
+        altar.session([flow_judge, flow_send], source="later:") as session,
+        pytest.raises(altar.DeclarationError) as no,
+    ):
+        made.check(session)
+
+    told = [(one.step, one.nearest) for one in no.value.defects if isinstance(one, Flaw)]
+    assert [("flow_jugde", "flow_judge"), ("flow_send", "1.0.0")] == told
+    assert made.check().takes == {"flow_jugde": {}, "flow_send": {}}
+
+
+def test_a_parameter_that_was_perhaps_meant_is_not_missing_as_well() -> None:
+    with pytest.raises(altar.DeclarationError) as no:
+        pipeline("flow", [tool(flow_pages, inputs={"querys": "topics"})], inputs={"topics": list[str]})
+
+    assert [("querys", "queries")] == [(one.field, one.nearest) for one in no.value.defects if isinstance(one, Flaw)]
+
+
+def test_steps_that_were_put_beside_each_other_by_hand_must_have_names_that_differ() -> None:
+    made = pipeline("flow", [tool(flow_judge)])
+
+    with pytest.raises(altar.DeclarationError, match="Two steps of 'flow' are called 'flow_judge'"):
+        replace(made, steps=made.steps * 2).check()
+
+
 def test_branches_that_multiply_are_bounded() -> None:
     ways = {f"p{n}": [branch("which", {"x": f"p{n + 1}", "y": f"q{n + 1}"}, name="b")] for n in range(14)}
     ways |= {f"q{n}": [branch("which", {"x": f"p{n + 1}", "y": f"q{n + 1}"}, name="b")] for n in range(1, 14)}
@@ -205,105 +227,3 @@ def test_a_type_that_holds_itself_is_compared_no_deeper_than_needed() -> None:
     form = Form({"$ref": "#/$defs/Tree"}, {"Tree": tree})
 
     assert misfit(form, form) is None
-
-
-TYPES: dict[str, Any] = {"string": "text", "integer": 3, "boolean": True, "array": [1], "object": {"deep": 1}}
-
-
-def declared(name: str, takes: dict[str, str], gives: dict[str, str]) -> ToolFunction[..., Any]:
-    """A tool that takes and gives fields of these types."""
-    document = {
-        "name": name,
-        "description": "Gives what it says.",
-        "parameters": {
-            "type": "OBJECT",
-            "properties": {each: {"type": kind.upper()} for each, kind in takes.items()},
-            "required": list(takes),
-        },
-        "returns": {
-            "type": "OBJECT",
-            "properties": {each: {"type": kind.upper()} for each, kind in gives.items()},
-            "required": list(gives),
-        },
-    }
-    declaration, found = FunctionDeclaration.read(document)
-    assert declaration is not None, found
-
-    async def run(arguments: Any, _: Any) -> dict[str, Any]:
-        return {each: TYPES[kind] for each, kind in gives.items()}
-
-    return imported(declaration, run, origin="test")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Tools, each with what it takes from those before it, and whether it runs beside the next one."""
-
-    tools: tuple[tuple[dict[str, str], dict[str, str]], ...]
-    inputs: dict[str, str]
-
-    def steps(self) -> list[ToolFunction[..., Any]]:
-        return [declared(f"made_{number}", takes, gives) for number, (takes, gives) in enumerate(self.tools)]
-
-    def made(self) -> Pipeline:
-        return pipeline("made", self.steps(), inputs={name: {"type": kind} for name, kind in self.inputs.items()})
-
-
-@st.composite
-def plans(draw: st.DrawFn) -> Plan:
-    kind = st.sampled_from(sorted(TYPES))
-    inputs = {f"field_0_{number}": draw(kind) for number in range(draw(st.integers(1, 3)))}
-    known, tools = dict(inputs), []
-    for place in range(1, draw(st.integers(2, 6))):
-        takes = {name: known[name] for name in draw(st.sets(st.sampled_from(sorted(known)), max_size=3))}
-        gives = {f"field_{place}_{number}": draw(kind) for number in range(draw(st.integers(1, 3)))}
-        tools.append((takes, gives))
-        known |= gives
-    return Plan(tuple(tools), inputs)
-
-
-@contextmanager
-def registered(made: Pipeline) -> Iterator[None]:
-    tools = [step.made for step in made.tool_steps if step.made is not None]
-    for one in tools:
-        REGISTRY.register(one, replace=True)
-    try:
-        yield
-    finally:
-        for one in tools:
-            REGISTRY.unregister(one.name)
-
-
-@given(plans())
-@settings(max_examples=15, deadline=None)
-def test_any_pipeline_whose_fields_flow_is_accepted_and_runs(plan: Plan) -> None:
-    made = plan.made()
-
-    with registered(made), altar.session(made.tools, source="later:") as session:
-        result = made.run(session, {name: TYPES[kind] for name, kind in plan.inputs.items()})
-
-    assert "SUCCESS" == result.status, result.error
-    assert plan.tools[-1][1].keys() == result.outputs.keys()
-
-
-@given(plans(), st.data())
-@settings(max_examples=40, deadline=None)
-def test_whatever_is_broken_in_a_pipeline_is_named(plan: Plan, data: st.DataObject) -> None:
-    places = [(place, name) for place, (takes, _) in enumerate(plan.tools) for name in sorted(takes)]
-    assume(places)
-    place, name = data.draw(st.sampled_from(places))
-    takes, gives = plan.tools[place]
-    how = data.draw(st.sampled_from(["gone", "type", "later"]))
-    others = sorted(kind for kind in TYPES if kind != takes[name])
-    broken = {
-        "gone": ({**takes, "nobody_gives_this": "string"}, gives),
-        "type": ({**takes, name: data.draw(st.sampled_from(others))}, gives),
-        "later": ({**takes, next(iter(gives)): "string"}, gives),
-    }[how]
-    word = {"gone": "nobody_gives_this", "type": name, "later": next(iter(gives))}[how]
-
-    with pytest.raises(altar.DeclarationError) as refusal:
-        replace(plan, tools=(*plan.tools[:place], broken, *plan.tools[place + 1 :])).made()
-
-    assert f"'made_{place}'" in refusal.value.message
-    assert repr(word) in refusal.value.message

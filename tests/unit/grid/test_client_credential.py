@@ -122,6 +122,17 @@ async def test_what_is_kept_for_one_principal_is_parted_from_that_of_another(tmp
     assert "" == await owner_in({"login": tmp_path}, target="h:1")
 
 
+async def test_what_was_sent_last_says_in_whose_name_it_is() -> None:
+    texts = [token(sub="acme/alice"), KEY]
+    shown = ClientCredential(lambda: texts.pop(0), renewable=True)
+
+    assert "" == shown.owner
+    await shown.fresh()
+    assert "acme/alice" == shown.owner
+    await shown.fresh()
+    assert f"key:{'0' * 24}" == shown.owner
+
+
 @pytest.mark.parametrize("text", ["", "a.b", "a.b.c", "a.!!.c", token(exp="soon"), token(exp=True), token(), KEY])
 def test_a_credential_that_says_no_end_has_none(text: str) -> None:
     assert math.isinf(ends_of(text))

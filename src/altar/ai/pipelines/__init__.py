@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from altar.ai.pipelines.checkpoints import Checkpoints
     from altar.ai.pipelines.definition import Pipeline, pipeline
     from altar.ai.pipelines.events import PipelineEvent
+    from altar.ai.pipelines.flaws import Flaw
     from altar.ai.pipelines.flow import Flow
     from altar.ai.pipelines.kept import AGAIN
     from altar.ai.pipelines.making import branch, map, module, parallel, sub, tool, transform  # noqa: A004 - its name
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AGAIN",
     "Checkpoints",
+    "Flaw",
     "Flow",
     "Pipeline",
     "PipelineEvent",
@@ -43,6 +45,7 @@ __all__ = [
 _HOME = {
     "checkpoints": ("Checkpoints",),
     "events": ("PipelineEvent",),
+    "flaws": ("Flaw",),
     "flow": ("Flow",),
     "kept": ("AGAIN",),
     "making": ("branch", "map", "module", "parallel", "sub", "tool", "transform"),

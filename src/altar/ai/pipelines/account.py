@@ -8,21 +8,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from altar.adm.call import ErrorObject, ResultStatus
+from altar.adm.errors import AltarError
 from altar.ai.pipelines.events import EventKind, OnEvent, PipelineEvent
 from altar.ai.pipelines.result import PipelineResult, StepRecord
-from altar.ai.pipelines.stops import StepFailedError
-from altar.ai.pipelines.trying import is_final
+from altar.ai.pipelines.stops import StepFailedError, failed_at
+from altar.ai.pipelines.trying import is_final, is_interruption
 
 if TYPE_CHECKING:
     from altar.adm.declaration import FunctionDeclaration
     from altar.ai.pipelines.kept import Kept
+    from altar.ai.pipelines.places import Begins
     from altar.ai.pipelines.shape import Shape
 
-__all__ = ["Account", "Begins"]
+__all__ = ["Account"]
 
-Begins = Sequence[tuple[str, "FunctionDeclaration"]]
-"""Steps that are about to be called: their paths and contracts."""
-
+_UNFIT = frozenset({"SERIALIZATION_ERROR", "MESSAGE_TOO_LARGE"})
+"""Codes of values that no checkpoint can hold."""
 _SHOWN = 8
 _log = logging.getLogger("altar.ai")
 
@@ -88,17 +89,27 @@ class Account:
         """A step has ended, and gave these fields: put it into the checkpoints, then say so.
 
         ``begins`` are the steps that are called next, with their contracts: that is written down together with it.
+        Raises StepFailedError for fields that no checkpoint can hold: the step has then failed.
         """
         self.records[record.path] = record
         if self.kept is not None:
-            await self.kept.ended(record.path, fields, record.to_json(), begins=begins)
+            try:
+                await self.kept.ended(record.path, fields, record.to_json(), begins=begins)
+            except AltarError as unfit:
+                if unfit.code not in _UNFIT or not fields:
+                    raise
+                failed = failed_at(self._pipeline.name, record.path, ErrorObject.of(unfit), final=False)
+                if record.error is None:
+                    record = replace(record, status="failed", error=failed.error)
+                await self.ended(record, {})
+                raise failed from unfit
         if self.tell is not None:
             self.say("step_ended", record.path, record=record)
 
     def restored(self, path: str, contract: FunctionDeclaration | None = None) -> Mapping[str, Any] | None:
         """The fields of a step that ended in an earlier process; None for one that did not.
 
-        Raises StepFailedError for one that failed there.
+        Raises StepFailedError for one that failed there, but for one that failed because of fields that it gave.
         """
         found = None if self.kept is None else self.kept.restored(path)
         if found is None:
@@ -107,6 +118,8 @@ class Account:
         self.add(record.usage)
         if record.error is not None:
             self.records[path] = record
+            if found.fields:
+                return found.fields
             raise StepFailedError(record.error, final=is_final(record.error, contract))
         self.records[path] = record = replace(record, status="restored")
         self.say("step_ended", path, record=record)
@@ -122,12 +135,17 @@ class Account:
     async def over(
         self, outputs: Mapping[str, Any], fields: Mapping[str, Any], error: ErrorObject | None
     ) -> PipelineResult:
-        """The run has ended: what came of it, which is kept and told."""
+        """The run has ended: what came of it, which is kept and told.
+
+        Raises StepFailedError for a run that went well, and whose fields are together more than a checkpoint can hold;
+        one that failed is kept without them.
+        """
         if error is not None:
             told = [
                 error.hint,
                 self.not_undone and f"not undone, because the compensation failed: {_listed(self.not_undone)}",
                 self.cut_off and f"left while it ran, so that nobody knows its outcome: {_listed(self.cut_off)}",
+                self.kept is not None and is_interruption(error) and _goes_on(self.run_id, error),
             ]
             error = replace(error, hint="; ".join(str(one) for one in told if one) or None)
         result = PipelineResult(
@@ -142,9 +160,23 @@ class Account:
             tuple(self.compensated),
         )
         if self.kept is not None:
-            await self.kept.over(result.status.value, result.to_json())
+            try:
+                await self.kept.over(result.status.value, result.to_json())
+            except AltarError as unfit:
+                if unfit.code not in _UNFIT or not fields:
+                    raise
+                if error is None:
+                    raise StepFailedError(ErrorObject.of(unfit), final=True) from unfit
+                result = replace(result, fields={})
+                await self.kept.over(result.status.value, result.to_json())
         self.say("run_ended", result=result)
         return result
+
+
+def _goes_on(run_id: str, error: ErrorObject) -> str:
+    """What is said of a run that is kept and was interrupted."""
+    doubt = "" if error.ran == "no" else "; the step may have run, and is asked for then"
+    return f"to resume the run {run_id!r} goes on here{doubt}"
 
 
 def _listed(paths: Sequence[str]) -> str:

@@ -29,15 +29,17 @@ __all__ = ["SCHEMA", "CheckpointWriter", "Lease", "damaged", "is_held", "opened"
 T = TypeVar("T")
 
 APPLICATION_ID: Final = 0x414C5450  # "ALTP"
-SCHEMA: Final = 1
-"""The version of the tables; a file of a newer one is refused."""
+SCHEMA: Final = 2
+"""The version of the tables; a file of another one is refused."""
 DDL: Final = (
     """CREATE TABLE runs (run_id TEXT PRIMARY KEY, lock INTEGER NOT NULL, pipeline TEXT NOT NULL, version TEXT NOT NULL,
- digest TEXT NOT NULL, salt TEXT NOT NULL, inputs BLOB NOT NULL, begun_ms INTEGER NOT NULL, process INTEGER NOT NULL,
- status TEXT NOT NULL, ended_ms INTEGER NOT NULL, result BLOB NOT NULL, seal BLOB NOT NULL)""",
+ digest TEXT NOT NULL, owner TEXT NOT NULL, salt TEXT NOT NULL, inputs BLOB NOT NULL, begun_ms INTEGER NOT NULL,
+ process INTEGER NOT NULL, status TEXT NOT NULL, ended_ms INTEGER NOT NULL, result BLOB NOT NULL,
+ seal BLOB NOT NULL)""",
     """CREATE TABLE steps (number INTEGER PRIMARY KEY, run_id TEXT NOT NULL, path TEXT NOT NULL,
  begun_ms INTEGER NOT NULL, place TEXT NOT NULL, state TEXT NOT NULL, round INTEGER NOT NULL,
  ended_ms INTEGER NOT NULL, fields BLOB NOT NULL, record BLOB NOT NULL, seal BLOB NOT NULL, UNIQUE (run_id, path))""",
+    "CREATE TABLE sums (run_id TEXT PRIMARY KEY, steps BLOB NOT NULL) WITHOUT ROWID",
 )
 
 
@@ -60,10 +62,17 @@ class CheckpointWriter:
         An AltarError that ``work`` raises undoes what it did, and nothing else.
         Raises ConfigurationError for a file that cannot be used, ExecutionError when the disk does not take it.
         """
+        return await self.begin(work)
+
+    def begin(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """The same, without waiting: a future of the running loop that is done when the work is durable.
+
+        What is begun first is done first.
+        """
         errand = _Errand(work, asyncio.get_running_loop())
         with self._guard:
             self._thread.begin(self.path).put(errand)
-        return await errand.future
+        return errand.future
 
     async def close(self) -> None:
         """Close the file, and wait until that is done; the next errand opens it again."""
@@ -135,7 +144,8 @@ def opened(path: str) -> sqlite3.Connection:
     """
     with _one_at_a_time(path):
         _make_private(path)
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE)
+        with translated(path):
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE)
         try:
             with translated(path):
                 _prepare(connection, path)
@@ -148,6 +158,7 @@ def opened(path: str) -> sqlite3.Connection:
 @contextlib.contextmanager
 def reading(path: str) -> Iterator[sqlite3.Connection]:
     """A connection to look at a file that is there; raises UNKNOWN_RESOURCE when it is not, else as :func:`opened`."""
+    _require_plain(path)
     if not Path(path).is_file():
         raise ValidationError(
             "UNKNOWN_RESOURCE",
@@ -163,12 +174,12 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def damaged(path: str, what: str, *, detail: str | None = None) -> ConfigurationError:
+def damaged(path: str, what: str, *, hint: str | None = None, detail: str | None = None) -> ConfigurationError:
     """The error for a file that is not as it was written; ``what`` says what is wrong with it."""
     return ConfigurationError(
         "LOG_DAMAGED",
         f"The checkpoints {path!r} are damaged: {what}",
-        hint="look at what the tools of the run did, and begin a new run with another file",
+        hint=hint or "look at what the tools of the run did, and begin a new run with another file",
         detail=detail,
     )
 
@@ -280,6 +291,10 @@ def _commit(connection: sqlite3.Connection, errands: list[_Errand[Any]]) -> None
     """Do errands in one transaction; of several, one that is refused is undone alone."""
     connection.execute("BEGIN IMMEDIATE")
     try:
+        if len(errands) == 1:
+            errands[0].value = errands[0].work(connection)
+            connection.execute("COMMIT")
+            return
         for errand in errands:
             connection.execute("SAVEPOINT errand")
             try:
@@ -319,6 +334,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
             hint="put the checkpoints on a local disk",
         )
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
     if is_new:
         connection.execute("BEGIN IMMEDIATE")
         for statement in (*DDL, f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {SCHEMA}"):
@@ -328,7 +344,14 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
 
 def _check_layout(connection: sqlite3.Connection, path: str, *, application: int, version: int) -> None:
     if application != APPLICATION_ID:
-        raise damaged(path, "it is another program's database")
+        raise damaged(path, "it is another program's database", hint="give the runs a file of their own")
+    if 0 < version < SCHEMA:
+        raise ValidationError(
+            "VERSION_MISMATCH",
+            f"The checkpoints {path!r} are of version {version}, and this ALTAR reads version {SCHEMA} alone",
+            ran="no",
+            hint="end its runs with the ALTAR that wrote them, and give another file to this one",
+        )
     if version > SCHEMA:
         raise ValidationError(
             "VERSION_MISMATCH",
@@ -345,7 +368,7 @@ def _told(path: str, failed: sqlite3.Error | OSError) -> AltarError:
     """What is said of an error of the database or of the disk."""
     code = getattr(failed, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}:
-        return damaged(path, "the database cannot be read", detail=str(failed))
+        return damaged(path, "the database cannot be read", hint=_NO_DATABASE, detail=str(failed))
     if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY}:
         return _out_of_reach(path, str(failed))
     full = code == sqlite3.SQLITE_FULL
@@ -379,10 +402,22 @@ def _one_at_a_time(path: str) -> Iterator[None]:
 
 
 def _lock_file(path: str) -> int:
+    _require_plain(path)
     try:
         return os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _out_of_reach(path, error.strerror) from error
+
+
+def _require_plain(path: str) -> None:
+    """Raise ENVIRONMENT_ERROR for what is there and is no file, before anything is made beside it or waits for it."""
+    there = Path(path)
+    if there.exists() and not there.is_file():
+        raise ConfigurationError(
+            "ENVIRONMENT_ERROR",
+            f"{path!r} is a {'directory' if there.is_dir() else 'device or a pipe'}, and can hold no checkpoints",
+            hint="give the path of a file, which the first run makes",
+        )
 
 
 def _lock(kind: int, number: int) -> bytes:
@@ -398,6 +433,12 @@ def _out_of_reach(path: str, why: str | None) -> ConfigurationError:
     )
 
 
+_NO_DATABASE: Final = (
+    "give the path of a file of checkpoints; if it is one, look at what the tools of the run did, "
+    "and begin a new run with another file"
+)
 _FLOCK: Final = "@hhqqi0q"
 _PATIENCE: Final = 10.0  # seconds that a transaction waits for that of another process
 _MOST_TOGETHER: Final = 256
+_LOG_PAGES: Final = 100
+"""Pages after which the write-ahead log begins again at its start: syncing a file that grows takes twice as long."""

@@ -2,6 +2,7 @@
 
 A step that must not happen twice (its contract is neither ``read_only`` nor ``idempotent``) is written down as begun
 before it is called; what it gave, and the beginning of the next one, are written in one transaction.
+What a step gave that may happen twice is on its way to the disk while the run goes on.
 After a kill there are three kinds of steps: those that ended are restored, those that are safe to repeat or were never
 begun run, and of those that were begun and did not end nobody knows, except a host: it keeps for some minutes what was
 called under an idempotency key, and is asked with the same key.
@@ -19,16 +20,22 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from altar.adm.errors import AltarError, ValidationError
+from altar.ai.pipelines.at_once import to_the_end
+from altar.ai.pipelines.called_at import called_at
 from altar.ai.pipelines.checkpoint_file import CheckpointWriter, Lease
-from altar.ai.pipelines.checkpoint_rows import RunRow, StepRow, insert_run, run_of, steps_of, update_run
+from altar.ai.pipelines.checkpoint_rows import RunRow, StepRow, insert_run, no_run, run_of, steps_of, update_run
 from altar.ai.pipelines.kept import AGAIN, Again, Kept, Unknown, now_ms, written
-from altar.later.source import GatedSource
+from altar.ai.pipelines.key_keeper import is_kept_for, keeper_of
+from altar.ai.pipelines.run_owner import owner_of, require_owner
 
 if TYPE_CHECKING:
+    from altar.adm.declaration import FunctionDeclaration
+    from altar.ai.pipelines.places import Begins
     from altar.ai.pipelines.shape import Shape
     from altar.later.session import Session
 
@@ -73,9 +80,12 @@ async def new_run(
     session: Session,
     inputs: Mapping[str, Any],
     run_id: str | None = None,
+    *,
+    begins: Begins = (),
 ) -> AsyncIterator[Kept]:
     """Begin a run and hold it for the time of the block; ``inputs`` are those it begins with, checked already.
 
+    ``begins`` are the steps that are called first, with their contracts, which is written down together with the run.
     Raises RESOURCE_CONFLICT for a ``run_id`` that is in the file, MALFORMED_REQUEST for one that is none, and what
     keeps the file from being used.
     """
@@ -85,6 +95,7 @@ async def new_run(
         pipeline=pipeline.name,
         version=pipeline.version,
         digest=pipeline.digest,
+        owner=owner_of(session),
         inputs=written("inputs", inputs),
         lock=secrets.randbits(60) + 1,
         salt=secrets.token_hex(16),
@@ -93,8 +104,13 @@ async def new_run(
     async with _open(checkpoint) as writer:
         lease = Lease(writer.path, number=run.lock, run_id=name, process=os.getpid())
         try:
-            await writer.do(lambda db: insert_run(db, run))
-            yield Kept(writer, run, {}, place=_place(session), final=pipeline.undoes)
+            kept = Kept(writer, run, {}, place=keeper_of(session), last=pipeline.steps[-1].name)
+            first = kept.begun(begins)
+            await writer.do(lambda db: insert_run(db, run, first))
+            try:
+                yield kept
+            finally:
+                await to_the_end(kept.all_written())
         except BaseException:
             await _all_written(writer)
             raise
@@ -109,28 +125,41 @@ async def resumed_run(
     session: Session,
     run_id: str,
     unknown: Unknown = None,
+    *,
+    contracts: Mapping[str, FunctionDeclaration | None] | None = None,
 ) -> AsyncIterator[Kept]:
     """Go on with a run, held for the time of the block; one that is over has a :attr:`Kept.result`.
 
-    ``unknown`` is what a person says of steps whose outcome nobody knows.
-    Raises UNKNOWN_RESOURCE, VERSION_MISMATCH when the pipeline has changed, RESOURCE_CONFLICT while another process
-    runs it, OUTCOME_UNKNOWN, and what keeps the file from being used.
+    ``unknown`` is what a person says of steps whose outcome nobody knows; a result is checked by the ``contracts`` of
+    the tools, by what a step calls them, those of the session unless given.
+    Raises UNKNOWN_RESOURCE, VERSION_MISMATCH when the pipeline has changed, PERMISSION_DENIED for the run of somebody
+    else, RESOURCE_CONFLICT while another process runs it, OUTCOME_UNKNOWN, and what keeps the file from being used.
     """
     path = checkpoint.path if isinstance(checkpoint, Checkpoints) else os.path.realpath(checkpoint)  # noqa: ASYNC240 - one look
-    if not Path(path).is_file():  # noqa: ASYNC240 - one look
-        raise _no_run(run_id, path)
+    if not Path(path).exists():  # noqa: ASYNC240 - one look
+        raise no_run(run_id, path)
     async with _open(checkpoint) as writer:
         run = await writer.do(lambda db: run_of(db, run_id, path))
         if run is None:
-            raise _no_run(run_id, path)
+            raise no_run(run_id, path)
         _require_same(pipeline, run)
+        require_owner(run, owner_of(session))
         lease = Lease(path, number=run.lock, run_id=run_id, process=run.process)
         try:
-            now, steps = await writer.do(lambda db: _taken(db, run_id, path))
-            kept = Kept(writer, now, steps, place=_place(session), final=pipeline.undoes)
+            now, steps = await writer.do(lambda db: _taken(db, run, path))
+            last = pipeline.steps[-1].name
+            kept = Kept(writer, now, steps, place=keeper_of(session), last=last)
+
+            def contract_of(step: str) -> FunctionDeclaration | None:
+                called = called_at(pipeline, step) or ""
+                return session.declaration(called) if contracts is None else contracts.get(called)
+
             if not now.status:
-                await kept.settle(unknown)
-            yield kept
+                await kept.settle(unknown, contract_of, partial(is_kept_for, session))
+            try:
+                yield kept
+            finally:
+                await to_the_end(kept.all_written())
         except BaseException:
             await _all_written(writer)
             raise
@@ -162,24 +191,14 @@ async def _all_written(writer: CheckpointWriter) -> None:
         await asyncio.shield(writer.do(lambda _: None))
 
 
-def _taken(db: sqlite3.Connection, run_id: str, path: str) -> tuple[RunRow, dict[str, StepRow]]:
-    """A run whose lease was just taken, as it is now, and its steps."""
-    run = run_of(db, run_id, path)
-    if run is None:
-        raise _no_run(run_id, path)
+def _taken(db: sqlite3.Connection, wanted: RunRow, path: str) -> tuple[RunRow, dict[str, StepRow]]:
+    """A run whose lease was just taken, as it is now, and its steps; another one of its id has another lock."""
+    run = run_of(db, wanted.run_id, path)
+    if run is None or run.lock != wanted.lock:
+        raise no_run(wanted.run_id, path)
     run = replace(run, process=os.getpid())
     update_run(db, run)
-    return run, steps_of(db, run_id, path)
-
-
-def _place(session: Session) -> str:
-    """The address of the host that keeps idempotency keys for a session; empty where nobody outlives the process.
-
-    A session that runs tools here by the word of a host is none: its keys would send every call to the host.
-    """
-    live = session.asker.live
-    here = session.asker.tools is not None or isinstance(live.source, GatedSource)
-    return "" if here else session.asker.options.source
+    return run, steps_of(db, run.run_id, path)
 
 
 def _require_run_id(run_id: str) -> str:
@@ -205,15 +224,6 @@ def _require_same(pipeline: Shape, run: RunRow) -> None:
         f"The run {run.run_id!r} was begun by the pipeline {begun}, and cannot be resumed by {given}",
         ran="no",
         hint="resume it with the pipeline as it was, or begin a new run",
-    )
-
-
-def _no_run(run_id: str, path: str) -> ValidationError:
-    return ValidationError(
-        "UNKNOWN_RESOURCE",
-        f"There is no run {str(run_id)[:80]!r} in {path!r}",
-        ran="no",
-        hint=f"`altar pipeline runs --checkpoint {path}` lists those there are",
     )
 
 

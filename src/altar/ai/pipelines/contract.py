@@ -7,6 +7,7 @@ from typing import Any
 from altar.adm.declaration import FunctionDeclaration
 from altar.adm.schema import Schema, fits_plainly
 from altar.ai.pipelines import refusals
+from altar.ai.pipelines.flaws import Flaw
 from altar.ai.pipelines.forms import ANYTHING, Form
 from altar.ai.pipelines.steps import ToolStep
 
@@ -50,29 +51,29 @@ class Contract:
         held = {each: (form, each in self.promised) for each, form in self.returns.own_members.items()}
         return held, self.returns.members is None
 
-    def require_fixed(self, pipeline: str, path: str, step: ToolStep) -> None:
-        """Raise INVALID_PIPELINE where a step names a parameter that is not there, or fixes it to what never fits."""
-        for parameter in (*step.arguments, *step.inputs):
-            if parameter not in self.parameters and not self.is_open:
-                raise refusals.no_parameter(pipeline, path, self.declaration, parameter)
-        for parameter in step.inputs:
+    def flaws(self, pipeline: str, path: str, step: ToolStep) -> list[Flaw]:
+        """Where a step names a parameter that is not there, gives it twice, or fixes it to what never fits."""
+        found = []
+        for word, named in (("arguments", step.arguments), ("inputs", step.inputs)):
+            unknown = [] if self.is_open else [one for one in named if one not in self.parameters]
+            found += [refusals.no_parameter(pipeline, path, self.declaration, one, word) for one in unknown]
+        for parameter, name in step.inputs.items():
             if parameter in step.arguments:
-                raise refusals.both_ways(pipeline, path, parameter, step.inputs[parameter])
-        self._require_values(pipeline, path, step)
+                found.append(refusals.both_ways(pipeline, path, parameter, name))
+        return [*found, *self._unfit_values(pipeline, path, step)]
 
-    def _require_values(self, pipeline: str, path: str, step: ToolStep) -> None:
+    def _unfit_values(self, pipeline: str, path: str, step: ToolStep) -> list[Flaw]:
         hard = {
             name: value
             for name, value in step.arguments.items()
             if name in self.parameters and not fits_plainly(value, self.parameters[name].schema)
         }
         if not hard:
-            return
+            return []
         kept = {key: held for key, held in self.document.items() if key in {"$defs", "type"}}
         properties: dict[str, Any] = {name: self.document["properties"][name] for name in hard}
         found = Schema({**kept, "properties": properties}).defects(hard)
-        if found:
-            raise refusals.unfit_argument(pipeline, path, self.declaration, found[0])
+        return [refusals.unfit_argument(pipeline, path, self.declaration, one) for one in found]
 
 
 _PLAIN = frozenset({"patternProperties", "unevaluatedProperties", "allOf", "anyOf", "oneOf", "$ref", "if"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack, overload
 
 from altar.adm.errors import ValidationError
 from altar.adm.ranges import SEMVER
@@ -19,6 +19,7 @@ from altar.ai.pipelines.making import as_step, numbered, refused, seconds_of
 from altar.ai.pipelines.plan import known_contract
 from altar.ai.pipelines.shape import Shape, documents_of, walked
 from altar.ai.pipelines.steps import BranchStep, PipelineStep, Step
+from altar.ai.pipelines.undoing import undoing_of_undoing
 from altar.later.front import SyncSession
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from altar.later.session import Session
     from altar.later.tool import ToolFunction
 
-__all__ = ["Pipeline", "pipeline"]
+__all__ = ["Pipeline", "pipeline", "shaped"]
 
 MOST_STEPS = 10_000
 """Steps that a pipeline may have in all."""
@@ -60,10 +61,39 @@ def pipeline(
     ``timeout`` is in seconds for the whole run; without it that of the configuration holds.
     Raises DeclarationError INVALID_PIPELINE, naming the step, for what could never run.
     """
+    made = shaped(
+        name,
+        steps,
+        inputs=inputs,
+        outputs=outputs,
+        pipelines=pipelines,
+        timeout=timeout,
+        version=version,
+        description=description,
+    )
+    made.check()
+    return made
+
+
+def shaped(
+    name: str,
+    steps: Iterable[Any],
+    /,
+    *,
+    inputs: Mapping[str, Any] | str | None = None,
+    outputs: Iterable[str] | None = None,
+    pipelines: Mapping[str, Any] | None = None,
+    timeout: float | timedelta | None = None,
+    version: str = "1.0.0",
+    description: str = "",
+) -> Pipeline:
+    """What :func:`pipeline` makes, before anybody looks whether the fields flow."""
     if not (_is_text(name) and NAME.fullmatch(name)):
         raise refused(f"The name {str(name)[:64]!r} of a pipeline is not {NAME_RULE}", "choose another name")
     if not (_is_text(version) and SEMVER.fullmatch(version)):
         raise refused(f"The version of {name!r} is {str(version)[:64]!r}", "write a version such as 1.2.0")
+    if not _is_text(description):
+        raise refused(f"The description of {name!r} is of type {type(description).__name__!r}", "give a text")
     listed = _steps(steps, name)
     named = {_name(each, name): _steps(held, each) for each, held in (pipelines or {}).items()}
     brought = [held for held in (pipelines or {}).values() if isinstance(held, Pipeline)]
@@ -80,8 +110,17 @@ def pipeline(
         version=version,
         description=description,
     )
-    made.check()
+    _require_undone_once(made)
     return made
+
+
+class _Resuming(TypedDict, total=False):
+    """What :meth:`Pipeline.resume` is told beside the run."""
+
+    checkpoint: Required[Checkpoints | str | PathLike[str]]
+    unknown: Any
+    timeout: float | timedelta | None
+    on_event: OnEvent | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -107,9 +146,12 @@ class Pipeline(Shape):
     def check(self, session: Session | SyncSession | None = None) -> Flow:
         """Look whether the fields flow, with the contracts of a session, or those that this process knows.
 
-        Returns which fields each step takes and gives. Raises DeclarationError INVALID_PIPELINE, naming the step.
+        A session must have every tool; without one, a tool that is not known here is left to the run.
+        Returns which fields each step takes and gives. Raises DeclarationError INVALID_PIPELINE, which names everything
+        that is wrong, with its step.
         """
-        return require_flow(self, known_contract(self, session))
+        tools = None if session is None else session.tools
+        return require_flow(self, known_contract(self, session), tools=tools)
 
     # --------------------------------------------------------------------------------------------------- running
 
@@ -155,28 +197,10 @@ class Pipeline(Shape):
         )
 
     @overload
-    def resume(
-        self,
-        session: SyncSession,
-        run_id: str,
-        /,
-        *,
-        checkpoint: Checkpoints | str | PathLike[str],
-        unknown: Any = None,
-        timeout: float | timedelta | None = None,
-        on_event: OnEvent | None = None,
-    ) -> PipelineResult: ...
+    def resume(self, session: SyncSession, run_id: str, /, **how: Unpack[_Resuming]) -> PipelineResult: ...
     @overload
     def resume(
-        self,
-        session: Session,
-        run_id: str,
-        /,
-        *,
-        checkpoint: Checkpoints | str | PathLike[str],
-        unknown: Any = None,
-        timeout: float | timedelta | None = None,
-        on_event: OnEvent | None = None,
+        self, session: Session, run_id: str, /, **how: Unpack[_Resuming]
     ) -> Coroutine[Any, Any, PipelineResult]: ...
     def resume(
         self,
@@ -293,13 +317,26 @@ def _collect(steps: Iterable[Step], brought: Iterable[Pipeline], named: dict[str
             raise refused(f"Two pipelines are called {name!r}", "give one of them another name")
 
 
+def _require_undone_once(made: Pipeline) -> None:
+    """Raise INVALID_PIPELINE for what would undo a compensation, which is never called."""
+    found = undoing_of_undoing(made)
+    if found is not None:
+        step, back, inside, again = found
+        has = f"has in it the step {inside.name!r} with" if inside is not back else "has"
+        raise refused(
+            f"The compensation {back.name!r} of the step {step.name!r} of {made.name!r} {has} the compensation "
+            f"{again.name!r}, which would never be called",
+            "leave that out; fallback= says what is done when a compensation fails",
+        )
+
+
 def _outputs(given: object, name: str) -> tuple[str, ...]:
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
         raise refused(f"The outputs of {name!r} are of type {type(given).__name__!r}", "give a list of fields")
-    found = tuple(dict.fromkeys(given))
-    if not found or not all(isinstance(each, str) and each for each in found):
+    listed = list(given)
+    if not listed or not all(isinstance(each, str) and each for each in listed):
         raise refused(f"The outputs of {name!r} are no names of fields", "give a list of fields: ['report']")
-    return found
+    return tuple(dict.fromkeys(listed))
 
 
 def _given(name: str, inputs: Mapping[str, Any] | None, named: dict[str, Any]) -> Mapping[str, Any]:

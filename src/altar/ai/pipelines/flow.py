@@ -4,18 +4,21 @@ A pipeline comes in, and what tells the contract of a tool; a :class:`Flow` goes
 arguments of each step.
 What can never work is refused with the name of the step and of the field: a field that nothing gives, one that only
 some branches give, a value of a type that a parameter never takes, two steps that give one field, pipelines in a ring.
+All of it is told at once, in the order of the steps; what only follows from something else is left out.
 A tool whose contract is not known is looked at when the pipeline runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from altar.adm.declaration import FunctionDeclaration
 from altar.ai.pipelines import refusals
 from altar.ai.pipelines.contract import Contract
+from altar.ai.pipelines.flaws import MOST_FLAWS, Flaw, all_of
 from altar.ai.pipelines.forms import ANYTHING, Form, misfit
 from altar.ai.pipelines.given import Given, Known, givers, list_of, object_of, of_fallback, of_ways
 from altar.ai.pipelines.steps import BranchStep, MapStep, ParallelStep, PipelineStep, Step, ToolStep, TransformStep
@@ -51,12 +54,13 @@ class Flow:
     takes: Mapping[str, Mapping[str, str]]
 
 
-def require_flow(pipeline: Shape, contracts: Contracts) -> Flow:
+def require_flow(pipeline: Shape, contracts: Contracts, *, tools: Collection[str] | None = None) -> Flow:
     """The flow of a pipeline whose steps fit together, as far as ``contracts`` tells.
 
-    Raises DeclarationError INVALID_PIPELINE with the first thing that cannot work.
+    ``tools`` are the names of all tools that there are: then a step with another one cannot work either.
+    Raises DeclarationError INVALID_PIPELINE with everything that cannot work; its ``defects`` are of the class Flaw.
     """
-    return _Check(pipeline, contracts).flow()
+    return _Check(pipeline, contracts, tools).flow()
 
 
 def below(path: str, name: str) -> str:
@@ -75,6 +79,22 @@ def compensation_of(path: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a step stands: its ``path`` in the flow, and the JSON Pointer ``at`` to it in the JSON of the pipeline."""
+
+    path: str
+    at: str
+
+    def inside(self, name: str, at: str) -> _Place:
+        """The step of this name that stands inside, at ``at`` below this one."""
+        return _Place(below(self.path, name), self.at + at)
+
+
+class _EnoughError(Exception):
+    """So much is wrong that nobody looks for more, or it cannot be followed."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Role:
     """What is asked of a step where it stands.
 
@@ -90,10 +110,11 @@ class _Role:
 class _Check:
     """One look at one pipeline."""
 
-    def __init__(self, pipeline: Shape, contracts: Contracts) -> None:
+    def __init__(self, pipeline: Shape, contracts: Contracts, tools: Collection[str] | None) -> None:
         self.pipeline = pipeline
         self.name = pipeline.name
         self.known = contracts
+        self.tools = tools
         self.contracts: dict[int, Contract] = {}
         self.takes: dict[str, Mapping[str, str]] = {}
         self.gives: dict[str, tuple[str, ...]] = {}
@@ -101,17 +122,32 @@ class _Check:
         self.infers = pipeline.inputs is None
         self.inside: list[str] = []
         self.later: list[Sequence[Step]] = []
+        self.items: dict[str, str] = {}  # of steps of maps that do not take the value that they are for
+        self.texts: set[str] = set()  # steps whose signature says what they give: without a type it is a text
         self.walked = 0
+        self.flaws: dict[tuple[str, str, str], Flaw] = {}
 
     def flow(self) -> Flow:
-        """Follow all steps; INVALID_PIPELINE names the first that does not fit."""
-        steps = self.pipeline.steps
-        if not steps:
-            raise refusals.empty(self.name, None)
+        """Follow all steps; INVALID_PIPELINE names everything that does not fit."""
+        flow = None
+        with suppress(_EnoughError):
+            flow = self._followed()
+        if flow is None or self.flaws:
+            raise all_of(tuple(self.flaws.values()))
+        return flow
+
+    def _followed(self) -> Flow:
         scope = self._inputs()
-        given, last = self._sequence(steps, scope, "")
+        given, last = self._sequence(self.pipeline.steps, scope, _Place("", "/steps"))
         outputs = self._outputs(scope.with_others(given), last)
         return Flow(self._input_schema(scope), outputs, self.gives, self.takes)
+
+    def _note(self, flaw: Flaw, at: str = "") -> None:
+        """Keep what is wrong at ``at``; the same thing in the same place is told once, whichever way leads there."""
+        path = at + (flaw.path or "")
+        self.flaws.setdefault((path, flaw.category, flaw.field), replace(flaw, path=path))
+        if len(self.flaws) >= MOST_FLAWS:
+            raise _EnoughError
 
     # ------------------------------------------------------------------------------------------- in and out
 
@@ -139,91 +175,100 @@ class _Check:
         for name in self.pipeline.outputs:
             given = fields.held.get(name)
             if given is None and not fields.open:
-                raise refusals.no_output(self.name, name, givers(fields.held))
+                self._note(refusals.no_output(self.name, name, givers(fields.held)))
             if given is not None and given.missing:
-                raise refusals.output_of_some(self.name, name, given.missing)
+                self._note(refusals.output_of_some(self.name, name, given.missing))
             found[name] = given or Given(ANYTHING, "")
         return object_of(found, is_open=False)
 
     # --------------------------------------------------------------------------------------------- the walk
 
-    def _sequence(self, steps: Sequence[Step], scope: Known, at: str) -> tuple[Known, Known]:
+    def _sequence(self, steps: Sequence[Step], scope: Known, place: _Place) -> tuple[Known, Known]:
         """The fields that steps give one after the other, and those of the last one."""
-        self._require_names(steps, at)
-        given = last = Known()
+        self._require_names(steps, place)
+        given, last, seen = Known(), Known(), scope.with_others(Known())
         for number, step in enumerate(steps):
             self.later.append(steps[number + 1 :])
-            last = self._one(step, scope.with_others(given), below(at, step.name))
+            last = self._one(step, seen, place.inside(step.name, f"/{number}"))
             self.later.pop()
-            given = given.with_others(last)
-            if not at and self.infers:  # only the first step tells what the inputs are
+            given.add(last)
+            if not place.path and self.infers:  # only the first step tells what the inputs are
                 scope.held.update(self.inferred)
+                seen.held.update(self.inferred)
                 self.infers = False
+            seen.add(last)
         return given, last
 
-    def _require_names(self, steps: Iterable[Step], at: str) -> None:
+    def _require_names(self, steps: Iterable[Step], place: _Place) -> None:
         seen: set[str] = set()
         for step in steps:
             if step.name in seen:
-                raise refusals.same_name(self.name, step.name, at)
+                self._note(refusals.same_name(self.name, step.name, place.path), place.at)
             seen.add(step.name)
 
-    def _one(self, step: Step, scope: Known, path: str, role: _Role | None = None) -> Known:
+    def _one(self, step: Step, scope: Known, place: _Place, role: _Role | None = None) -> Known:
         """The fields that a step adds to those of ``scope``."""
         self.walked += 1
+        path = place.path
         if self.walked > MOST_STEPS or path.count("/") + path.count("[") > _DEEPEST:
-            raise refusals.too_many(self.name, MOST_STEPS, _DEEPEST)
+            self._note(refusals.too_many(self.name, MOST_STEPS, _DEEPEST))
+            raise _EnoughError
         role = role or _Role(step.name, getattr(step, "output", None))
-        given = self._of_kind(step, scope, path, role)
+        given = self._of_kind(step, scope, place, role)
         if step.fallback is not None:
-            place = fallback_of(path)
+            instead = _Place(fallback_of(path), f"{place.at}/fallback")
             output = getattr(step.fallback, "output", None) or role.output
-            other = self._one(step.fallback, scope, place, replace(role, output=output))
-            self._require_same(given, other, path, step.fallback.name)
+            other = self._one(step.fallback, scope, instead, replace(role, output=output))
+            self._require_same(given, other, place, step.fallback.name)
             given = of_fallback(given, other, path)
         if step.compensate is not None:
             undoes = _Role(step.compensate.name, getattr(step.compensate, "output", None), merges=False)
+            after = _Place(compensation_of(path), f"{place.at}/compensate")
             infers, self.infers = self.infers, False  # what only undoes does not tell what a run begins with
             inferred = Known({name: one for name, one in self.inferred.items() if name not in scope.held})
-            self._one(step.compensate, scope.with_others(inferred).with_others(given), compensation_of(path), undoes)
+            self._one(step.compensate, scope.with_others(inferred).with_others(given), after, undoes)
             self.infers = infers
         self.gives[path] = tuple(given.held)
         return given
 
-    def _of_kind(self, step: Step, scope: Known, path: str, role: _Role) -> Known:
+    def _of_kind(self, step: Step, scope: Known, place: _Place, role: _Role) -> Known:
         match step:
             case ToolStep():
-                return self._tool(step, scope, path, role)
+                return self._tool(step, scope, place, role)
             case TransformStep():
-                return self._transform(step, scope, path, role)
+                return self._transform(step, scope, place, role)
             case ParallelStep():
-                return self._parallel(step, scope, path)
+                return self._parallel(step, scope, place)
             case MapStep():
-                return self._map(step, scope, path, role)
+                return self._map(step, scope, place, role)
             case BranchStep():
-                return self._branch(step, scope, path)
+                return self._branch(step, scope, place)
             case PipelineStep():
-                return self._named(step.pipeline, scope, path, path)
+                return self._named(step.pipeline, scope, place.path, place)
             case _:
-                raise refusals.no_step(self.name, step)
+                raise TypeError(f"{type(step).__name__} is no step")
 
     # ---------------------------------------------------------------------------------------- kinds of steps
 
-    def _tool(self, step: ToolStep, scope: Known, path: str, role: _Role) -> Known:
+    def _tool(self, step: ToolStep, scope: Known, place: _Place, role: _Role) -> Known:
         contract = self._contract(step)
         if contract is None:
+            self._require_tool(step, place)
             takes = dict(step.inputs)
             for parameter, name in takes.items():
-                self._take(path, parameter, name, ANYTHING, scope, required=False, is_said=True)
-            given = Known({role.output: Given(ANYTHING, path)} if role.output else {}, open=not role.output)
+                self._take(place, parameter, name, ANYTHING, scope, required=False, is_said=True)
+            given = Known({role.output: Given(ANYTHING, place.path)} if role.output else {}, open=not role.output)
         else:
-            contract.require_fixed(self.name, path, step)
-            takes = self._arguments(step, contract, scope, path)
+            meant = self._require_fixed(step, contract, place)
+            takes = self._arguments(step, contract, scope, place, meant)
             held, is_open = contract.fields(role.output, role.name)
-            given = Known({name: Given(form, path, is_sure=sure) for name, (form, sure) in held.items()}, open=is_open)
-        self.takes[path] = takes
+            sure = {name: Given(form, place.path, is_sure=is_sure) for name, (form, is_sure) in held.items()}
+            given = Known(sure, open=is_open)
+        self.takes[place.path] = takes
+        if step.program is not None and "signature" in step.program and role.output is None:
+            self.texts.add(place.path)
         if role.merges:
-            self._require_new(path, given.held, takes.values(), scope)
+            self._require_new(place, given.held, takes.values(), scope)
         return given
 
     def _contract(self, step: ToolStep) -> Contract | None:
@@ -237,10 +282,29 @@ class _Check:
             made = self.contracts[id(found)] = Contract(found)
         return made
 
-    def _arguments(self, step: ToolStep, contract: Contract, scope: Known, path: str) -> dict[str, str]:
+    def _require_tool(self, step: ToolStep, place: _Place) -> None:
+        """Note a tool that is not there, where it is known which are."""
+        name = step.tool.partition("@")[0]
+        if self.tools is None:
+            return
+        if name not in self.tools:
+            self._note(refusals.no_tool(self.name, place.path, name, self.tools), place.at)
+        elif (there := self.known(name)) is not None:
+            self._note(refusals.no_version(self.name, place.path, step.tool, there.version), place.at)
+
+    def _require_fixed(self, step: ToolStep, contract: Contract, place: _Place) -> set[str]:
+        """Note what the step says wrongly about parameters; return those that it may have meant."""
+        flaws = contract.flaws(self.name, place.path, step)
+        for flaw in flaws:
+            self._note(flaw, place.at)
+        return {flaw.nearest for flaw in flaws}
+
+    def _arguments(
+        self, step: ToolStep, contract: Contract, scope: Known, place: _Place, meant: Collection[str]
+    ) -> dict[str, str]:
         takes: dict[str, str] = {}
         for parameter, form in contract.parameters.items():
-            if parameter in step.arguments:
+            if parameter in step.arguments or parameter in meant:
                 continue
             required = parameter in contract.required
             name = step.inputs.get(parameter)
@@ -248,46 +312,51 @@ class _Check:
                 if not (required or scope.open or parameter in scope.held or self.infers):
                     continue
                 name = parameter
-            self._take(path, parameter, name, form, scope, required=required, is_said=parameter in step.inputs)
+            self._take(place, parameter, name, form, scope, required=required, is_said=parameter in step.inputs)
             takes[parameter] = name
         return takes | {parameter: name for parameter, name in step.inputs.items() if parameter not in takes}
 
-    def _transform(self, step: TransformStep, scope: Known, path: str, role: _Role) -> Known:
+    def _transform(self, step: TransformStep, scope: Known, place: _Place, role: _Role) -> Known:
         takes = {name: name for name in step.takes}
         for name in takes:
-            self._take(path, name, name, ANYTHING, scope, required=True, is_said=True)
-        self.takes[path] = takes
-        given = Known({name: Given(ANYTHING, path) for name in step.gives})
+            self._take(place, name, name, ANYTHING, scope, required=True, is_said=True)
+        self.takes[place.path] = takes
+        given = Known({name: Given(ANYTHING, place.path) for name in step.gives})
         if role.merges:
-            self._require_new(path, given.held, takes, scope)
+            self._require_new(place, given.held, takes, scope)
         return given
 
-    def _parallel(self, step: ParallelStep, scope: Known, path: str) -> Known:
-        if not step.steps:
-            raise refusals.empty(self.name, path)
-        self._require_names(step.steps, path)
+    def _parallel(self, step: ParallelStep, scope: Known, place: _Place) -> Known:
+        self._require_names(step.steps, place)
         given = Known()
-        for one in step.steps:
-            mine = self._one(one, scope, below(path, one.name))
+        for number, one in enumerate(step.steps):
+            inside = place.inside(one.name, f"/steps/{number}")
+            mine = self._one(one, scope, inside)
             for name in mine.held:
                 if name in given.held:
-                    raise refusals.both_give(self.name, given.held[name].by, mine.held[name].by, name)
+                    self._note(refusals.both_give(self.name, given.held[name].by, mine.held[name].by, name), inside.at)
             given = given.with_others(mine)
         return given
 
-    def _map(self, step: MapStep, scope: Known, path: str, role: _Role) -> Known:
-        over = self._take(path, "", step.over, _LIST, scope, required=True, is_said=True)
+    def _map(self, step: MapStep, scope: Known, place: _Place, role: _Role) -> Known:
+        over = self._take(place, "", step.over, _LIST, scope, required=True, is_said=True)
         if step.item in scope.held:
-            raise refusals.item_is_there(self.name, path, scope.held[step.item].by, step.item)
-        inside = scope.with_others(Known({step.item: Given(over.items, path)}))
+            self._note(refusals.item_is_there(self.name, place.path, scope.held[step.item].by, step.item), place.at)
+        inside = scope.with_others(Known({step.item: Given(over.items, place.path)}))
+        if isinstance(step.step, ToolStep) and not self._takes_item(step.step, step.item):
+            self.items[f"{place.path}[]"] = step.item
         inner = _Role(step.step.name, getattr(step.step, "output", None), merges=False)
-        found = self._one(step.step, inside, f"{path}[]", inner)
+        found = self._one(step.step, inside, _Place(f"{place.path}[]", f"{place.at}/step"), inner)
         form = list_of(self._whole(step.step, found))
         output = role.output or step.output
-        given = Known({output: Given(form, path)})
+        given = Known({output: Given(form, place.path)})
         if role.merges:
-            self._require_new(path, given.held, (step.over,), scope)
+            self._require_new(place, given.held, (step.over,), scope)
         return given
+
+    def _takes_item(self, step: ToolStep, item: str) -> bool:
+        contract = self._contract(step)
+        return contract is None or item in contract.parameters or item in step.inputs.values()
 
     def _whole(self, step: Step, given: Known) -> Form:
         """The form of what one step of a map gives: the result of a tool, or the object of the fields."""
@@ -299,43 +368,49 @@ class _Check:
         schema = object_of(given.held, is_open=given.open)
         return Form(schema, schema.pop("$defs", {}))
 
-    def _branch(self, step: BranchStep, scope: Known, path: str) -> Known:
-        if not step.cases and step.default is None:
-            raise refusals.empty(self.name, path)
+    def _branch(self, step: BranchStep, scope: Known, place: _Place) -> Known:
+        left_out: list[str] = []
         if isinstance(step.on, str):
-            on = self._take(path, "", step.on, _CASE, scope, required=True, is_said=True)
-            self._require_cases(step, path, on)
+            on = self._take(place, "", step.on, _CASE, scope, required=True, is_said=True)
+            left_out = self._require_cases(step, place, on)
         targets = dict.fromkeys([*step.cases.values(), *([] if step.default is None else [step.default])])
-        ways = {one: self._named(one, scope, below(path, one), path) for one in targets}
-        return of_ways(ways, scope.held, path)
+        ways = {one: self._named(one, scope, below(place.path, one), place) for one in targets}
+        if left_out and step.default is None:
+            self._note(refusals.case_left_out(self.name, place.path, str(step.on), left_out), place.at)
+        return of_ways(ways, scope.held, place.path)
 
-    def _require_cases(self, step: BranchStep, path: str, on: Form) -> None:
+    def _require_cases(self, step: BranchStep, place: _Place, on: Form) -> list[str]:
+        """Note the cases that never come; return the values that have none."""
         choices = on.choices
         if choices is None or not all(isinstance(one, str) for one in choices):
-            return
+            return []
+        meant = set()
         for case in step.cases:
             if case not in choices:
-                raise refusals.no_such_case(self.name, path, str(step.on), case, choices)
+                flaw = refusals.no_such_case(self.name, place.path, str(step.on), case, choices)
+                meant.add(flaw.nearest)
+                self._note(flaw, place.at)
+        return [one for one in choices if one not in step.cases and one not in meant]
 
-    def _named(self, name: str, scope: Known, path: str, by: str) -> Known:
+    def _named(self, name: str, scope: Known, path: str, by: _Place) -> Known:
         """The fields that the steps of the pipeline ``name`` give; the step ``by`` leads there."""
         steps = self.pipeline.pipelines.get(name)
         if name in self.inside or (steps is None and name == self.name):
-            raise refusals.ring(self.name, by, [*self.inside, name])
-        if steps is None:
-            raise refusals.nowhere(self.name, by, name, self.pipeline.pipelines)
-        if not steps:
-            raise refusals.empty(self.name, by, of=name)
-        self.inside.append(name)
-        given, _ = self._sequence(steps, scope, path)
-        self.inside.pop()
-        return given
+            self._note(refusals.ring(self.name, by.path, [*self.inside, name]), by.at)
+        elif steps is None:
+            self._note(refusals.nowhere(self.name, by.path, name, self.pipeline.pipelines), by.at)
+        else:
+            self.inside.append(name)
+            given, _ = self._sequence(steps, scope, _Place(path, f"/pipelines/{name}"))
+            self.inside.pop()
+            return given
+        return _UNKNOWN
 
     # ------------------------------------------------------------------------------------------------ fields
 
     def _take(
         self,
-        path: str,
+        place: _Place,
         parameter: str,
         name: str,
         form: Form,
@@ -344,7 +419,7 @@ class _Check:
         required: bool,
         is_said: bool = False,
     ) -> Form:
-        """The form of the field ``name`` that a step takes; refused if it is not there or never fits.
+        """The form of the field ``name`` that a step takes; any, where it is noted as not there or never fitting.
 
         ``parameter`` is "" where the step itself takes it. ``is_said``: the pipeline names the field for it.
         """
@@ -354,12 +429,17 @@ class _Check:
         if given is None:
             if scope.open:
                 return ANYTHING
-            raise self._missing(path, parameter, name, scope, is_said=is_said)
+            self._note(self._missing(place.path, parameter, name, scope, is_said=is_said), place.at)
+            return ANYTHING
         if required and given.missing:
-            raise refusals.of_some(self.name, path, name, given.missing)
-        reason = misfit(given.form, form)
-        if reason is not None:
-            raise refusals.unfit(self.name, path, parameter, name, given.by, reason)
+            self._note(refusals.of_some(self.name, place.path, name, given.missing), place.at)
+        for way, by in given.ways or ((given.form, given.by),):
+            reason = misfit(way, form)
+            if reason is not None:
+                is_text = by in self.texts and reason.startswith("it is a text")
+                flaw = refusals.unfit(self.name, place.path, parameter, name, by, reason, is_text=is_text)
+                self._note(flaw, place.at)
+                return ANYTHING
         return given.form
 
     def _infer(self, name: str, form: Form, *, required: bool) -> Given:
@@ -371,10 +451,13 @@ class _Check:
             before = self.inferred[name] = Given(kept, "", () if required or has_default else ("",), is_sure=required)
         return before if not required else replace(before, missing=())
 
-    def _missing(self, path: str, parameter: str, name: str, scope: Known, *, is_said: bool) -> Exception:
+    def _missing(self, path: str, parameter: str, name: str, scope: Known, *, is_said: bool) -> Flaw:
         later = next((step.name for steps in reversed(self.later) for step in steps if self._tells(step, name)), None)
         if is_said or not parameter:
             return refusals.no_field(self.name, path, name, givers(scope.held), later=later)
+        item = self.items.get(path)
+        if item is not None and later is None:
+            return refusals.item_not_taken(self.name, path, parameter, item)
         return refusals.no_argument(self.name, path, parameter, givers(scope.held), later=later)
 
     def _tells(self, step: Step, name: str) -> bool:
@@ -394,19 +477,21 @@ class _Check:
             case _:
                 return False
 
-    def _require_new(self, path: str, given: Iterable[str], taken: Iterable[str], scope: Known) -> None:
-        """Refuse a step that replaces a field without taking it."""
+    def _require_new(self, place: _Place, given: Iterable[str], taken: Iterable[str], scope: Known) -> None:
+        """Note a step that replaces a field without taking it."""
         takes = set(taken)
         for name in given:
             if name in scope.held and name not in takes:
-                raise refusals.given_twice(self.name, path, scope.held[name].by, name)
+                self._note(refusals.given_twice(self.name, place.path, scope.held[name].by, name), place.at)
 
-    def _require_same(self, given: Known, other: Known, path: str, name: str) -> None:
-        """Refuse a fallback that does not give what the step gives."""
+    def _require_same(self, given: Known, other: Known, place: _Place, name: str) -> None:
+        """Note a fallback that does not give what the step gives."""
         for each, one in given.held.items():
             if each not in other.held and not other.open and not one.missing:
-                raise refusals.fallback_without(self.name, path, name, each, list(other.held))
+                self._note(refusals.fallback_without(self.name, place.path, name, each, list(other.held)), place.at)
 
 
 _LIST: Final = Form({"type": "array"})
 _CASE: Final = Form({"type": ["string", "number", "boolean"]})
+_UNKNOWN: Final = Known(open=True)
+"""What a step gives that nobody can follow: any field, so that no later step is blamed."""

@@ -37,7 +37,16 @@ def transformed(step: TransformStep, fields: Mapping[str, Any]) -> dict[str, Any
         return {step.gives[0]: _json(made)}
     missing = step.gives if not isinstance(made, Mapping) else [name for name in step.gives if name not in made]
     if missing:
-        raise ValidationError("SCHEMA_VIOLATION", f"what the function returned has no {missing[0]!r}", ran="yes")
+        what = (
+            "what its function returned" if isinstance(made, Mapping) else f"the {type(made).__name__} that it returned"
+        )
+        wanted = ", ".join(f"{name!r}: …" for name in step.gives[:_MOST_NAMED])
+        raise ValidationError(
+            "SCHEMA_VIOLATION",
+            f"{what} has no {missing[0]!r}",
+            ran="yes",
+            hint=f"it gives {len(step.gives)} fields, so return {{{wanted}}}",
+        )
     return {name: _json(made[name]) for name in step.gives}
 
 
@@ -45,6 +54,9 @@ def case_of(step: BranchStep, fields: Mapping[str, Any]) -> str:
     """The value that a branch depends on, as text; JSON for what is no text. Raises what its function raises."""
     value = fields.get(step.on) if isinstance(step.on, str) else step.on(_own(dict(fields)))
     return value if isinstance(value, str) else RESULT.write(value).decode()
+
+
+_MOST_NAMED = 8
 
 
 def _own(value: Any) -> Any:

@@ -5,7 +5,7 @@ Ways come together here: the step and its fallback, the pipelines of a branch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,12 +19,14 @@ class Given:
     """A field: its form, the path of the step that gives it ("" for an input), and which pipelines do not give it.
 
     ``is_sure`` is false where whoever gives it may leave it out, and its contract says so.
+    ``ways`` are the forms that it has when one step or another gave it, and who; empty where it is always the same.
     """
 
     form: Form
     by: str
     missing: tuple[str, ...] = ()
     is_sure: bool = True
+    ways: tuple[tuple[Form, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -38,6 +40,11 @@ class Known:
         """These and ``others``, which count where both have a field."""
         return Known({**self.held, **others.held}, open=self.open or others.open)
 
+    def add(self, others: Known) -> None:
+        """Put ``others`` into these, where they count."""
+        self.held.update(others.held)
+        self.open = self.open or others.open
+
 
 def of_fallback(given: Known, other: Known, path: str) -> Known:
     """The fields after the step at ``path``, if it gives ``given`` and its fallback ``other``."""
@@ -46,7 +53,7 @@ def of_fallback(given: Known, other: Known, path: str) -> Known:
         instead = other.held.get(name) or Given(ANYTHING, path, is_sure=False)
         missing = tuple(dict.fromkeys((*one.missing, *instead.missing)))
         form, is_sure = either([one.form, instead.form]), one.is_sure and instead.is_sure
-        held[name] = Given(form, one.by, missing, is_sure)
+        held[name] = Given(form, one.by, missing, is_sure, _ways_of([one, instead]))
     for name, one in other.held.items():
         if name not in held:
             held[name] = replace(one, is_sure=False) if given.open else replace(one, missing=(path,))
@@ -86,17 +93,32 @@ def _of_ways(name: str, ways: Mapping[str, Known], before: Given | None, path: s
     """A field that all of the ways give, or that some leave out."""
     found = [way.held[name] for way in ways.values() if name in way.held]
     missing = [label for one in found for label in one.missing]
-    forms = [one.form for one in found]
+    others: list[Given] = []
     for label, way in ways.items():
         if name in way.held:
             continue
         if before is not None:
-            forms.append(before.form)
+            others.append(before)
             missing += before.missing
         elif way.open:
-            forms.append(ANYTHING)
+            others.append(Given(ANYTHING, path))
         else:
             missing.append(label)
     by = found[0].by if len(found) == 1 else path
     is_sure = all(one.is_sure for one in found) and (len(found) == len(ways) or before is not None)
-    return Given(either(forms), by, tuple(dict.fromkeys(missing)), is_sure)
+    form = either(one.form for one in (*found, *others))
+    return Given(form, by, tuple(dict.fromkeys(missing)), is_sure, _ways_of([*found, *others]))
+
+
+def _ways_of(found: Iterable[Given]) -> tuple[tuple[Form, str], ...]:
+    """The forms that a field has by who gave it, each once; nothing where there is one."""
+    ways: list[tuple[Form, str]] = []
+    for one in found:
+        for way in one.ways or ((one.form, one.by),):
+            if all(way[0] != each for each, _ in ways):
+                ways.append(way)
+    return tuple(ways[:_MOST_WAYS]) if len(ways) > 1 else ()
+
+
+_MOST_WAYS = 64
+"""So many forms of a field are looked at one by one; branches of branches could make more."""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
-import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from altar.adm.call import ResultStatus, ToolResult
-from altar.adm.canonical import canonical, parse, written_plainly
-from altar.adm.codes import CODES
+import orjson
+
+from altar.adm.call import ErrorObject, ResultStatus, ToolResult
+from altar.adm.canonical import canonical, is_within_depth, parse
 from altar.adm.errors import AltarError, ExecutionError, ValidationError, error_of
-from altar.ai.pipelines.checkpoint_rows import RunRow, StepRow, put_step, put_steps, remove_step, update_run
+from altar.ai.pipelines.checkpoint_rows import RunRow, StepRow
 from altar.ai.pipelines.flow import fallback_of
+from altar.ai.pipelines.places import is_undoing
+from altar.ai.pipelines.replay import Replay
+from altar.ai.pipelines.trying import is_interruption
+from altar.ai.pipelines.written_rows import WrittenRows
 
 if TYPE_CHECKING:
     from altar.adm.declaration import FunctionDeclaration
@@ -88,16 +93,20 @@ class Kept:
         steps: Mapping[str, StepRow],
         *,
         place: str,
-        final: bool,
-        is_new: bool = False,
+        last: str = "",
     ) -> None:
-        """``place`` is the host that keeps keys, or empty; ``final`` says that no failure may be gone on from."""
-        self._writer = writer
+        """``place`` is the host that keeps keys and the session there, or empty.
+
+        ``last`` is the step after which the run is over, if all goes well.
+        """
+        self._rows = WrittenRows(writer, run.run_id)
         self._run = run
+        self._last = last
         self._steps = dict(steps)
         self._place = place
-        self._final = final
-        self._given: dict[str, Any] = {}
+        self.replay = Replay() if steps else None
+        """Of a run that goes on; None for one that begins."""
+        self._given: dict[str, ToolResult] = {}
         self._again = False
         self._marked = {path for path, row in self._steps.items() if row.state == "begun"}
 
@@ -124,20 +133,41 @@ class Kept:
             return None
         return Restored(_value(row.fields), _value(row.record))
 
+    async def turn(self, path: str) -> None:
+        """Wait until a step may be carried out: one that is new does so when all that has ended was gone over.
+
+        What undoes a step waits for nothing, and so does one that an earlier process began.
+        """
+        replay = self.replay
+        if replay is None or replay.is_over or path in self._steps or path in self._given or is_undoing(path):
+            return
+        await replay.new()
+
+    def begun(self, begins: Iterable[tuple[str, FunctionDeclaration | None]]) -> list[StepRow]:
+        """The steps of those that are about to be called which have to be written down before."""
+        rows = [
+            self._new_step(path)
+            for path, contract in begins
+            if path not in self._steps and path not in self._given and not _may_repeat(contract)
+        ]
+        self._steps.update((row.path, row) for row in rows)
+        self._marked.update(row.path for row in rows)
+        return rows
+
     async def begin(self, path: str, contract: FunctionDeclaration | None) -> Begun:
         """A step is about to be called: write that down, unless its contract says that it may happen twice.
 
         A step that ends is never begun again; the caller asks :meth:`restored` first.
         """
         if path in self._given:
-            return Begun(answer=_given(path, contract, self._given[path]))
+            return Begun(answer=self._given[path])
         row = self._steps.get(path)
         if row is None:
             if _may_repeat(contract):
                 return _FREE
             row = self._steps[path] = self._new_step(path)
             self._marked.add(path)
-            await self._writer.do(lambda db: put_step(db, row))
+            await self._rows.write([row])
         return Begun(self, row)
 
     async def ended(
@@ -148,30 +178,40 @@ class Kept:
         *,
         begins: Iterable[tuple[str, FunctionDeclaration | None]] = (),
     ) -> None:
-        """A step has ended: what it gave, its record, and the steps that begin now, in one transaction."""
+        """A step has ended: what it gave, its record, and the steps that begin now, in one transaction.
+
+        That is waited for where one of them must not happen twice. What may is on its way to the disk: if it does not
+        arrive, it runs again, and nothing that must not happen twice has begun after it.
+        """
         before = self._steps.get(path) or self._new_step(path)
         row = replace(
             before, state="ended", ended_ms=now_ms(), fields=written(path, fields), record=written(path, record)
         )
-        rows = [row]
-        for next_path, contract in begins:
-            if next_path not in self._steps and next_path not in self._given and not _may_repeat(contract):
-                rows.append(self._new_step(next_path))
-                self._marked.add(next_path)
-        await self._writer.do(lambda db: put_steps(db, rows))
-        self._steps.update((one.path, one) for one in rows)
+        rows = [row, *self.begun(begins)]
+        self._steps[path] = row
+        if path == self._last and record.get("status") == "done":
+            self._rows.hold(row)  # the end of the run is written with it
+        elif len(rows) > 1 or path in self._marked:
+            await self._rows.write(rows)
+        else:
+            await self._rows.write_soon(rows)
 
     async def over(self, status: str, result: Mapping[str, Any]) -> None:
         """The run has ended; who resumes it from now on is given this result.
 
-        One that failed because nothing could be reached, and has undone nothing, is left as it is: it can be resumed.
+        One that failed because nothing could be reached is left as it is: it can be resumed.
         """
-        if not self._final and _may_go_on(result):
+        if _may_go_on(result):
             await self._reopen()
             return
         run = replace(self._run, status=status, ended_ms=now_ms(), result=written("result", result))
-        await self._writer.do(lambda db: update_run(db, run))
+        await self._rows.write(run=run)
         self._run = run
+
+    async def all_written(self) -> None:
+        """Wait for what a step that was cancelled has left to be written, which the next to hold the run reads."""
+        with contextlib.suppress(AltarError):
+            await self._rows.write()
 
     def key_of(self, row: StepRow) -> str:
         """The idempotency key of a step of this run."""
@@ -185,12 +225,21 @@ class Kept:
         """
         if not self._again:
             raise _outcome_unknown(self.run_id, [row.path])
-        return await self._next_round(row)
+        await self._next_round(row)
+        return self._steps[row.path]
 
-    async def settle(self, unknown: Unknown) -> None:
-        """Take what a person says of steps whose outcome is unknown.
+    async def settle(
+        self,
+        unknown: Unknown,
+        contract_of: Callable[[str], FunctionDeclaration | None],
+        is_here: Callable[[str], Awaitable[bool]],
+    ) -> None:
+        """Take what a person says of steps whose outcome is unknown; ``contract_of`` tells the contract of each.
 
-        Raises OUTCOME_UNKNOWN for those of which nothing is said, MALFORMED_REQUEST for what is said of another step.
+        ``is_here`` tells whether the host at the place of a row can be asked.
+
+        Raises OUTCOME_UNKNOWN for those of which nothing is said, MALFORMED_REQUEST for what is said of another step,
+        and for a result that its contract does not allow; nothing is written then.
         """
         said = unknown if isinstance(unknown, Mapping) else {}
         self._again = unknown in ("again", AGAIN)
@@ -200,24 +249,26 @@ class Kept:
         strange = sorted(str(path) for path in set(said) - set(begun))
         if strange:
             raise _not_unknown(self.run_id, strange[0], sorted(begun))
-        lost = {path for path, row in begun.items() if not self._host_knows(row)}
+        hosts = {row.place for row in begun.values() if _holds_keys(row)}
+        here = {place for place in hosts if await is_here(place)}
+        lost = {path for path, row in begun.items() if row.place not in here or not _holds_keys(row)}
         open_ones = [path for path in begun if path in lost and path not in said and not self._again]
         if open_ones:
             raise _outcome_unknown(self.run_id, open_ones)
-        self._given = {path: result for path, result in said.items() if result is not AGAIN}
-        for path, row in begun.items():
-            if said.get(path) is AGAIN or (self._again and path in lost):
-                self._steps[path] = await self._next_round(row)
+        given = {path: result for path, result in said.items() if result is not AGAIN}
+        self._given = {path: _given(path, contract_of(path), result) for path, result in given.items()}
+        anew = [row for path, row in begun.items() if said.get(path) is AGAIN or (self._again and path in lost)]
+        await self._next_round(*anew)
 
     def _new_step(self, path: str) -> StepRow:
         return StepRow(self.run_id, path, begun_ms=now_ms(), place=self._place)
 
-    async def _next_round(self, row: StepRow) -> StepRow:
-        """The step anew, under another key."""
-        again = replace(row, round=row.round + 1, begun_ms=now_ms(), place=self._place, ours=True)
-        await self._writer.do(lambda db: put_step(db, again))
-        self._steps[row.path] = again
-        return again
+    async def _next_round(self, *rows: StepRow) -> None:
+        """Steps anew, under other keys."""
+        if rows:
+            again = [replace(row, round=row.round + 1, begun_ms=now_ms(), place=self._place, ours=True) for row in rows]
+            self._steps.update((row.path, row) for row in again)
+            await self._rows.write(again)
 
     async def _reopen(self) -> None:
         """Let the steps whose failure ended the run be as they were: begun, where they may have run, or not even that.
@@ -231,14 +282,7 @@ class Kept:
             if row.path in self._marked and _value(row.record)["error"].get("ran") != "no"
         ]
         kept = {row.path for row in again}
-
-        def work(db: sqlite3.Connection) -> None:
-            put_steps(db, again)
-            for row in failed:
-                if row.path not in kept:
-                    remove_step(db, row)
-
-        await self._writer.do(work)
+        await self._rows.write(again, gone=[row.path for row in failed if row.path not in kept])
 
     def _is_open(self, row: StepRow) -> bool:
         """Whether a step failed in a way that says nothing of itself, and nothing was done in its place."""
@@ -248,16 +292,11 @@ class Kept:
         above = ["/".join(whole[: end + 1]).replace("/[", "[") for end in range(len(whole))]
         return not any(other.startswith(fallback_of(path)) for path in above for other in self._steps)
 
-    def _host_knows(self, row: StepRow) -> bool:
-        """Whether a host can still be asked what became of a step, under its key."""
-        return bool(row.place) and row.place == self._place and 0 <= now_ms() - row.begun_ms < _KEYS_HOLD_MS
-
 
 def written(what: str, value: Any) -> bytes:
     """The JSON of a value; raises SERIALIZATION_ERROR, or MESSAGE_TOO_LARGE, naming what it is of."""
-    plain = written_plainly(value)
     try:
-        text = canonical(value) if plain is None else plain
+        text = _quickly(value) or canonical(value)
     except AltarError as unfit:
         raise error_of(
             "SERIALIZATION_ERROR", f"The checkpoint of {what!r} cannot be written: {unfit}", ran="yes", hint=unfit.hint
@@ -277,9 +316,23 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _quickly(value: Any) -> bytes | None:
+    """The JSON of a value that reads back as what it is; None for one of which the careful writer has to decide."""
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER)
+    except TypeError:
+        return None
+    return text if orjson.loads(text) == value and is_within_depth(value) else None
+
+
 def _may_repeat(contract: FunctionDeclaration | None) -> bool:
     """Whether a step may happen twice; one whose contract is not known must not."""
     return contract is not None and (contract.annotations.read_only or contract.annotations.idempotent)
+
+
+def _holds_keys(row: StepRow) -> bool:
+    """Whether a host holds the key of a step still, if it is the same host."""
+    return bool(row.place) and 0 <= now_ms() - row.begun_ms < _KEYS_HOLD_MS
 
 
 def _tells_nothing(result: ToolResult) -> bool:
@@ -292,10 +345,10 @@ def _tells_nothing(result: ToolResult) -> bool:
 
 
 def _may_go_on(document: Mapping[str, Any]) -> bool:
-    """Whether a failure says nothing about the step itself: nothing was reached, or nobody knows how it ended."""
-    error = document.get("error") or {}
-    code = error.get("type", "")
-    return code in _INTERRUPTIONS or (code in CODES and CODES[code].category == "TRANSPORT")
+    """Whether the failure in the JSON of a result, or of a record, says nothing about the step itself."""
+    found = document.get("error")
+    error = None if found is None else ErrorObject.read(found, mode="lenient")[0]
+    return error is not None and is_interruption(error)
 
 
 def _given(path: str, contract: FunctionDeclaration | None, result: Any) -> ToolResult:
@@ -350,8 +403,6 @@ def _no_word(unknown: object) -> ValidationError:
     )
 
 
-_INTERRUPTIONS: Final = frozenset({"OUTCOME_UNKNOWN", "CANCELLED", "LOG_UNAVAILABLE", "SESSION_EXPIRED"})
-"""Codes of failures, besides those of transport, that a run is gone on from."""
 _KEYS_HOLD_MS: Final = 9 * 60 * 1000
 """A host keeps keys for ten minutes after their calls have ended, unless it is set otherwise."""
 _LARGEST: Final = 64 * 1024 * 1024

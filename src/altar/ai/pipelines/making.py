@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from altar.adm.errors import DeclarationError
 from altar.adm.formats.names import fitting
+from altar.adm.near import nearest
 from altar.adm.reader import NAME, NAME_RULE
 from altar.ai.pipelines.steps import (
     BranchStep,
@@ -83,7 +84,7 @@ def tool(
         asked, made = which, None
     else:
         raise refused(
-            f"{_shown(which)} names no tool of a pipeline",
+            f"{_subject(which)} names no tool of a pipeline",
             "give a name such as 'search_web' or 'search_web@^1', or a function with @altar.tool",
         )
     return ToolStep(
@@ -181,6 +182,7 @@ def branch(
 
     ``cases`` gives for each value the name of a pipeline, or a pipeline; ``default`` is for every other value.
     """
+    _require_no_tool(on, "A branch")
     if not (isinstance(on, str) or callable(on)):
         raise refused(f"A branch depends on {_shown(on)}", "give the name of a field, or a function of the fields")
     made: dict[str, Shape] = {}
@@ -216,13 +218,25 @@ def transform(
 
     Without them it takes the fields that its parameters name, and gives one of its own name.
     Of several fields that it gives it must return a mapping.
-    It is no call: it runs here, quickly, and must do nothing to the world.
+    It is no call: it runs here, quickly, and must do nothing to the world, so it has no ``timeout`` and no ``retry``.
     """
+    _require_no_tool(function, "A transform")
     if not callable(function):
         raise refused(f"A transform is {_shown(function)}", "give a function of the fields that it takes")
     called = _called(function, "transform")
     if inspect.iscoroutinefunction(function):
         raise refused(f"The transform {called!r} is a coroutine function", "make it a tool, which may wait")
+    if "output" in options:
+        raise refused(
+            f"The transform {called!r} is given 'output', and names its fields by `gives`", "write gives=['x']"
+        )
+    for word in ("timeout", "retry"):
+        if options.get(word) is not None:
+            raise refused(
+                f"The transform {called!r} is given {word!r}, and is a plain function, which is neither stopped nor "
+                "tried again",
+                "make it a tool with @altar.tool, which may be",
+            )
     if gives is None and called == "transform":
         raise refused(
             "A transform does not say which field it gives, and its function has no name", "write gives=['name']"
@@ -248,7 +262,10 @@ def seconds_of(value: object, what: str) -> float | None:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise refused(f"The timeout of {what} is {_shown(value)}", "give seconds: timeout=2.5")
     if not (math.isfinite(seconds) and seconds > 0):
-        raise refused(f"The timeout of {what} is {value!r}, and must be more than nothing", "give seconds: timeout=2.5")
+        raise refused(
+            f"The timeout of {what} is {value!r}, and must be more than nothing and less than for ever",
+            "give seconds: timeout=2.5",
+        )
     return float(seconds)
 
 
@@ -266,12 +283,14 @@ def numbered(steps: Iterable[Step]) -> tuple[Step, ...]:
             given.add(step.name)
     found = []
     taken = set(given)
+    counts: dict[str, int] = {}
     for step in listed:
-        called, count = step.name, 1
+        called, count = step.name, counts.get(step.name, 1)
         while not step.is_named and called in taken:
             count += 1
             ending = f"_{count}"
             called = step.name[: _LONGEST - len(ending)] + ending
+        counts[step.name] = count  # all below it are taken
         taken.add(called)
         found.append(step if called == step.name else replace(step, name=called))
     return tuple(found)
@@ -289,13 +308,16 @@ _WORDS = frozenset(Options.__annotations__)
 
 def _common(options: Options, called: str) -> dict[str, Any]:
     """The members that all steps have."""
-    unknown = sorted(options.keys() - _WORDS)
-    if unknown:
-        raise TypeError(f"a step has no option {unknown[0]!r}")
     name = options.get("name")
     if name is not None and not _is_name(name):
         raise refused(f"The name {_shown(name)} of a step is not {NAME_RULE}", "choose another name=…")
     shown = repr(name or called)
+    for unknown in sorted(options.keys() - _WORDS):
+        near = nearest(unknown, _WORDS)
+        raise refused(
+            f"The step {shown} is given {unknown!r}, which is no option of it",
+            f"did you mean {near!r}?" if near else f"every step takes {', '.join(sorted(_WORDS))}",
+        )
     return {
         "name": name or fitting(called),
         "is_named": name is not None,
@@ -304,6 +326,15 @@ def _common(options: Options, called: str) -> dict[str, Any]:
         "fallback": _beside(options.get("fallback"), f"the fallback of {shown}"),
         "compensate": _beside(options.get("compensate"), f"the compensation of {shown}"),
     }
+
+
+def _require_no_tool(given: object, what: str) -> None:
+    """Refuse a tool where a plain function is meant: called so, it would be neither authorized nor recorded."""
+    if isinstance(given, ToolFunction):
+        raise refused(
+            f"{what} calls plain functions, and {given.name!r} is a tool",
+            "make it a step before, tool(…), and go by a field that it gives",
+        )
 
 
 def _called(function: Callable[..., Any], otherwise: str) -> str:
@@ -346,8 +377,14 @@ def _step(given: object, what: str) -> Step:
         return tool(given)
     if isinstance(given, Shape):
         return sub(given)
+    if callable(given):
+        called = _called(given, "function")
+        raise refused(
+            f"The function {called!r} is no step of {what}",
+            f"declare it with @altar.tool, or write transform({called}) for a plain function of fields",
+        )
     raise refused(
-        f"{_shown(given)} is no step of {what}",
+        f"{_subject(given)} is no step of {what}",
         "write tool('name'), module('question -> answer'), parallel(…), map(…), branch(…), sub(…) or transform(…)",
     )
 
@@ -390,7 +427,7 @@ def _mapping(given: object, what: str, *, text: bool = True) -> Mapping[str, Any
 
 
 def _fields(given: object, what: str) -> tuple[str, ...]:
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
         raise refused(f"The fields of {what!r} are {_shown(given)}", "give a list of names")
     found = tuple(_field(each, what) for each in given)
     if len(set(found)) != len(found):
@@ -400,7 +437,7 @@ def _fields(given: object, what: str) -> tuple[str, ...]:
 
 def _field(given: object, what: str) -> str:
     if not (isinstance(given, str) and 0 < len(given) <= _LONGEST):
-        raise refused(f"{_shown(given)} is no name of a field, in {what!r}", "give 1 to 64 characters")
+        raise refused(f"{_subject(given)} is no name of a field, in {what!r}", "give 1 to 64 characters")
     return given
 
 
@@ -430,6 +467,12 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     if any(each.kind is each.KEYWORD_ONLY and each.default is each.empty for each in listed):
         raise refused("A transform has parameters that are given by name only", "let it take them in their order")
     return tuple(each.name for each in listed)
+
+
+def _subject(given: object) -> str:
+    """A value at the beginning of a sentence."""
+    shown = _shown(given)
+    return f"A value {shown}" if shown.startswith("of type ") else shown
 
 
 def _shown(given: object) -> str:

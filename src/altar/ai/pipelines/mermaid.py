@@ -9,7 +9,7 @@ What only runs when something fails is dashed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from altar.ai.pipelines.flow import require_flow
@@ -19,7 +19,7 @@ from altar.ai.pipelines.steps import BranchStep, MapStep, ParallelStep, Pipeline
 if TYPE_CHECKING:
     from altar.ai.pipelines.shape import Shape
 
-__all__ = ["mermaid"]
+__all__ = ["mermaid", "ways_of"]
 
 _LONGEST: Final = 60
 _MOST: Final = 400
@@ -29,6 +29,16 @@ _MOST: Final = 400
 def mermaid(pipeline: Shape) -> str:
     """The flowchart of a pipeline; each line ends with a line break."""
     return _Picture(pipeline).text()
+
+
+def ways_of(step: BranchStep) -> dict[str, list[str]]:
+    """The pipelines that a branch leads to, each with the cases that lead there; ``otherwise`` is the default."""
+    ways: dict[str, list[str]] = {}
+    for case, pipeline in step.cases.items():
+        ways.setdefault(pipeline, []).append(case)
+    if step.default is not None:
+        ways.setdefault(step.default, []).append("otherwise")
+    return ways
 
 
 class _Picture:
@@ -113,9 +123,9 @@ class _Picture:
         node = self._node('{{"{}"}}', _text(f"{on}?"))
         self._join(before, node)
         ends = []
-        for pipeline, cases in _ways(step).items():
+        for pipeline, cases in ways_of(step).items():
             way = self._named(pipeline)
-            self._line(f'{node} -- "{" or ".join(cases)}" --> {way}')
+            self._line(f'{node} -- "{" or ".join(map(_text, cases))}" --> {way}')
             ends.append(way)
         return node, ends
 
@@ -151,16 +161,6 @@ class _Picture:
 
     def _line(self, text: str) -> None:
         self.lines.append("  " * self.depth + text)
-
-
-def _ways(step: BranchStep) -> Mapping[str, list[str]]:
-    """The cases that lead to each pipeline, as labels."""
-    ways: dict[str, list[str]] = {}
-    for case, pipeline in step.cases.items():
-        ways.setdefault(pipeline, []).append(_text(case))
-    if step.default is not None:
-        ways.setdefault(step.default, []).append("otherwise")
-    return ways
 
 
 def _listed(names: Iterable[str], nothing: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from altar.adm.declaration import Annotations
+from altar.later.linting.filled import filled_by_steps
 from altar.later.tool import ToolFunction
 
 __all__ = ["tool_of_module"]
@@ -32,19 +33,25 @@ def tool_of_module(
     if isinstance(which, str):
         program = {"kind": kind, "signature": which}
         annotations = Annotations(open_world=True, idempotent=kind in _ASKS_ONLY)
-        module = call(kind, _open_inputs(signature_from(which), which))
+        signature = signature_from(which)  # first, because it tells what cannot be read
+        untyped = _untyped(which)
+        module = call(kind, _open_inputs(signature, untyped))
         made = tool_from_module(module, lm=lm, name=name, version=version, annotations=annotations, register=register)
+        filled_by_steps(made, untyped=untyped)
     else:
         made = tool_from_module(which, lm=lm, name=name, version=version, register=register)
         program = {"class": f"{type(which).__module__}:{type(which).__qualname__}"}
     return made, {**program, "name": made.name}
 
 
-def _open_inputs(signature: Any, text: str) -> Any:
-    """The signature with any type for each input to which its text gives none."""
+def _untyped(text: str) -> list[str]:
+    """The inputs to which the text of a signature gives no type."""
     tree = ast.parse(f"def signature({text.partition('->')[0].strip()}): ...").body[0]
-    if isinstance(tree, ast.FunctionDef):
-        for each in tree.args.args:
-            if each.annotation is None:
-                signature = signature.with_updated_fields(each.arg, type_=Any)
+    return [each.arg for each in tree.args.args if each.annotation is None] if isinstance(tree, ast.FunctionDef) else []
+
+
+def _open_inputs(signature: Any, untyped: list[str]) -> Any:
+    """The signature with any type for each of these inputs."""
+    for name in untyped:
+        signature = signature.with_updated_fields(name, type_=Any)
     return signature

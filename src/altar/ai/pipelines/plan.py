@@ -41,23 +41,14 @@ def plan_for(pipeline: Shape, session: Session | SyncSession) -> Plan:
 
     Raises UNSUPPORTED_TOOL for a tool that is not in the session, INVALID_PIPELINE when the fields do not flow.
     """
-    contracts: dict[str, FunctionDeclaration | None] = {}
-    for step in pipeline.tool_steps:
-        if step.tool not in contracts:
-            contracts[step.tool] = session.declaration(step.tool)
+    contracts = _contracts(pipeline, session)
     key = tuple([None if each is None else each.digest for each in contracts.values()])
     plan: Plan | None = pipeline.plans.get(key)
-    if plan is not None:
-        return plan
-    here = known_contract(pipeline, None)
-    for called, contract in contracts.items():
-        if contract is None:
-            require_there(session, called)
-            contracts[called] = here(called)
-    plan = _planned(pipeline, contracts)
-    if len(pipeline.plans) >= _MOST_PLANS:
-        pipeline.plans.clear()
-    pipeline.plans[key] = plan
+    if plan is None:
+        plan = _planned(pipeline, contracts)
+        if len(pipeline.plans) >= _MOST_PLANS:
+            pipeline.plans.clear()
+        pipeline.plans[key] = plan
     return plan
 
 
@@ -87,6 +78,26 @@ def require_there(session: Session | SyncSession, called: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- inside
+
+
+def _contracts(pipeline: Shape, session: Session | SyncSession) -> dict[str, FunctionDeclaration | None]:
+    """The contracts of the tools, by what steps call them: those of the session, else those that this process knows.
+
+    None is for one that nobody knows yet; it may be known for the next run.
+    """
+    found: dict[str, FunctionDeclaration | None] = {}
+    here: Callable[[str], FunctionDeclaration | None] | None = None
+    for step in pipeline.tool_steps:
+        called = step.tool
+        if called in found:
+            continue
+        contract = session.declaration(called)
+        if contract is None:
+            require_there(session, called)
+            here = here or known_contract(pipeline, None)
+            contract = here(called)
+        found[called] = contract
+    return found
 
 
 def _planned(pipeline: Shape, contracts: Mapping[str, FunctionDeclaration | None]) -> Plan:

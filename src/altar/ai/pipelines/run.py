@@ -1,54 +1,47 @@
 """One run of a pipeline: one walk over its steps, read downwards.
 
-Each tool step is a call through the session, so that it is decided, bounded and recorded like any call; what it gives
-becomes fields of the run. There is nothing else that a step may do, but a plain function of fields.
+Each tool step is a call through the session (:mod:`altar.ai.pipelines.calling`); what it gives becomes fields of the
+run. There is nothing else that a step may do, but a plain function of fields.
 A step that fails raises inside of the walk, up to who has a fallback for it, or to the end of the run; there what was
 done before is undone, as far as steps say how.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from altar.adm.call import ErrorObject, ResultStatus
-from altar.adm.errors import ConfigurationError
+from altar.adm.call import ErrorObject
 from altar.ai.pipelines.at_once import to_the_end, together
-from altar.ai.pipelines.flow import below, compensation_of, fallback_of
+from altar.ai.pipelines.calling import Calls
 from altar.ai.pipelines.functions import case_of, transformed
+from altar.ai.pipelines.places import Begins, Place, is_inside
 from altar.ai.pipelines.result import StepRecord, StepStatus
 from altar.ai.pipelines.steps import (
     BranchStep,
     MapStep,
     ParallelStep,
     PipelineStep,
-    Retry,
     Step,
     ToolStep,
     TransformStep,
 )
 from altar.ai.pipelines.stops import (
     StepFailedError,
-    failed_at,
-    group_is_late,
     no_case,
     no_list,
     replaces,
-    times_up,
-    too_many_calls,
     too_many_values,
     unfit_function,
 )
-from altar.ai.pipelines.trying import is_final, is_repeatable, wait_before
+from altar.ai.pipelines.trying import is_interruption
+from altar.ai.pipelines.undoing import Undoings
 
 if TYPE_CHECKING:
-    from altar.adm.declaration import FunctionDeclaration
-    from altar.ai.pipelines.account import Account, Begins
+    from altar.ai.pipelines.account import Account
     from altar.ai.pipelines.plan import Plan
     from altar.ai.pipelines.result import PipelineResult
     from altar.ai.pipelines.shape import Shape
@@ -60,27 +53,6 @@ _log = logging.getLogger("altar.ai")
 
 MOST_VALUES = 10_000
 """Values of one list that a map goes through."""
-MOST_CALLS = 100_000
-"""Calls of one run, which keeps a record of each."""
-_ONCE = Retry(attempts=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What holds for a step and all inside of it: until when, by the monotonic clock, and how often it is tried."""
-
-    deadline: float
-    retry: Retry
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Undoing:
-    """How to undo a step that was done: with which step, and which fields."""
-
-    path: str
-    static: str
-    step: Step
-    fields: dict[str, Any]
 
 
 class Run:
@@ -103,169 +75,135 @@ class Run:
     ) -> None:
         self._pipeline = pipeline
         self._plan = plan
-        self._session = session
         self._account = account
-        self._seconds = seconds
         self._end = deadline
         self._deadline = deadline - reserved
-        self._undoing: list[Undoing] = []
-        options, parent = session.asker.options, session.asker.parent
-        self._asked = None if options.timeout is None else options.timeout.total_seconds()
-        self._default = options.default_timeout.total_seconds()
-        self._parent_deadline = None if parent is None else parent.invocation.deadline
+        self._undoings = Undoings()
+        self._calls = Calls(
+            pipeline.name,
+            plan,
+            session,
+            account,
+            self._undoings,
+            deadline=self._deadline,
+            end=deadline,
+            seconds=seconds,
+        )
 
     async def go(self, fields: dict[str, Any]) -> PipelineResult:
         """Run all steps, beginning with these fields, which are the run's own; return what came of it.
 
         What is cancelled is undone, too, unless it is kept to be resumed, and raises CancelledError.
+        Of a run that is kept nothing is undone after an interruption, which says nothing of its steps.
         """
         account = self._account
         account.say("run_started")
-        error: ErrorObject | None = None
-        given: dict[str, Any] = {}
         try:
-            bounds = Bounds(self._deadline, _ONCE)
-            for place, step in enumerate(self._pipeline.steps):
-                then = self._after(place, self._pipeline.steps, "")
-                given = await self._step(step, fields, step.name, step.name, bounds, then=then)
+            given: dict[str, Any] = {}
+            for number, step in enumerate(self._pipeline.steps):
+                then = self._after(number, self._pipeline.steps, "")
+                given = await self._step(step, fields, Place(step.name, step.name, self._deadline, then=then))
                 fields.update(given)
                 account.done += 1
+            wanted = self._pipeline.outputs
+            outputs = given if wanted is None else {name: fields[name] for name in wanted if name in fields}
+            return await account.over(outputs, fields, None)
         except StepFailedError as failed:
-            error = failed.error
-            await (self._undo() if account.kept is not None or not self._undoing else to_the_end(self._undo()))
-        except asyncio.CancelledError:
-            if self._undoing and account.kept is None:
-                await to_the_end(self._undo())
+            error = await self._ended(failed.error)
+        except BaseException:
+            if account.kept is None:
+                await self._undo_in_any_case()
             raise
-        if error is not None:
-            return await account.over({}, fields, error)
-        wanted = self._pipeline.outputs
-        outputs = given if wanted is None else {name: fields[name] for name in wanted if name in fields}
-        return await account.over(outputs, fields, None)
+        return await account.over({}, fields, error)
 
     # ---------------------------------------------------------------------------------------------- kinds of steps
 
-    async def _step(
-        self,
-        step: Step,
-        fields: dict[str, Any],
-        path: str,
-        static: str,
-        bounds: Bounds,
-        *,
-        role: Step | None = None,
-        whole: bool = False,
-        then: Begins = (),
-    ) -> Any:
-        """Carry out a step, or its fallback; return the fields that it gives, or its ``whole`` result for a map.
+    async def _step(self, step: Step, fields: dict[str, Any], place: Place) -> Any:
+        """Carry out a step, or its fallback; return the fields that it gives, or its whole result for a map.
 
-        ``path`` is where it stands in this run, ``static`` in the pipeline; ``role`` is the step it stands in for,
-        ``then`` what is called right after it.
         ``fields`` stay as they are.
         """
-        role = role or step
         try:
-            value, given = await self._carried_out(
-                step, fields, path, static, bounds, role=role, whole=whole, then=then
-            )
+            value, given = await self._carried_out(step, fields, place)
         except StepFailedError as failed:
             if step.fallback is None or failed.final:
                 raise
-            if any(_is_inside(each, path) for each in self._account.cut_off):
+            if any(is_inside(each, place.path) for each in self._account.cut_off):
                 raise StepFailedError(failed.error, final=True) from None
-            await self._undo(path)
-            self._account.say("step_replaced", path, message=step.fallback.name)
-            return await self._step(
-                step.fallback,
-                fields,
-                fallback_of(path),
-                fallback_of(static),
-                bounds,
-                role=role,
-                whole=whole,
-            )
-        if step.compensate is not None:
-            self._undoing.append(Undoing(path, static, step.compensate, {**fields, **given}))
-        return value if whole else given
+            await self._undo_in_any_case(place.path)
+            self._account.say("step_replaced", place.path, message=step.fallback.name)
+            return await self._step(step.fallback, fields, place.fallback(step))
+        return value if place.whole else given
 
-    async def _carried_out(
-        self,
-        step: Step,
-        fields: dict[str, Any],
-        path: str,
-        static: str,
-        bounds: Bounds,
-        *,
-        role: Step,
-        whole: bool,
-        then: Begins,
-    ) -> tuple[Any, dict[str, Any]]:
-        """The whole result of a step, and the fields that it gives; those of a ``whole`` result replace none."""
+    async def _carried_out(self, step: Step, fields: dict[str, Any], place: Place) -> tuple[Any, dict[str, Any]]:
+        """The whole result of a step, and the fields that it gives; those of a whole result replace none."""
         if type(step) is ToolStep:
-            return await self._called(step, fields, path, static, bounds, role=role, whole=whole, then=then)
+            return await self._calls.called(step, fields, place)
         if isinstance(step, TransformStep):
-            return await self._transformed(step, fields, path)
-        bounds = _narrowed(bounds, step)
+            return await self._transformed(step, fields, place)
+        value: Any = None
         given: dict[str, Any]
+        place = place.narrowed(step)
         if isinstance(step, ParallelStep):
-            given = await self._parallel(step, fields, path, static, bounds)
+            given = await self._parallel(step, fields, place)
         elif isinstance(step, MapStep):
-            values = await self._map(step, fields, path, static, bounds)
-            return values, {getattr(role, "output", None) or step.output: values}
+            value = await self._map(step, fields, place)
+            given = {getattr(place.role, "output", None) or step.output: value}
         elif isinstance(step, BranchStep):
-            chosen = await self._chosen(step, fields, path)
-            given = await self._inline(chosen, fields, below(path, chosen), below(static, chosen), bounds)
+            chosen = await self._chosen(step, fields, place.path)
+            given = await self._inline(chosen, fields, place.below(chosen))
         elif isinstance(step, PipelineStep):
-            given = await self._inline(step.pipeline, fields, path, static, bounds)
+            given = await self._inline(step.pipeline, fields, place)
         else:
             raise TypeError(f"{type(step).__name__} is no step")
-        return given, given
+        self._undoings.note(step, place, fields, given)
+        return given if value is None else value, given
 
-    async def _inline(
-        self, name: str, fields: dict[str, Any], path: str, static: str, bounds: Bounds
-    ) -> dict[str, Any]:
+    async def _inline(self, name: str, fields: dict[str, Any], place: Place) -> dict[str, Any]:
         """The steps of a named pipeline; they see each other's fields, and give all of them."""
         mine, given = dict(fields), {}
         steps = self._pipeline.pipelines[name]
-        for place, step in enumerate(steps):
-            then = self._after(place, steps, path)
-            gives = await self._step(step, mine, below(path, step.name), below(static, step.name), bounds, then=then)
+        for number, step in enumerate(steps):
+            gives = await self._step(step, mine, place.below(step.name, self._after(number, steps, place.path)))
             mine.update(gives)
             given.update(gives)
         return given
 
-    def _after(self, place: int, steps: Sequence[Step], path: str) -> Begins:
+    def _after(self, number: int, steps: Sequence[Step], path: str) -> Begins:
         """The call that comes right after a step, for a run that is kept."""
-        step = steps[place + 1] if self._account.kept is not None and place + 1 < len(steps) else None
+        step = steps[number + 1] if self._account.kept is not None and number + 1 < len(steps) else None
         contract = self._plan.contracts[step.tool] if isinstance(step, ToolStep) else None
-        return () if step is None or contract is None else ((below(path, step.name), contract),)
+        return () if step is None or contract is None else ((f"{path}/{step.name}" if path else step.name, contract),)
 
-    async def _parallel(
-        self, step: ParallelStep, fields: dict[str, Any], path: str, static: str, bounds: Bounds
-    ) -> dict[str, Any]:
-        def one(inner: Step) -> Coroutine[Any, Any, dict[str, Any]]:
-            return self._step(inner, fields, below(path, inner.name), below(static, inner.name), bounds)
-
-        found = await together([partial(one, inner) for inner in step.steps], step.concurrency)
+    async def _parallel(self, step: ParallelStep, fields: dict[str, Any], place: Place) -> dict[str, Any]:
+        work = [(inner, fields, place.below(inner.name)) for inner in step.steps]
         given: dict[str, Any] = {}
-        for inner, gives in zip(step.steps, found, strict=True):
+        twice: StepFailedError | None = None
+        for (_, _, where), gives in zip(work, await self._at_once(work, len(work), step.concurrency), strict=True):
             for name in gives.keys() & given.keys():
-                raise replaces(self._pipeline.name, below(path, inner.name), name)
-            given.update(gives)
+                twice = twice or replaces(self._pipeline.name, where.path, name)
+            given = {**gives, **given}
+        if twice is not None:
+            self._undoings.note(step, place, fields, given)
+            raise twice
         return given
 
-    async def _map(self, step: MapStep, fields: dict[str, Any], path: str, static: str, bounds: Bounds) -> list[Any]:
+    async def _map(self, step: MapStep, fields: dict[str, Any], place: Place) -> list[Any]:
         values = fields.get(step.over)
         if not isinstance(values, list):
-            raise no_list(self._pipeline.name, path, step.over)
+            raise no_list(self._pipeline.name, place.path, step.over)
         if len(values) > MOST_VALUES:
-            raise too_many_values(self._pipeline.name, path, len(values), MOST_VALUES)
+            raise too_many_values(self._pipeline.name, place.path, len(values), MOST_VALUES)
+        work = ((step.step, {**fields, step.item: value}, place.item(n)) for n, value in enumerate(values))
+        return await self._at_once(work, len(values), step.concurrency)
 
-        def one(place: int, value: Any) -> Coroutine[Any, Any, Any]:
-            mine = {**fields, step.item: value}
-            return self._step(step.step, mine, f"{path}[{place}]", f"{static}[]", bounds, whole=True)
-
-        return await together([partial(one, *each) for each in enumerate(values)], step.concurrency)
+    async def _at_once(
+        self, work: Iterable[tuple[Step, dict[str, Any], Place]], count: int, concurrency: int | None
+    ) -> list[Any]:
+        """What each of these ``count`` steps gives, in their order."""
+        kept = self._account.kept
+        replay = None if kept is None else kept.replay
+        return await together((partial(self._step, *one) for one in work), count, concurrency, replay)
 
     async def _chosen(self, step: BranchStep, fields: dict[str, Any], path: str) -> str:
         """The pipeline that a branch goes on in; a run that is resumed stays on the way that it took."""
@@ -285,212 +223,73 @@ class Run:
         self._account.say("branch_taken", path, message=chosen)
         return chosen
 
-    async def _transformed(self, step: TransformStep, fields: dict[str, Any], path: str) -> tuple[Any, dict[str, Any]]:
-        restored = self._account.restored(path)
+    async def _transformed(
+        self, step: TransformStep, fields: dict[str, Any], place: Place
+    ) -> tuple[Any, dict[str, Any]]:
+        restored = self._account.restored(place.path)
         if restored is not None:
             given = dict(restored)
+            self._undoings.note(step, place, fields, given)
         else:
-            began = time.monotonic()
-            self._account.say("step_started", path)
-            try:
-                given = transformed(step, fields)
-            except Exception as unfit:
-                _log.exception("transform failed", extra={"pipeline": self._pipeline.name, "step": path})
-                failed = unfit_function(self._pipeline.name, path, unfit)
-                record = StepRecord(path, "failed", seconds=time.monotonic() - began, error=failed.error)
-                await self._account.ended(record, {})
-                raise failed from unfit
-            await self._account.ended(StepRecord(path, "done", seconds=time.monotonic() - began), given)
+            given = await self._transformed_now(step, fields, place)
         return (given[step.gives[0]] if len(step.gives) == 1 else given), given
 
-    # ---------------------------------------------------------------------------------------------------- a call
-
-    async def _called(
-        self,
-        step: ToolStep,
-        fields: dict[str, Any],
-        path: str,
-        static: str,
-        bounds: Bounds,
-        *,
-        role: Step,
-        whole: bool,
-        then: Begins,
-    ) -> tuple[Any, dict[str, Any]]:
-        """Call the tool of a step, as often as it may be tried; the content of its result, and the fields of that."""
-        account, taken = self._account, self._plan.takes[static]
-        before = {} if whole else fields
-        contract = self._plan.contracts[step.tool]
-        restored = None if account.kept is None else account.restored(path, contract)
-        if restored is not None:
-            content = restored["content"]
-            return content, self._fields_of(content, step, role, before, taken, path)
-        arguments = dict(step.arguments)
-        for parameter, name in taken:
-            if name in fields:
-                arguments[parameter] = fields[name]
-        if len(account.records) >= MOST_CALLS:
-            raise too_many_calls(self._pipeline.name, path, MOST_CALLS)
-        call = _Call(step, arguments, path, contract, bounds)
-        account.records[path] = call.record("running")
-        if account.tell is not None:
-            account.say("step_started", path)
+    async def _transformed_now(self, step: TransformStep, fields: dict[str, Any], place: Place) -> dict[str, Any]:
+        """What its function gives; nobody can stop that, so one that takes too long fails after it."""
+        began = time.monotonic()
+        self._account.say("step_started", place.path)
         try:
-            content = await self._tried(call)
-            given = self._fields_of(content, step, role, before, taken, path)
-        except StepFailedError as failed:
-            await account.ended(call.record("failed", failed.error), {})
+            given = transformed(step, fields)
+        except Exception as unfit:
+            _log.exception("transform failed", extra={"pipeline": self._pipeline.name, "step": place.path})
+            failed = unfit_function(self._pipeline.name, place.path, unfit)
+            await self._account.ended(_function(place, began, "failed", failed.error), {})
+            raise failed from unfit
+        self._undoings.note(step, place, fields, given)
+        try:
+            self._calls.time_left(place, ErrorObject("It took too long", "TIMEOUT", ran="yes"))
+        except StepFailedError as late:
+            await self._account.ended(_function(place, began, "failed", late.error), {})
             raise
-        except BaseException:
-            account.records[path] = call.record("cancelled")
-            if not is_repeatable(contract):
-                account.cut_off.append(path)
-            raise
-        record = call.record("done")
-        if account.kept is not None or account.tell is not None:
-            await account.ended(record, {"content": content}, then)
-        account.records[path] = record
-        return content, given
-
-    async def _tried(self, call: _Call) -> Any:
-        """The content of the first call that succeeds."""
-        step, kept, deadline = call.step, self._account.kept, call.bounds.deadline
-        begun = None if kept is None else await kept.begin(call.path, _known(call.contract))
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                if deadline in {self._deadline, self._end}:
-                    raise times_up(self._pipeline.name, call.path, self._seconds, None)
-                raise group_is_late(self._pipeline.name, call.path)
-            call.attempts += 1
-            session = self._within(step, call.contract, left, deadline)
-            if begun is None:
-                result = await session.call(step.tool, **call.arguments)
-            else:
-                result = await begun.call(session, step.tool, call.arguments)
-            call.call_id, call.usage = result.call_id, result.usage
-            if result.usage is not None:
-                self._account.add(result.usage)
-            if result.status is ResultStatus.SUCCESS:
-                return result.content
-            await self._wait_or_fail(
-                call, result.error or ErrorObject("The call gave no answer", "OUTCOME_UNKNOWN", ran="unknown")
-            )
-
-    async def _wait_or_fail(self, call: _Call, error: ErrorObject) -> None:
-        """Wait until the step may be tried again; raise when it may not, or when there is no time for that."""
-        name, bounds = self._pipeline.name, call.bounds
-        left = bounds.deadline - time.monotonic()
-        if error.type == "TIMEOUT" and left <= 0 and bounds.deadline == self._deadline:
-            raise times_up(name, call.path, self._seconds, error)
-        retry = call.step.retry if call.step.retry.attempts > 1 else bounds.retry
-        wait = wait_before(error, call.contract, attempts=call.attempts, retry=retry)
-        if wait is None or wait >= left:
-            raise failed_at(name, call.path, error, final=is_final(error, call.contract))
-        self._account.say("step_retried", call.path, record=call.record("failed", error))
-        await asyncio.sleep(wait)
-
-    def _within(self, step: ToolStep, contract: FunctionDeclaration | None, left: float, deadline: float) -> Session:
-        """The session for a call that ends in time: the same one where the call's own limit is short enough."""
-        session = self._session
-        if step.timeout is not None:
-            return session.options(timeout=min(step.timeout, left))
-        if self._parent_deadline is not None and self._parent_deadline <= deadline:
-            return session  # what a tool calls ends no later than that tool
-        own = self._asked
-        if own is None:
-            limit = None if contract is None else contract.timeout
-            own = self._default if limit is None else limit.total_seconds()
-        return session if own <= left else session.options(timeout=left)
-
-    def _fields_of(
-        self,
-        content: Any,
-        step: ToolStep,
-        role: Step,
-        fields: Mapping[str, Any],
-        taken: Sequence[tuple[str, str]],
-        path: str,
-    ) -> dict[str, Any]:
-        """The fields that a result gives; raises when one of its members would replace a field that is not taken."""
-        output = step.output or (role.output if isinstance(role, ToolStep) else None)
-        if output is not None:
-            return {output: content}
-        if type(content) is not dict:
-            return {role.name: content}
-        for name in content.keys() & fields.keys():
-            if all(name != field for _, field in taken):
-                raise replaces(self._pipeline.name, path, name)
-        return content
+        await self._account.ended(_function(place, began, "done"), given)
+        return given
 
     # ---------------------------------------------------------------------------------------------------- undoing
+
+    async def _ended(self, error: ErrorObject) -> ErrorObject:
+        """Undo what was done before a run failed; the error that it ends with, which may be an interruption of that."""
+        if self._account.kept is None:
+            await self._undo_in_any_case()
+            return error
+        if not is_interruption(error):
+            try:
+                await self._undo()
+            except StepFailedError as interrupted:
+                return interrupted.error
+        return error
+
+    async def _undo_in_any_case(self, whole: str = "") -> None:
+        """Undo also if this is cancelled meanwhile."""
+        if self._undoings.has_any(whole):
+            await to_the_end(self._undo(whole))
 
     async def _undo(self, whole: str = "") -> None:
         """Undo what was done inside of a step, or in all, the last first.
 
         What cannot be undone is told, and keeps nothing else from it.
+        Raises StepFailedError for an interruption of a run that is kept: it goes on with that later.
         """
-        for each in [one for one in reversed(self._undoing) if _is_inside(one.path, whole)]:
-            self._undoing.remove(each)
-            path, static = compensation_of(each.path), compensation_of(each.static)
+        for each in self._undoings.taken(whole):
             try:
-                await self._step(each.step, each.fields, path, static, Bounds(self._end, _ONCE), whole=True)
-            except BaseException as failed:
-                self._account.not_undone.append(each.path)
-                if not isinstance(failed, StepFailedError):
-                    raise
+                await self._step(each.step, each.fields, each.place.compensation(self._end))
+            except StepFailedError as failed:
+                if self._account.kept is not None and is_interruption(failed.error):
+                    raise StepFailedError(failed.error, final=True) from None
+                self._account.not_undone.append(each.place.path)
             else:
-                self._account.undone(each.path)
+                self._account.undone(each.place.path)
 
 
-class _Call:
-    """A tool step on its way."""
-
-    __slots__ = ("arguments", "attempts", "began", "bounds", "call_id", "contract", "path", "step", "usage")
-
-    def __init__(
-        self,
-        step: ToolStep,
-        arguments: dict[str, Any],
-        path: str,
-        contract: FunctionDeclaration | None,
-        bounds: Bounds,
-    ) -> None:
-        self.step = step
-        self.arguments = arguments
-        self.path = path
-        self.contract = contract
-        self.bounds = bounds
-        self.began = time.monotonic()
-        self.attempts = 0
-        self.call_id: str | None = None
-        self.usage: Mapping[str, Any] | None = None
-
-    def record(self, status: StepStatus, error: ErrorObject | None = None) -> StepRecord:
-        """What became of it so far."""
-        seconds = time.monotonic() - self.began
-        return StepRecord(self.path, status, self.step.tool, self.call_id, seconds, self.attempts, self.usage, error)
-
-
-def _known(contract: FunctionDeclaration | None) -> FunctionDeclaration:
-    if contract is None:
-        raise ConfigurationError(
-            "FEATURE_UNAVAILABLE",
-            "A run is kept only where the contracts of all its tools are known",
-            ran="no",
-            hint="leave checkpoint= out inside of a tool on a grid, or import the modules of its tools there",
-        )
-    return contract
-
-
-def _narrowed(bounds: Bounds, step: Step) -> Bounds:
-    """The bounds for what is inside of a step."""
-    if step.timeout is None and step.retry.attempts == 1:
-        return bounds
-    deadline = bounds.deadline if step.timeout is None else min(bounds.deadline, time.monotonic() + step.timeout)
-    return Bounds(deadline, step.retry if step.retry.attempts > 1 else bounds.retry)
-
-
-def _is_inside(path: str, whole: str) -> bool:
-    """Whether a path is that of a step, or of one inside of it; all are inside of "", the pipeline."""
-    return not whole or path == whole or path.startswith((f"{whole}/", f"{whole}["))
+def _function(place: Place, began: float, status: StepStatus, error: ErrorObject | None = None) -> StepRecord:
+    """The record of a plain function."""
+    return StepRecord(place.path, status, seconds=time.monotonic() - began, error=error)

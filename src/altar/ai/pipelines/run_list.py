@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from altar.ai.pipelines.checkpoint_file import Lease, is_held, reading
-from altar.ai.pipelines.checkpoint_rows import RunRow, forget_run, run_of, runs_of
+from altar.ai.pipelines.checkpoint_rows import RunRow, forget_run, no_run, run_of, runs_of
 
 __all__ = ["RunStatus", "RunSummary", "forget_runs", "list_runs"]
 
@@ -58,14 +58,18 @@ def list_runs(path: str | Path) -> list[RunSummary]:
         return [_summary(real, *found) for found in runs_of(connection, real, most=MOST_RUNS)]
 
 
-def forget_runs(path: str | Path, run_ids: Iterable[str]) -> list[str]:
+def forget_runs(path: str | Path, run_ids: Iterable[str], *, all_there: bool = False) -> list[str]:
     """Remove runs with all that is kept of them; gives the ids of those that were there.
 
+    With ``all_there``, one that is not there is UNKNOWN_RESOURCE, and none is removed.
     Raises RESOURCE_CONFLICT for one that is being run; those before it are gone then.
     """
-    real, gone = os.path.realpath(path), []
+    real, named, gone = os.path.realpath(path), list(run_ids), []
     with reading(real) as connection:
-        for run_id in run_ids:
+        for run_id in named:
+            if all_there and run_of(connection, run_id, real) is None:
+                raise no_run(run_id, real)
+        for run_id in named:
             run = run_of(connection, run_id, real)
             if run is None:
                 continue

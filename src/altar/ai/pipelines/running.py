@@ -21,6 +21,7 @@ from altar.ai.pipelines.inputs import checked_inputs
 from altar.ai.pipelines.plan import Plan, plan_for
 from altar.ai.pipelines.result import PipelineResult
 from altar.ai.pipelines.run import Run
+from altar.ai.pipelines.steps import ToolStep
 from altar.later.front import SyncSession
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ async def run_in(session: Session, wanted: Wanted, *, tell: OnEvent | None) -> P
     if wanted.checkpoint is None:
         account = Account(pipeline, wanted.run_id or uuid.uuid4().hex, tell=tell, kept=None)
         return await _run(session, wanted, plan, account, fields)
-    async with _kept(session, wanted, fields) as kept:
+    _require_known(plan)
+    async with _kept(session, wanted, plan, fields) as kept:
         if kept.result is not None:
             return PipelineResult.from_json(kept.result)
         return await _run(session, wanted, plan, Account(pipeline, kept.run_id, tell=tell, kept=kept), kept.inputs)
@@ -162,15 +164,31 @@ async def _run(
     return await run.go(fields)
 
 
-def _kept(session: Session, wanted: Wanted, inputs: dict[str, Any]) -> AbstractAsyncContextManager[Kept]:
+def _kept(session: Session, wanted: Wanted, plan: Plan, inputs: dict[str, Any]) -> AbstractAsyncContextManager[Kept]:
     """The checkpoints of a run that begins, or of one that goes on."""
     from altar.ai.pipelines.checkpoints import Checkpoints, new_run, resumed_run
 
     given: Any = wanted.checkpoint
     checkpoint = given if isinstance(given, (str, Checkpoints)) else str(given)
     if wanted.resumes:
-        return resumed_run(checkpoint, wanted.pipeline, session, wanted.run_id or "", wanted.unknown)
-    return new_run(checkpoint, wanted.pipeline, session, inputs, wanted.run_id)
+        return resumed_run(
+            checkpoint, wanted.pipeline, session, wanted.run_id or "", wanted.unknown, contracts=plan.contracts
+        )
+    first = wanted.pipeline.steps[0]
+    contract = plan.contracts[first.tool] if isinstance(first, ToolStep) else None
+    begins = () if contract is None else ((first.name, contract),)
+    return new_run(checkpoint, wanted.pipeline, session, inputs, wanted.run_id, begins=begins)
+
+
+def _require_known(plan: Plan) -> None:
+    """Raise FEATURE_UNAVAILABLE where nobody knows which steps must not happen twice."""
+    if None in plan.contracts.values():
+        raise ConfigurationError(
+            "FEATURE_UNAVAILABLE",
+            "A run is kept only where the contracts of all its tools are known",
+            ran="no",
+            hint="leave checkpoint= out inside of a tool on a grid, or import the modules of its tools there",
+        )
 
 
 def _tell(tell: OnEvent, event: PipelineEvent) -> None:

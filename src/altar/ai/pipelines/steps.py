@@ -51,13 +51,21 @@ class Retry:
         """Raise DeclarationError INVALID_PIPELINE for numbers that are no plan."""
         times = (self.base, self.cap)
         if not (
-            1 <= self.attempts <= 100 and 0 <= self.jitter <= 1 and all(math.isfinite(t) and t >= 0 for t in times)
+            _are(int, self.attempts)
+            and _are((int, float), *times, self.jitter)
+            and 1 <= self.attempts <= 100
+            and 0 <= self.jitter <= 1
+            and all(math.isfinite(t) and t >= 0 for t in times)
         ):
             raise DeclarationError(
                 "INVALID_PIPELINE",
                 f"{self!r} is no plan to try again",
                 hint="attempts from 1 to 100, seconds from 0, jitter from 0 to 1",
             )
+
+
+def _are(kind: type | tuple[type, ...], *given: object) -> bool:
+    return all(isinstance(one, kind) and not isinstance(one, bool) for one in given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

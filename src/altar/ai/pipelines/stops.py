@@ -17,6 +17,7 @@ __all__ = [
     "StepFailedError",
     "failed_at",
     "group_is_late",
+    "late_step",
     "no_case",
     "no_list",
     "replaces",
@@ -59,11 +60,18 @@ def times_up(pipeline: str, path: str, seconds: float, error: ErrorObject | None
     )
 
 
-def group_is_late(pipeline: str, path: str) -> StepFailedError:
-    """The time of a step was up before one inside of it began."""
-    what = f"{_step(pipeline, path)}: the time of the step around it was up before it began"
+def group_is_late(pipeline: str, path: str, error: ErrorObject | None) -> StepFailedError:
+    """The time of a step was up before one inside of it began, or while that ran with this ``error``."""
+    when = "before it began" if error is None else "while it ran"
+    what = f"{_step(pipeline, path)}: the time of the step around it was up {when}"
     hint = "give the step around it more time: timeout=…"
-    return StepFailedError(ErrorObject(what, "TIMEOUT", ran="no", hint=hint))
+    return StepFailedError(ErrorObject(what, "TIMEOUT", ran="no" if error is None else error.ran, hint=hint))
+
+
+def late_step(error: ErrorObject, seconds: float) -> ErrorObject:
+    """The same error of a call whose time was up, for a step that has a time of its own."""
+    hint = f"the step may take {seconds:g} s: give it more, timeout=… of the step, or ask for less in one call"
+    return replace(error, hint=hint)
 
 
 def replaces(pipeline: str, path: str, field: str) -> StepFailedError:

@@ -17,12 +17,28 @@ if TYPE_CHECKING:
     from altar.adm.declaration import FunctionDeclaration
     from altar.ai.pipelines.steps import Retry
 
-__all__ = ["is_final", "is_repeatable", "wait_before"]
+__all__ = ["has_returned", "is_final", "is_interruption", "is_repeatable", "wait_before"]
 
 _LATER = "RATE_LIMIT_EXCEEDED"
 """The one refusal that is no denial: it says when to come again."""
 _BY_CHANCE = frozenset({"TOOL_EXECUTION_FAILED", "LM_BAD_ANSWER"})
 """What may go well the next time, of a tool that may simply be called again."""
+_RETURNED = frozenset({"SCHEMA_VIOLATION", "SERIALIZATION_ERROR", "MESSAGE_TOO_LARGE", "TIMEOUT"})
+"""What is wrong with a result, of a tool that did its work: it breaks its promise, is too large, or too late."""
+_INTERRUPTIONS = frozenset(
+    {
+        "CANCELLED",
+        "CONNECTION_FAILED",
+        "INVALID_SESSION",
+        "LOG_UNAVAILABLE",
+        "NETWORK_TIMEOUT",
+        "OUTCOME_UNKNOWN",
+        "PROTOCOL_VIOLATION",
+        "SESSION_EXPIRED",
+        "TLS_HANDSHAKE_FAILED",
+    }
+)
+"""Nothing was reached, or nobody knows how a call ended."""
 
 
 def is_repeatable(contract: FunctionDeclaration | None) -> bool:
@@ -39,6 +55,16 @@ def is_final(error: ErrorObject, contract: FunctionDeclaration | None) -> bool:
     if info is not None and (info.category == "AUTHORIZATION" or error.type in {"CANCELLED", "OUTCOME_UNKNOWN"}):
         return True
     return _ran(error) == "unknown" and not is_repeatable(contract)
+
+
+def has_returned(error: ErrorObject) -> bool:
+    """Whether a call failed because of its result alone: the tool did its work, and what it did can be undone."""
+    return error.ran == "yes" and error.type in _RETURNED
+
+
+def is_interruption(error: ErrorObject) -> bool:
+    """Whether a failure says nothing of the step itself, so that a run which is kept goes on there later."""
+    return error.type in _INTERRUPTIONS and error.ran != "yes"
 
 
 def wait_before(

@@ -2,12 +2,12 @@
 
 What is read is the very pipeline that the same words in Python make, with the same digest.
 A text names functions and never brings any: each transform is looked up among ``functions``, nothing is imported.
+Everything that is wrong is told at once, with line and column: first what is no step, then what does not flow.
 Reading needs the extra ``yaml``, writing does not.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +16,16 @@ from typing import Any, Final
 from altar.adm.errors import AltarError, DeclarationError
 from altar.adm.near import nearest
 from altar.ai.pipelines import making
-from altar.ai.pipelines.definition import Pipeline, pipeline
+from altar.ai.pipelines.definition import Pipeline, shaped
+from altar.ai.pipelines.flaws import MOST_FLAWS, Flaw, all_of, flaws_of
 from altar.ai.pipelines.steps import Retry, Step
+from altar.ai.pipelines.yaml_hints import in_yaml
 from altar.ai.pipelines.yaml_keys import KINDS, NEEDED, ON_EACH, PIPELINE, RETRY
 from altar.ai.pipelines.yaml_writing import name_of, to_yaml
 from altar.later.tool import ToolFunction
 from altar.later.yaml_text import Yaml, YamlRefusedError, read_yaml
 
-__all__ = ["load_pipeline", "to_yaml"]
+__all__ = ["load_pipeline", "read_pipeline", "to_yaml"]
 
 Functions = Mapping[str, Callable[..., Any]] | Iterable[Callable[..., Any]]
 
@@ -40,39 +42,63 @@ def load_pipeline(source: str | Path, /, *, functions: Functions = ()) -> Pipeli
     Raises DeclarationError INVALID_PIPELINE with line and column for what is no such pipeline, and ConfigurationError
     ENVIRONMENT_ERROR without the extra ``yaml``.
     """
+    return read_pipeline(source, functions=functions, check=Pipeline.check)
+
+
+def read_pipeline(
+    source: str | Path, /, *, functions: Functions, check: Callable[[Pipeline], object], given_by: str | None = None
+) -> Pipeline:
+    """The pipeline that ``check`` accepts, which raises INVALID_PIPELINE for what does not flow; else as load_pipeline.
+
+    What ``check`` raises is told with line and column, as everything else.
+    ``given_by`` is the hint that says how functions are given, where it is not by ``functions``.
+    """
     text, file = _text(source)
     try:
         read = read_yaml(text, what=_WHAT, max_bytes=_MOST_BYTES, with_places=True)
     except YamlRefusedError as unread:
-        raise DeclarationError("INVALID_PIPELINE", f"{file}{unread}") from unread
-    return _Loading(read, file, _by_name(functions)).pipeline()
+        line, column = unread.place
+        raise all_of([Flaw(None, "PARSE", f"{file}{unread}", line=line, column=column)]) from unread
+    return _Loading(read, file, _by_name(functions), given_by or _NONE).pipeline(check)
+
+
+class _ToldError(Exception):
+    """A part cannot be made, and why is noted already."""
 
 
 class _Loading:
-    """One document on its way to become a pipeline."""
+    """One document on its way to become a pipeline; ``flaws`` are what is wrong with it."""
 
-    def __init__(self, read: Yaml, file: str, functions: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(self, read: Yaml, file: str, functions: Mapping[str, Callable[..., Any]], given_by: str) -> None:
         self.read = read
+        self.source = given_by
         self.file = file
         self.functions = functions
-        self.places: dict[str, _Way] = {}
+        self.flaws: list[Flaw] = []
 
-    def pipeline(self) -> Pipeline:
+    def pipeline(self, check: Callable[[Pipeline], object]) -> Pipeline:
         """Make it; INVALID_PIPELINE says the line and the column."""
         held = self._mapping(self.read.value, (), PIPELINE, "A pipeline")
-        if "pipeline" not in held:
-            raise self._refused((), "A pipeline has no name", hint="begin with `pipeline: its_name`")
-        steps = self._steps(held.get("steps"), ("steps",))
-        named = held.get("pipelines") or {}
+        if "pipeline" not in held and not self.flaws:
+            self._note((), "A pipeline has no name", hint="begin with `pipeline: its_name`")
+        steps: list[Step] = []
+        if "steps" in held or not self.flaws:  # else one of the unknown keys was perhaps meant to be it
+            steps = self._noted(self._steps, held.get("steps"), ("steps",))
+        named = held.get("pipelines")
+        named = {} if named is None else named
         if not isinstance(named, Mapping):
             raise self._refused(("pipelines",), "`pipelines` is no mapping of names to steps")
-        pipelines = {name: self._steps(each, ("pipelines", name)) for name, each in named.items()}
+        pipelines = {name: self._noted(self._steps, each, ("pipelines", name)) for name, each in named.items()}
+        inputs = self._noted(self._inputs, held.get("inputs"))
+        if self.flaws:
+            raise all_of(sorted(self.flaws, key=lambda one: (one.line, one.column))[:MOST_FLAWS])
         rest = {key: held[key] for key in ("outputs", "timeout", "version", "description") if held.get(key) is not None}
-        inputs = self._inputs(held.get("inputs"))
         try:
-            return pipeline(held["pipeline"], steps, inputs=inputs, pipelines=pipelines, **rest)
+            made = shaped(held["pipeline"], steps, inputs=inputs, pipelines=pipelines, **rest)
+            check(made)
         except AltarError as refused:
-            raise self._at(self._way_of(refused), refused) from refused
+            raise self._at((), refused) from refused
+        return made
 
     def _inputs(self, given: Any) -> Any:
         """The inputs as Python writes them: a text is the name of a type of JSON, or a type of Python."""
@@ -96,7 +122,25 @@ class _Loading:
     def _steps(self, given: Any, way: _Way) -> list[Step]:
         if not isinstance(given, list) or not given:
             raise self._refused(way, f"`{way[-1]}` has no list of steps", hint="write `- tool: its_name` below it")
-        return [self._step(each, (*way, number)) for number, each in enumerate(given)]
+        made = self._each(dict(enumerate(given)), way)
+        named: set[str] = set()
+        for number, step in made.items():
+            if step.is_named and step.name in named:
+                here = (*way, number, "name")
+                raise self._refused(
+                    here, f"Two steps are called {step.name!r}", hint="give one of them another `name:`"
+                )
+            if step.is_named:
+                named.add(step.name)
+        return list(made.values())
+
+    def _each(self, given: Mapping[Any, Any], way: _Way) -> dict[Any, Step]:
+        """The steps of a list or a mapping; all that are none are noted before it is given up."""
+        before = len(self.flaws)
+        made = {key: self._noted(self._step, held, (*way, key)) for key, held in given.items()}
+        if len(self.flaws) > before:
+            raise _ToldError
+        return made
 
     def _step(self, given: Any, way: _Way) -> Step:
         if isinstance(given, str):
@@ -106,10 +150,12 @@ class _Loading:
         kinds = [key for key in given if key in KINDS]
         if len(kinds) != 1:
             raise self._no_kind(given, kinds, way)
-        kind = kinds[0]
+        kind, before = kinds[0], len(self.flaws)
         held = self._mapping(given, way, KINDS[kind] | ON_EACH, f"A step of the kind `{kind}`")
         held = {key: value for key, value in held.items() if value is not None}
         missing = next((key for key in NEEDED.get(kind, ()) if key not in held), None)
+        if missing is not None and len(self.flaws) > before:
+            raise _ToldError
         if missing is not None:
             raise self._refused(way, f"A step of the kind `{kind}` has no `{missing}`")
         options = {key: self._option(key, held.pop(key), (*way, key)) for key in ON_EACH if key in held}
@@ -119,7 +165,6 @@ class _Loading:
             raise self._at(way, refused) from refused
         except TypeError as refused:
             raise self._refused(way, f"This step cannot be made: {refused}") from refused
-        self.places[made.name] = () if made.name in self.places else way  # two of one name: no place is better than one
         return made
 
     def _of_kind(self, kind: str, held: dict[str, Any], options: dict[str, Any], way: _Way) -> Step:
@@ -169,7 +214,7 @@ class _Loading:
         way = (*way, "parallel")
         if not isinstance(given, Mapping):
             return self._steps(given, way)
-        made: dict[str, Any] = {name: self._step(each, (*way, name)) for name, each in given.items()}
+        made: dict[str, Any] = self._each(given, way)
         return list(making.parallel(**made).steps) if made else []
 
     def _option(self, key: str, given: Any, way: _Way) -> Any:
@@ -180,7 +225,8 @@ class _Loading:
             try:
                 return Retry(**held)
             except (AltarError, TypeError) as refused:
-                raise self._refused(way, f"The retry of this step is no plan: {refused}") from refused
+                said = (refused.hint if isinstance(refused, AltarError) else None) or f"it has {', '.join(RETRY)}"
+                raise self._refused(way, "This `retry` is no plan to try again", hint=said) from refused
         return given
 
     def _function(self, given: Any, way: _Way) -> Callable[..., Any]:
@@ -190,24 +236,43 @@ class _Loading:
         found = self.functions.get(named)
         if found is None:
             found = next((each for each in self.functions.values() if name_of(each) == named), None)
+        if isinstance(found, ToolFunction):  # its function, called so, would be no call: not authorized, not recorded
+            raise self._refused(way, f"{named!r} is a tool, and no plain function", hint=f"write `tool: {found.name}`")
         if found is None:
-            near = nearest(named, self.functions)
-            known = f"functions= has {', '.join(map(repr, list(self.functions)[:8]))}" if self.functions else _NONE
+            plain = [name for name, each in self.functions.items() if not isinstance(each, ToolFunction)]
+            near = nearest(named, plain)
+            short = [name for name in plain if ":" not in name]
+            known = f"the functions there are {', '.join(map(repr, short[:8]))}" if short else self.source
             hint = f"did you mean {near!r}?" if near else known
             raise self._refused(way, f"There is no function {named!r}", hint=hint)
-        return found.function if isinstance(found, ToolFunction) else found
+        return found
 
     # ------------------------------------------------------------------------------------------- what is wrong
 
+    def _noted(self, make: Callable[..., Any], *given: Any) -> Any:
+        """What is made of what is given; None where it cannot be, which is noted."""
+        if len(self.flaws) >= MOST_FLAWS:
+            return None
+        try:
+            return make(*given)
+        except _ToldError:
+            return None
+        except DeclarationError as refused:
+            if refused.code != "INVALID_PIPELINE":
+                raise
+            self.flaws += flaws_of(refused)
+            return None
+
     def _mapping(self, given: Any, way: _Way, known: Iterable[str], what: str) -> dict[str, Any]:
+        """The keys that are known; each of the others is noted."""
         if not isinstance(given, Mapping):
-            raise self._refused(way, f"{what} is no mapping")
+            raise self._refused(way, f"{what} is no mapping", hint=f"write `key: value` with {', '.join(known)}")
         for key in given:
-            if key not in known:
-                near = nearest(key, known)
+            if key not in known and len(self.flaws) < MOST_FLAWS:
+                near = nearest(key, known) or ""
                 hint = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
-                raise self._refused((*way, key), f"{what} has no key {key[:60]!r}", hint=hint)
-        return dict(given)
+                self._note((*way, key), f"{what} has no key {key[:60]!r}", hint=hint, field=key[:60], nearest=near)
+        return {key: held for key, held in given.items() if key in known}
 
     def _no_kind(self, given: Mapping[str, Any], kinds: list[str], way: _Way) -> DeclarationError:
         if kinds:
@@ -220,27 +285,50 @@ class _Loading:
             (*way, found[0]), f"There is no kind of step {found[0][:60]!r}", hint=f"did you mean {found[1]!r}?"
         )
 
-    def _refused(self, way: _Way, message: str, *, hint: str | None = None) -> DeclarationError:
-        line, column = self.read.place(*way)
-        return DeclarationError("INVALID_PIPELINE", f"{self.file}line {line}, column {column}: {message}", hint=hint)
+    def _note(self, way: _Way, message: str, *, hint: str, field: str = "", nearest: str = "") -> None:
+        flaw = Flaw(None, "UNKNOWN_FIELD", message, hint=hint, field=field, nearest=nearest)
+        self.flaws.append(self._placed(flaw, way))
+
+    def _refused(self, way: _Way, message: str, *, hint: str = "") -> DeclarationError:
+        return all_of([self._placed(Flaw(None, "TYPE", message, hint=hint), way)])
 
     def _at(self, way: _Way, refused: AltarError) -> AltarError:
-        """The same refusal with its place in the text, which is said once."""
-        if not isinstance(refused, DeclarationError) or _HAS_PLACE.match(refused.message.removeprefix(self.file)):
+        """The same refusal with its place in the text, which is said once; ``way`` is for what names no other."""
+        if not isinstance(refused, DeclarationError):
             return refused
+        flaws = [one if one.line else self._placed(one, self._way(one.path) or way) for one in flaws_of(refused)]
+        if refused.code == "INVALID_PIPELINE":
+            return all_of(flaws)
+        first = flaws[0]
+        return DeclarationError(refused.code, first.message, hint=refused.hint, path=refused.path, defects=flaws)
+
+    def _placed(self, flaw: Flaw, way: _Way) -> Flaw:
         line, column = self.read.place(*way)
-        message = f"{self.file}line {line}, column {column}: {refused.message}"
-        return DeclarationError(refused.code, message, hint=refused.hint, path=refused.path, defects=refused.defects)
+        message = f"{self.file}line {line}, column {column}: {flaw.message}"
+        return replace(flaw, message=message, hint=in_yaml(flaw.hint), line=line, column=column)
 
-    def _way_of(self, refused: AltarError) -> _Way:
-        """Where the step stands that a refusal names."""
-        named = _NAMES_STEP.match(refused.message)
-        last = "" if named is None else named[1].rpartition("/")[2].removesuffix("[]")
-        return self.places.get(last.partition(" (")[0], ())
+    def _way(self, path: str | None) -> _Way:
+        """Where in the text the place is that a JSON Pointer names in the JSON of the pipeline."""
+        way: list[str | int] = []
+        held = self.read.value
+        for word in (path or "").split("/")[1:]:
+            is_list = isinstance(held, list)
+            if is_list:
+                held = {str(number): one for number, one in enumerate(held)}
+            if not isinstance(held, Mapping):
+                break
+            known = [key for key in (word, _WRITTEN.get(word, word)) if key in held]
+            if not known and word.isdigit():
+                known = list(held)[int(word) :]  # the steps of a parallel one have names in the text, in the same order
+            if not known:
+                break
+            way.append(int(word) if is_list else known[0])
+            held = held[known[0]]
+        return tuple(way)
 
 
-_NAMES_STEP: Final = re.compile(r"Step '([^']+)' of ")
-_HAS_PLACE: Final = re.compile(r"line \d+, column \d+: ")
+_WRITTEN: Final = {"steps": "parallel", "step": "map"}
+"""What the inner steps of a step are called in the text."""
 _NONE: Final = "give those that it names: load_pipeline(…, functions={'name': function})"
 _TYPES: Final = ("string", "integer", "number", "boolean", "array", "object")
 
@@ -253,7 +341,7 @@ def _text(source: str | Path) -> tuple[str | bytes, str]:
     path = Path(source)
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise DeclarationError("INVALID_PIPELINE", f"{path.name!r} has more than {_MOST_BYTES} bytes")
+            raise making.refused(f"{path.name!r} has more than {_MOST_BYTES} bytes", "make pipelines of its parts")
         return path.read_bytes(), f"{path.name}, "
     except OSError as error:
         raise making.refused(

@@ -34,6 +34,7 @@ from altar.grid.notices import hear
 from altar.grid.remote_variables import RemoteVariables
 from altar.grid.status import error_of_rpc
 from altar.grid.telemetry import tracing_in
+from altar.grid.trust.certificates import identity_in
 from altar.grid.trust.handshake import explain_handshake_failure
 from altar.grid.trust.tls import CertificateFiles, channel_credentials
 from altar.later.approvals import Approval
@@ -245,9 +246,17 @@ class GridSource:
 
     # ----------------------------------------------------------------------------------------------- the session itself
 
+    def owner(self) -> str:
+        """In whose name the session is, by its credential or its certificate; what the host decides by is its own."""
+        return identity_in(self._files.certificate).uri if self._credential is None else self._credential.owner
+
     async def describe(self) -> SessionInfo:
         """What the host says of this session."""
-        return await self._sessions.describe(self.session_id)
+        return await self.described(self.session_id)
+
+    async def described(self, session_id: str) -> SessionInfo:
+        """What the host says of a session in the same name."""
+        return await self._sessions.describe(session_id)
 
     async def extend(self, ttl: timedelta | None) -> SessionInfo:
         """Let the session live for so long from now on, as far as the host allows; rounded up to whole seconds."""
@@ -304,6 +313,7 @@ class GridSource:
             await stream.close()
             raise
         self.contracts.replace(_contract(contract) for contract in told)
+        is_another = bool(self.session_id) and self.session_id != stream.session_id
         self.session_id = stream.session_id
         self._max_message_bytes = stream.max_message_bytes
         self._stream = stream
@@ -312,7 +322,12 @@ class GridSource:
             self._watch = asyncio.get_running_loop().create_task(self._sweep())
         waiting, self._unsent = self._unsent, []
         for invocation in waiting:
-            if invocation.tag in self._in_flight:
+            if invocation.tag not in self._in_flight:
+                continue
+            if is_another and invocation.attempts:  # a host that lost the session may have lost the key
+                del self._in_flight[invocation.tag]
+                self._settle(invocation, Outcome(error=self._lost_call()))
+            else:
                 stream.writer.put(invocation)
         self._variables.resume(again=self._of_this_session)
         self._sessions.resume()
@@ -344,12 +359,7 @@ class GridSource:
         self._variables.lost(
             asked for item in queued if isinstance(item, host_pb2.ConnectRequest) for asked in item.variable_requests
         )
-        error = reason or TransportError(
-            "CONNECTION_FAILED",
-            f"The connection to the host at {self._target} was lost",
-            ran="unknown",
-            hint="repeat the call only if the tool may be run twice",
-        )
+        error = reason or self._lost_call()
         for tag, invocation in list(self._in_flight.items()):
             is_kept = invocation.once and invocation.chunks is None  # the values of a stream are not
             if tag in unsent or (is_kept and invocation.attempts < MAX_SENT):
@@ -359,6 +369,14 @@ class GridSource:
                 self._settle(invocation, Outcome(error=_copy(error)))
         if self._unsent or self._variables.needs_stream or self._sessions.needs_stream:
             self._connect_again()
+
+    def _lost_call(self) -> AltarError:
+        return TransportError(
+            "CONNECTION_FAILED",
+            f"The connection to the host at {self._target} was lost",
+            ran="unknown",
+            hint="repeat the call only if the tool may be run twice",
+        )
 
     def _connect_again(self) -> None:
         if self._reconnect is None or self._reconnect.done():

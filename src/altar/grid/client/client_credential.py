@@ -48,6 +48,8 @@ class ClientCredential:
         self._renewable = renewable
         self._now = now
         self._due = math.inf
+        self.owner = ""
+        """In whose name the last one was, as :func:`owner_in` tells it; empty before the first one."""
 
     @property
     def is_due(self) -> bool:
@@ -69,6 +71,7 @@ class ClientCredential:
                 ran="no",
                 hint="give a token or an API key of at most 16 KiB, without blanks or line ends",
             )
+        self.owner = _owner(text)
         if self._renewable:
             left = ends_of(text) - self._now()
             early = max(_EARLY, left / 3) if left > _EARLY else left / 2

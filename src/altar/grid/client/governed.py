@@ -216,6 +216,10 @@ class GovernedSource(GridSource):
         self._pause = _FIRST_PAUSE
         self._next_try = 0.0
 
+    def owner(self) -> str:
+        """In whose name the session is, also before the host was reached."""
+        return super().owner() or self._principal
+
     # ------------------------------------------------------------------------------------------------------- the row
 
     def gate(self, inner: Gate, *, context: Callable[[Invocation], ToolContext]) -> Gate:
