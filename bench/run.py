@@ -19,12 +19,25 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import adapted, authorize, beside, declare, dspy_calls, governed, grid, ledger, local, pipelines, replay
+from bench import (
+    adapted,
+    agents,
+    authorize,
+    beside,
+    declare,
+    dspy_calls,
+    governed,
+    grid,
+    ledger,
+    local,
+    pipelines,
+    replay,
+)
 
 __all__ = ["main"]
 
 KINDS = {"calls/s": "throughput", "p50 ms": "latency", "p99 ms": "latency", "fsyncs per call": "cpu"}
-PARTS = ("local", "declare", "peers", "grid", "beside", "aesp", "governed", "dspy", "adapted", "pipelines")
+PARTS = ("local", "declare", "peers", "grid", "beside", "aesp", "governed", "dspy", "adapted", "pipelines", "agents")
 
 Bench = dict[str, object]
 
@@ -56,6 +69,7 @@ def main() -> int:
                     "dspy": dspy_calls.measure,
                     "adapted": adapted.measure,
                     "pipelines": pipelines.measure,
+                    "agents": agents.measure,
                 }[part]
                 benches.extend(_bench(name, unit, kind, figures) for name, unit, kind, figures in measure(rounds))
             progress.remove_task(task)

@@ -44,11 +44,11 @@ def said(result: AgentResult) -> list[tuple[str, str]]:
     return [(message.role, message.text) for message in result.messages]
 
 
-def recorded(scene: ApprovalGrid, result: AgentResult) -> list[tuple[Any, ...]]:
+def recorded(scene: ApprovalGrid, result: AgentResult, *, tenant: str = "acme") -> list[tuple[Any, ...]]:
     """What the log of the host says of the calls of a run."""
     calls = {call.call_id for call in result.tool_calls} | {call.handle for call in result.tool_calls if call.handle}
     with LogReader.open(scene.directory / "data/ledger.db") as reader:
-        entries = [json.loads(body) for _, body in reader.entries("acme")]
+        entries = [json.loads(body) for _, body in reader.entries(tenant)]
     return [(entry["kind"], entry.get("tool"), entry.get("code")) for entry in entries if entry.get("call") in calls]
 
 
@@ -142,3 +142,26 @@ def test_a_run_that_waits_for_nobody_is_not_resumed(scene: ApprovalGrid, framewo
             payer.resume(session, ended)
 
     assert "MALFORMED_REQUEST" == refused.value.code
+
+
+def test_a_quota_that_ends_in_the_middle_ends_the_run_in_the_same_way_in_both(scene: ApprovalGrid) -> None:
+    results, models, records = [], [], []
+    for framework in FRAMEWORKS:
+        tenant = f"small-{framework.replace('_', '-')}"
+        scene.tenant(tenant, quotas={"calls_per_minute": 2})
+        lm = ScriptedLM([[pay(1), pay(2)], pay(3), "Paid."])
+        payer = agent(model=lm, framework=framework, tools=["pay"], name="payer")
+        with scene.session(scene.person(tenant, "sue", "developer")) as session:
+            results.append(payer.run(session, "Pay bob."))
+        models.append(lm)
+        records.append(recorded(scene, results[-1], tenant=tenant))
+
+    first, second = results
+    for result in results:
+        assert result.error is not None
+        assert ("RATE_LIMIT_EXCEEDED", "yes") == (result.error.type, result.error.ran)
+        assert 0 < (result.error.retry_after_ms or 0) <= 60_000
+        assert ["success", "success", "refused"] == [call.status for call in result.tool_calls]
+    assert [2, 2] == [len(lm.requests) for lm in models]
+    assert said(first)[:-1] == said(second)[:-1]  # the last names the tenant
+    assert records[0] == records[1] != []

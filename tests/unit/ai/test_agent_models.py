@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -220,6 +221,17 @@ def test_the_framework_is_what_was_said_then_the_settings_then_the_model_then_wh
 
     assert "pydantic_ai" == agent(model=ScriptedLM([]).dspy()).framework
     assert "dspy" == agent(model=function, framework="dspy").framework
+
+
+def test_where_no_framework_is_installed_the_extras_of_both_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    with altar.session() as session, pytest.raises(ConfigurationError) as refused:
+        agent(model=ScriptedLM([])).run(session, "Hello?")
+
+    assert "ENVIRONMENT_ERROR" == refused.value.code
+    for extra in ("dspy", "pydantic-ai"):
+        assert f'pip install "altar-ai[{extra}]"' in (refused.value.hint or "")
 
 
 def test_another_framework_is_refused() -> None:

@@ -384,7 +384,7 @@ async def test_who_stops_reading_cancels_the_run(framework: Both) -> None:
         stream = asked.stream(session, "Wait.")
         assert isinstance(await anext(stream), ToolCalled)
         await stages[0].wait()
-        await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+        await stream.aclose()
 
     assert stages[1].is_set()
 

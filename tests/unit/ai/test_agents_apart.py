@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic_ai.usage import RequestUsage
 
 import altar
 from altar import ai
+from altar.adm.errors import ConfigurationError
 from altar.ai.agents import Limits, agent
 from altar.ai.agents.models import AgentModel
 from altar.ai.lm import configure as models
@@ -62,6 +64,64 @@ def test_a_key_and_an_address_are_for_the_provider_that_they_were_set_for(model:
         lm.kwargs.get("api_base"),
     )
     assert 7 == lm.kwargs["timeout"]
+
+
+async def test_a_provider_is_asked_for_as_long_as_the_settings_say() -> None:
+    own = Choice("openai/some", LMOptions(key=lambda: "the-key", timeout=7))
+
+    async with AgentModel("openai/other").pydantic_ai(own) as (_, settings):
+        assert {"timeout": 7} == settings
+
+
+@pytest.mark.parametrize(
+    ("model", "package", "code", "words", "hint"),
+    [
+        (
+            "anthropic/some",
+            "anthropic",
+            "ENVIRONMENT_ERROR",
+            "the package of that provider",
+            "pydantic-ai-slim[anthropic]",
+        ),
+        (
+            "gemini/some",
+            "google.genai",
+            "ENVIRONMENT_ERROR",
+            "the package of that provider",
+            "pydantic-ai-slim[google]",
+        ),
+        ("vertex_ai/some", "google.genai", "ENVIRONMENT_ERROR", "of that provider", "pydantic-ai-slim[google]"),
+        ("openai/some", "", "INVALID_CONFIG", "names no language model", "the key belongs into the environment"),
+        ("nobody/some", "", "INVALID_CONFIG", "names no language model", "write 'provider/model'"),
+    ],
+)
+def test_a_provider_that_pydantic_ai_cannot_reach_is_refused_before_anything_is_asked(
+    model: str, package: str, code: str, words: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    if package:
+        monkeypatch.setitem(sys.modules, package, None)  # as where it is not installed
+    asked = agent(model=model, framework="pydantic_ai")
+
+    with altar.session([apart_said]) as session, pytest.raises(ConfigurationError) as refused:
+        asked.run(session, "Hello?")
+
+    assert (code, "no") == (refused.value.code, refused.value.ran)
+    assert words in refused.value.message
+    assert hint in (refused.value.hint or "")
+
+
+def test_a_provider_with_a_form_of_its_own_is_asked_in_it_at_another_address_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "anthropic", None)  # which is what asks in that form
+    monkeypatch.setattr(
+        models._CHOSEN, "said", Choice("anthropic/some", LMOptions(base_url="http://127.0.0.1:9", key=lambda: "key"))
+    )
+    asked = agent(model="anthropic/some", framework="pydantic_ai")
+
+    with altar.session([apart_said]) as session, pytest.raises(ConfigurationError, match="package of that provider"):
+        asked.run(session, "Hello?")
 
 
 @both

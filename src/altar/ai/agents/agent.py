@@ -6,21 +6,22 @@ Each call is one of the session, so it is checked, authorized, budgeted and reco
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from altar.adm.errors import AltarError, ConfigurationError, DeclarationError, ValidationError
 from altar.ai.agents.limits import Limits
-from altar.ai.agents.memory import Conversations, Memory
+from altar.ai.agents.memory import Conversation, Conversations, Memory
 from altar.ai.agents.models import AgentModel, kind_of
 from altar.ai.agents.output import SUBMIT, output_form
 from altar.ai.agents.result import AgentEvent, AgentResult
 from altar.ai.agents.resuming import resumed, waiting_in
-from altar.ai.agents.stream import events, pulled
+from altar.ai.agents.stream import Reading, pulled
 from altar.ai.agents.turn import Task, Tell, Turn
 from altar.ai.configuration import configured
 from altar.ai.lm.chat import ChatMessage
@@ -39,6 +40,9 @@ Framework = Literal["auto", "dspy", "pydantic_ai"]
 
 _FRAMEWORKS = {"dspy": ("dspy", "dspy_agent"), "pydantic_ai": ("pydantic-ai", "pydantic_agent")}
 """For each framework the extra that installs it, and the module that drives it."""
+
+_drivers: dict[str, Any] = {}
+"""The modules of them that are loaded."""
 
 _numbers = itertools.count(1)
 
@@ -67,27 +71,30 @@ def agent(
     ``memory`` bounds what it remembers of its conversations, in this process.
     Raises ConfigurationError INVALID_CONFIG and DeclarationError INVALID_DECLARATION for what is none of these.
     """
-    if framework not in {"auto", *_FRAMEWORKS}:
-        raise ConfigurationError(
-            "INVALID_CONFIG",
-            f"{framework!r} is no framework of an agent",
-            ran="no",
-            hint="write 'auto', 'dspy' or 'pydantic_ai'",
-        )
     if retries is not None and (type(retries) is not int or retries < 0):
         raise ConfigurationError(
             "INVALID_CONFIG", f"The retries of an agent are {retries!r}", ran="no", hint="a whole number from 0"
         )
+    for what, given, kind in (("limits", limits, Limits), ("memory", memory, Memory)):
+        if given is not None and not isinstance(given, kind):
+            raise ConfigurationError(
+                "INVALID_CONFIG",
+                f"The option {what!r} of an agent is {given!r:.100}, and must be {kind.__name__}(…)",
+                ran="no",
+                hint=f"from altar.ai import {kind.__name__}, and see what it takes",
+            )
+    for what, said in (("name", name), ("instructions", instructions)):
+        if not isinstance(said, str):
+            raise ConfigurationError("INVALID_CONFIG", f"The option {what!r} of an agent must be a text", ran="no")
     task = Task(
         name=name or f"agent_{next(_numbers)}",
         tools=None if tools is None else tools_of(tools),
         instructions=instructions.strip(),
         form=output_form(output),
         limits=limits or Limits(),
-        retries=2 if retries is None else retries,
-        output_retries=0,
+        retries=retries,
     )
-    return Agent(task, AgentModel(model), framework, retries=retries, conversations=Conversations(memory or Memory()))
+    return Agent(task, AgentModel(model), _framework(framework), Conversations(memory or Memory()))
 
 
 class Agent:
@@ -97,13 +104,10 @@ class Agent:
     It remembers its conversations: one for each session, and as many more as are named.
     """
 
-    def __init__(
-        self, task: Task, model: AgentModel, framework: Framework, *, retries: int | None, conversations: Conversations
-    ) -> None:
+    def __init__(self, task: Task, model: AgentModel, framework: Framework, conversations: Conversations) -> None:
         self._task = task
         self._model = model
         self._framework: Framework = framework
-        self._retries = retries
         self._conversations = conversations
 
     @property
@@ -126,15 +130,17 @@ class Agent:
         for name in _FRAMEWORKS:
             if importlib.util.find_spec(name) is not None:
                 return name
-        raise missing_extra("dspy", what="An agent")
+        raise ConfigurationError(
+            "ENVIRONMENT_ERROR",
+            "An agent needs the extra 'dspy' or the extra 'pydantic-ai', and neither is installed",
+            ran="no",
+            hint='pip install "altar-ai[dspy]", or pip install "altar-ai[pydantic-ai]"',
+        )
 
     def using(self, framework: Framework | None = None, *, model: Any = None) -> Agent:
         """The same agent under another framework, or with another language model; it goes on with what was said."""
         made = self._model if model is None else AgentModel(model)
-        task, to = self._task, framework or self._framework
-        if to not in {"auto", *_FRAMEWORKS}:
-            return agent(framework=to)  # which says what is wrong
-        return Agent(task, made, to, retries=self._retries, conversations=self._conversations)
+        return Agent(self._task, made, _framework(framework or self._framework), self._conversations)
 
     @overload
     def run(self, session: Session, prompt: str, *, conversation: str = "") -> Awaitable[AgentResult]: ...
@@ -149,22 +155,22 @@ class Agent:
         Raises what cannot be run at all: UNSUPPORTED_TOOL for a tool that the session does not have, ENVIRONMENT_ERROR
         for a missing extra or no language model, INVALID_CONFIG for a model that cannot be reached.
         """
-        running = self._run(session, _prompt(prompt), conversation, None)
+        running = self._run(session, _prompt(prompt), conversation)
         return portal().run(running) if isinstance(session, SyncSession) else running
 
     @overload
-    def stream(self, session: Session, prompt: str, *, conversation: str = "") -> AsyncIterator[AgentEvent]: ...
+    def stream(self, session: Session, prompt: str, *, conversation: str = "") -> Reading: ...
     @overload
     def stream(self, session: SyncSession, prompt: str, *, conversation: str = "") -> Iterator[AgentEvent]: ...
     def stream(
         self, session: Session | SyncSession, prompt: str, *, conversation: str = ""
-    ) -> AsyncIterator[AgentEvent] | Iterator[AgentEvent]:
+    ) -> Reading | Iterator[AgentEvent]:
         """Answer a prompt and tell what happens: pieces of text, calls and their answers, and the result at the end.
 
-        Who stops reading cancels the run.
+        Who stops reading cancels the run; ``aclose``, or ``close``, waits for its end.
         """
         asked = _prompt(prompt)
-        told = events(lambda tell: self._run(session, asked, conversation, tell))
+        told = Reading(lambda tell, is_left: self._run(session, asked, conversation, tell, is_left))
         return pulled(told) if isinstance(session, SyncSession) else told
 
     @overload
@@ -190,70 +196,80 @@ class Agent:
     ) -> ToolFunction[..., Any]:
         """The agent as a tool: a prompt in, its output out; its calls are children of the call.
 
+        Each call is a conversation of its own.
         The contract names the tools that it calls, where the agent names its tools.
         """
         from altar.ai.agents.as_tool import agent_tool
 
-        return agent_tool(
-            self.run,
-            self.forget,
-            self._task,
-            name=name,
-            description=description,
-            version=version,
-            register=register,
-        )
+        once = Agent(self._task, self._model, self._framework, Conversations(Memory(turns=0)))
+        return agent_tool(once.run, self._task, name=name, description=description, version=version, register=register)
 
     async def _run(
-        self, session: Session | SyncSession, prompt: str, conversation: str, tell: Tell | None
+        self,
+        session: Session | SyncSession,
+        prompt: str,
+        conversation: str,
+        tell: Tell | None = None,
+        is_left: Callable[[], bool] = lambda: False,
     ) -> AgentResult:
-        history = self._conversations.messages(session.session_id, conversation)
-        return await self._driven(
-            session, Turn(self._ready(), history, [ChatMessage("user", prompt)], tell), conversation
-        )
+        async with self._conversations.entered(session.session_id, conversation, is_left=is_left) as held:
+            turn = Turn(self._ready(), session, held.before, [ChatMessage("user", prompt)], tell)
+            return await self._driven(turn, held)
 
     async def _resumed(self, session: Session | SyncSession, stopped: AgentResult) -> AgentResult:
         waiting_in(stopped)
-        history = self._conversations.messages(session.session_id, stopped.conversation)
-        turn = Turn(self._ready(), history, list(stopped.messages))
-        try:
-            await resumed(session, turn, stopped)
-        except AltarError as error:
-            return turn.result(framework=self.framework, conversation=stopped.conversation, error=error)
-        return await self._driven(session, turn, stopped.conversation)
+        async with self._conversations.entered(session.session_id, stopped.conversation) as held:
+            turn = Turn(self._ready(), session, held.before, list(stopped.messages))
+            try:
+                await resumed(turn, stopped)
+            except AltarError as error:
+                return turn.result(framework=self.framework, conversation=held.name, error=error)
+            return await self._driven(turn, held)
 
-    async def _driven(self, session: Session | SyncSession, turn: Turn, conversation: str) -> AgentResult:
-        framework = self.framework
-        driver = _driver(framework)
-        _require_no_submit(turn.task, session)
-        error: AltarError | None = None
+    async def _driven(self, turn: Turn, held: Conversation) -> AgentResult:
+        framework, error = self.framework, None
+        driver = await _driver(framework)
+        _require_no_submit(turn.task, turn.session)
+        own = turn.asker.options.language_model
         try:
-            own = (session.underneath if isinstance(session, SyncSession) else session).asker.options.language_model
             if framework == "dspy":
-                await driver.run(turn, session, self._model.dspy(own))
+                await driver.run(turn, self._model.dspy(own))
             else:
-                async with self._model.pydantic_ai(own) as model:
-                    await driver.run(turn, session, model)
+                async with self._model.pydantic_ai(own) as (model, settings):
+                    await driver.run(turn, model, settings)
+            held.added = tuple(turn.messages)
         except AltarError as failed:
             if not turn.is_begun:  # nothing was asked: this is wrong use, and no run
                 raise
             error = failed
-        if error is None:
-            self._conversations.add(session.session_id, conversation, tuple(turn.messages))
-        return turn.result(framework=framework, conversation=conversation, error=error)
+        return turn.result(framework=framework, conversation=held.name, error=error)
 
     def _ready(self) -> Task:
         """The task, with what the settings say now."""
         settings = configured()
-        again = (1 if settings.retry_on_validation_error else 0) if self._retries is None else self._retries
-        return replace(self._task, output_retries=again, is_checked=settings.result_validation)
+        again = int(settings.retry_on_validation_error)
+        return replace(self._task, corrections=again, is_checked=settings.result_validation)
 
 
-def _driver(framework: str) -> Any:
-    extra, module = _FRAMEWORKS[framework]
-    if importlib.util.find_spec(framework) is None:
-        raise missing_extra(extra, what="An agent of that framework")
-    return import_module(f"altar.ai.agents.{module}")
+def _framework(asked: Framework) -> Framework:
+    if asked in {"auto", *_FRAMEWORKS}:
+        return asked
+    raise ConfigurationError(
+        "INVALID_CONFIG",
+        f"{asked!r} is no framework of an agent",
+        ran="no",
+        hint="write 'auto', 'dspy' or 'pydantic_ai'",
+    )
+
+
+async def _driver(framework: str) -> Any:
+    """The module that drives a run; it takes seconds to load once, in which the event loop goes on."""
+    if framework not in _drivers:
+        extra, module = _FRAMEWORKS[framework]
+        if importlib.util.find_spec(framework) is None:
+            raise missing_extra(extra, what="An agent of that framework")
+        _drivers[framework] = await asyncio.to_thread(import_module, f"altar.ai.agents.{module}")
+    return _drivers[framework]
 
 
 def _require_no_submit(task: Task, session: Session | SyncSession) -> None:

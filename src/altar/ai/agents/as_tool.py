@@ -22,7 +22,6 @@ __all__ = ["agent_tool"]
 
 def agent_tool(
     run: Callable[..., Any],
-    forget: Callable[..., None],
     task: Task,
     *,
     name: str | None,
@@ -30,7 +29,7 @@ def agent_tool(
     version: str,
     register: bool,
 ) -> ToolFunction[..., Any]:
-    """The tool; each call of it is a conversation of its own: ``run`` and ``forget`` are those of the agent."""
+    """The tool; ``run`` is that of an agent which remembers nothing."""
     named = name or fitting(task.name)
     calls = None if task.tools is None else [each.partition("@")[0] for each in task.tools]
     returns: dict[str, Any] = {"type": "string"} if task.form is None else task.form.returns
@@ -50,9 +49,7 @@ def agent_tool(
     )
 
     async def asked(arguments: Mapping[str, Any], context: ToolContext) -> Any:
-        own = f"call:{context.call_id}"
-        result = await run(context.session, arguments["prompt"], conversation=own)
-        forget(context.session, own)
+        result = await run(context.session, arguments["prompt"])
         if result.usage:
             context.used(**result.usage)
         if result.error is not None:

@@ -26,15 +26,13 @@ from altar.ai.agents.turn import USE, Turn, apart
 from altar.ai.lm.chat import ChatMessage, ToolUse
 from altar.ai.lm.errors import lm_error
 from altar.ai.lm.usage import usage_of
-from altar.later.front import SyncSession
-from altar.later.session import Session
 
 __all__ = ["AgentProgram", "run"]
 
 
-async def run(turn: Turn, session: Session | SyncSession, lm: Any) -> None:
+async def run(turn: Turn, lm: Any) -> None:
     """Drive a run to its end; what it gives is in the turn. Raises the AltarError that ends it."""
-    tools = to_dspy(session, names=turn.task.tools, on_result=turn.heard)
+    tools = to_dspy(turn.session, names=turn.task.tools, on_result=turn.heard)
     await AgentProgram(turn.task.instructions, tools, turn.task.form).drive(turn, lm)
 
 
@@ -148,7 +146,7 @@ class AgentProgram(dspy.Module):
         try:
             if self._form is not None and use.name == SUBMIT:
                 turn.handed_in(use.arguments)
-                await turn.told(use, HANDED_IN)
+                await turn.told(use, "")
                 return
             if tool is None:
                 await turn.told(use, self._unknown(use.name), wrong="UNSUPPORTED_TOOL")
@@ -173,9 +171,6 @@ class AgentProgram(dspy.Module):
 
 NOTHING = "Answer what is asked."
 """The instructions of a predictor that was given none; they are not told to a language model that can call tools."""
-
-HANDED_IN = "Final result processed."
-"""What a model is told that has handed in its answer, in the words of Pydantic-AI."""
 
 
 class _Pieces:

@@ -6,14 +6,18 @@ What is kept is bounded in turns and in bytes, for each conversation, and in the
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
-from altar.adm.errors import ConfigurationError
+from altar.adm.errors import ConfigurationError, ValidationError
 from altar.ai.lm.chat import ChatMessage
 
-__all__ = ["Conversations", "Memory"]
+__all__ = ["Conversation", "Conversations", "Memory"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,39 +47,88 @@ class Memory:
                 )
 
 
-Turns = deque[tuple[int, tuple[ChatMessage, ...]]]
-
-
 class Conversations:
-    """The conversations of one agent, for any number of runs at once."""
+    """The conversations of one agent, for any number of runs at once, one in each conversation."""
 
     def __init__(self, bounds: Memory) -> None:
         self._bounds = bounds
-        self._kept: OrderedDict[tuple[str, str], Turns] = OrderedDict()
+        self._kept: OrderedDict[_Key, _Turns] = OrderedDict()
+        self._going_on: dict[_Key, Conversation] = {}
         self._lock = threading.Lock()
 
-    def messages(self, session: str, name: str) -> tuple[ChatMessage, ...]:
-        """All that is remembered of a conversation, from the oldest on."""
-        with self._lock:
-            turns = self._kept.get((session, name), ())
-            return tuple(message for _, turn in turns for message in turn)
+    @asynccontextmanager
+    async def entered(
+        self, session: str, name: str, *, is_left: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[Conversation]:
+        """One conversation, for a run that nobody else has there meanwhile; where nothing is kept, runs do not meet.
 
-    def add(self, session: str, name: str, turn: tuple[ChatMessage, ...]) -> None:
-        """Remember a turn: all that was said from a prompt to its answer."""
-        with self._lock:
-            turns = self._kept.setdefault((session, name), deque())
-            self._kept.move_to_end((session, name))
-            turns.append((sum(map(_size, turn)), turn))
-            while turns and (len(turns) > self._bounds.turns or sum(each for each, _ in turns) > self._bounds.size):
-                turns.popleft()
-            while len(self._kept) > self._bounds.conversations:
-                self._kept.popitem(last=False)
+        ``is_left`` says whether nobody reads what the run tells any more: it is being cancelled then, and waited for.
+        Raises ValidationError RESOURCE_CONFLICT while any other run is under way in it.
+        """
+        entered = Conversation(name, is_left)
+        if not self._bounds.turns:
+            yield entered
+            return
+        key = (session, name)
+        while (other := self._enter(key, entered)) is not None:
+            await asyncio.shield(asyncio.wrap_future(other.ended))
+        try:
+            yield entered
+        finally:
+            self._leave(key, entered)
 
     def forget(self, session: str, name: str | None) -> None:
         """Forget a conversation of a session, or all that it has had."""
         with self._lock:
             for key in [key for key in self._kept if key[0] == session and name in {None, key[1]}]:
                 del self._kept[key]
+
+    def _enter(self, key: _Key, entered: Conversation) -> Conversation | None:
+        """Take the place in a conversation; gives who has it, where that one is about to leave."""
+        with self._lock:
+            other = self._going_on.setdefault(key, entered)
+            if other is entered:
+                entered.before = tuple(message for _, turn in self._kept.get(key, ()) for message in turn)
+                return None
+        if other.is_left():
+            return other
+        raise ValidationError(
+            "RESOURCE_CONFLICT",
+            f"The agent is asked already in the conversation {entered.name!r} of this session",
+            ran="no",
+            hint="wait for that answer, give each run a conversation of its own, or remember nothing: Memory(turns=0)",
+        )
+
+    def _leave(self, key: _Key, entered: Conversation) -> None:
+        with self._lock:
+            del self._going_on[key]
+            if entered.added:
+                self._add(key, entered.added)
+        entered.ended.set_result(None)
+
+    def _add(self, key: _Key, turn: tuple[ChatMessage, ...]) -> None:
+        turns = self._kept.setdefault(key, deque())
+        self._kept.move_to_end(key)
+        turns.append((sum(map(_size, turn)), turn))
+        while turns and (len(turns) > self._bounds.turns or sum(each for each, _ in turns) > self._bounds.size):
+            turns.popleft()
+        while len(self._kept) > self._bounds.conversations:
+            self._kept.popitem(last=False)
+
+
+@dataclass(slots=True, eq=False)
+class Conversation:
+    """What was said ``before`` a run, and what it has ``added`` when it had an answer; ``ended`` when it leaves."""
+
+    name: str
+    is_left: Callable[[], bool]
+    before: tuple[ChatMessage, ...] = ()
+    added: tuple[ChatMessage, ...] = ()
+    ended: Future[None] = field(default_factory=Future)
+
+
+_Key = tuple[str, str]
+_Turns = deque[tuple[int, tuple[ChatMessage, ...]]]
 
 
 def _size(message: ChatMessage) -> int:

@@ -72,19 +72,25 @@ class AgentModel:
         return self._once(f"dspy {id(model)}", lambda: dspy_lm(model))
 
     @asynccontextmanager
-    async def pydantic_ai(self, own: Choice | None) -> AsyncIterator[Any]:
-        """The model of Pydantic-AI for one run; what it opens for it, such as a web client, is closed then."""
+    async def pydantic_ai(self, own: Choice | None) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
+        """The model of Pydantic-AI for one run, and the settings to ask it with.
+
+        What it opens for the run, such as a web client, is closed then.
+        Raises ENVIRONMENT_ERROR for a provider whose package is not installed, INVALID_CONFIG for one that is not known
+        or has no key.
+        """
         model, kind = self._resolved(own)
         if kind == "text":
-            async with _provided(model, _options(chosen_in(own), model)) as made:
-                yield made
+            options = _options(chosen_in(own), model)
+            async with _provided(model, options) as made:
+                yield made, {} if options.timeout is None else {"timeout": options.timeout}
             return
         if kind == "pydantic_ai":
-            yield model
+            yield model, {}
             return
         from altar.ai.agents.pydantic_model import OurModel
 
-        yield OurModel(_chat_model(model) if kind == "dspy" else model)
+        yield OurModel(_chat_model(model) if kind == "dspy" else model), {}
 
     def _resolved(self, own: Choice | None) -> tuple[Any, str]:
         """The value and its kind; scripts and recordings are read once."""
@@ -110,7 +116,7 @@ class AgentModel:
 
     def _once(self, name: str, make: Any) -> Any:
         if name not in self._made:
-            self._made[name] = make()
+            self._made.setdefault(name, make())  # runs may be in several threads: the first one counts
         return self._made[name]
 
 
@@ -147,13 +153,13 @@ def _chat_model(lm: Any) -> ChatModel:
 async def _provided(spec: str, options: LMOptions) -> AsyncIterator[Any]:
     """A model of a provider, or the local one by its address, with a client of its own."""
     loaded("pydantic_ai", extra="pydantic-ai", what="An agent of Pydantic-AI")
+    provider, _, name = spec.partition("/")
     if spec == "local" or spec.startswith("local:"):
-        name, base_url, key = local_address(spec.partition(":")[2], options)
-        made = _openai(name, base_url, key)
-    elif options.base_url:
-        made = _openai(spec.partition("/")[2], options.base_url, "" if options.key is None else options.key())
+        made = _openai(*local_address(spec.partition(":")[2], options))
+    elif options.base_url and provider not in _OWN_FORM:
+        made = _openai(name, options.base_url, "" if options.key is None else options.key())
     else:
-        made = _inferred(spec, options)
+        made = _inferred(provider, name, options)
     async with made:
         yield made
 
@@ -166,29 +172,50 @@ def _openai(name: str, base_url: str, key: str) -> Any:
     return OpenAIChatModel(name, provider=OpenAIProvider(base_url=base_url, api_key=key or "none"))
 
 
-def _inferred(spec: str, options: LMOptions) -> Any:
+def _inferred(provider: str, name: str, options: LMOptions) -> Any:
     """The model of a provider, whose key is that of the options, or in the environment."""
     from pydantic_ai.exceptions import UserError
     from pydantic_ai.models import infer_model
     from pydantic_ai.providers import infer_provider_class
 
-    provider, _, name = spec.partition("/")
-
-    def made(asked: str) -> Any:
-        kind = infer_provider_class(asked)
-        return kind() if options.key is None else kind(api_key=options.key())
-
+    known = _NAMES.get(provider, provider)
+    given: dict[str, str] = {} if options.key is None else {"api_key": options.key()}
+    if options.base_url:
+        given["base_url"] = options.base_url.rstrip("/").removesuffix(_VERSIONS.get(known, ""))
     try:
-        return infer_model(f"{_NAMES.get(provider, provider)}:{name}", provider_factory=made)
-    except (UserError, ValueError, ImportError, TypeError) as refused:
+        return infer_model(f"{known}:{name}", provider_factory=lambda asked: infer_provider_class(asked)(**given))
+    except ImportError as missing:
+        raise ConfigurationError(
+            "ENVIRONMENT_ERROR",
+            f"Pydantic-AI cannot reach {_shown(provider, name)}: the package of that provider is not installed",
+            ran="no",
+            hint=f'pip install "pydantic-ai-slim[{_EXTRAS.get(known, known)}]"',
+            detail=str(missing),
+        ) from missing
+    except (UserError, ValueError, TypeError) as refused:
         raise ConfigurationError(
             "INVALID_CONFIG",
-            f"{spec[:100]!r} names no language model that Pydantic-AI can reach",
+            f"{_shown(provider, name)} names no language model that Pydantic-AI can reach",
             ran="no",
-            hint="its key belongs into the environment, its provider's package into the installation",
+            hint="write 'provider/model'; the key belongs into the environment, under the name its provider gives it",
             detail=f"{type(refused).__name__}: {refused}",
         ) from refused
 
 
+def _shown(provider: str, name: str) -> str:
+    return repr(f"{provider}/{name}"[:100] if name else provider[:100])
+
+
 _NAMES = {"gemini": "google", "vertex_ai": "google-cloud", "together_ai": "together"}
 """What Pydantic-AI calls the providers that DSPy calls otherwise."""
+
+_EXTRAS = {"google-cloud": "google"}
+"""The extras of Pydantic-AI that are not called as their provider is."""
+
+_VERSIONS = {"anthropic": "/v1"}
+"""What ends an address for DSPy, where the package of the provider adds it by itself."""
+
+_OWN_FORM = frozenset(
+    ("anthropic", "bedrock", "cohere", "gemini", "google", "groq", "huggingface", "mistral", "vertex_ai")
+)
+"""Providers that are asked in a form of their own, also where they have another address."""

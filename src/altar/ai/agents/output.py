@@ -63,7 +63,7 @@ class OutputForm:
 
     def plain(self, output: Any) -> Any:
         """The output as JSON."""
-        return output if self.reader is None else self.reader.dump_python(output, mode="json")
+        return output if self.reader is None else self.reader.dump_python(output, mode="json", by_alias=True)
 
     def _validated(self, held: Any) -> Any:
         """The value of the type; what only its own code can tell is said in its words."""

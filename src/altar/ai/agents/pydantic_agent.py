@@ -6,11 +6,12 @@ Loaded with Pydantic-AI only.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from pydantic_ai import Agent as Framework
 from pydantic_ai import ModelRetry, RunContext, StructuredDict, ToolOutput, UsageLimits
+from pydantic_ai.capabilities import PrepareOutputTools
 from pydantic_ai.exceptions import AgentRunError, ApprovalRequired, UserError
 from pydantic_ai.messages import (
     FunctionToolResultEvent,
@@ -26,29 +27,35 @@ from pydantic_ai.toolsets import WrapperToolset
 
 from altar.adapters.pydantic_ai import to_pydantic_ai
 from altar.adm.call import ErrorObject
-from altar.adm.errors import AltarError, DeclarationError, ExecutionError
+from altar.adm.errors import AltarError, ExecutionError
 from altar.ai.agents.output import SUBMIT, OutputForm
 from altar.ai.agents.pydantic_messages import pydantic_messages, said, taken, told_of, uses
 from altar.ai.agents.turn import USE, Turn, apart
 from altar.ai.lm.chat import ChatMessage, ToolUse
 from altar.ai.lm.errors import lm_error
-from altar.later.front import SyncSession
-from altar.later.session import Session
+
+if TYPE_CHECKING:
+    from pydantic_ai.tools import ToolDefinition
 
 __all__ = ["run"]
 
 _MANY = 1_000_000  # the turn counts, and ends the run before
 
 
-async def run(turn: Turn, session: Session | SyncSession, model: Any) -> None:
-    """Drive a run to its end; what it gives is in the turn. Raises the AltarError that ends it."""
+async def run(turn: Turn, model: Any, settings: dict[str, Any]) -> None:
+    """Drive a run to its end; what it gives is in the turn. Raises the AltarError that ends it.
+
+    ``settings`` are those with which the model is asked.
+    """
     task = turn.task
-    tools = to_pydantic_ai(session, task.tools, retries=_MANY, approval=None, on_result=turn.heard)
+    tools = to_pydantic_ai(turn.session, task.tools, retries=_MANY, approval=None, on_result=turn.heard)
     agent = Framework(
         model,
+        model_settings=settings,
         instructions=task.instructions or None,
         output_type=str if task.form is None else _handed_in(task.form, turn),
         toolsets=[_Watched(tools, turn)],
+        capabilities=[] if task.form is None else [_as_declared(task.form)],
         retries=_MANY,
         name=task.name,
     )
@@ -141,25 +148,25 @@ def _corrected(request: Any, turn: Turn) -> None:
 
 def _handed_in(form: OutputForm, turn: Turn) -> Any:
     """The tool of the framework that hands in the answer; ours says whether it fits."""
-    try:
-        wanted = StructuredDict(form.schema)
-    except UserError as refused:
-        raise DeclarationError(
-            "INVALID_DECLARATION",
-            "Pydantic-AI cannot ask for this output: its schema refers to itself",
-            ran="no",
-            hint="framework='dspy' can, or give a schema that ends",
-        ) from refused
 
-    def submit(answer: wanted) -> Any:  # type: ignore[valid-type]  # a type made here
+    def submit(answer: Any) -> Any:
         try:
             turn.handed_in(answer)
         except AltarError as unfit:
             raise ModelRetry(ErrorObject.of(unfit).text) from unfit
         return turn.output
 
-    submit.__annotations__["answer"] = wanted
+    submit.__annotations__["answer"] = StructuredDict({"type": "object"})  # as it stands: any object, and no member
     return ToolOutput(submit, name=SUBMIT, description=form.declaration.description)
+
+
+def _as_declared(form: OutputForm) -> Any:
+    """Has the framework offer that tool with the schema of its contract, as it stands."""
+
+    async def prepared(_: RunContext[Any], tools: list[ToolDefinition]) -> list[ToolDefinition]:
+        return [replace(tool, parameters_json_schema=form.schema) for tool in tools]
+
+    return PrepareOutputTools(prepared)
 
 
 @dataclass

@@ -96,7 +96,8 @@ def _arguments(part: ToolCallPart) -> dict[str, Any]:
 
 def _chat(message: ModelMessage) -> Iterator[ChatMessage]:
     if isinstance(message, ModelResponse):
-        yield ChatMessage("assistant", said(message), uses(message))
+        if (text := said(message)) or uses(message):
+            yield ChatMessage("assistant", text, uses(message))
         return
     for part in message.parts:
         if isinstance(part, ToolReturnPart):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from altar.adapters.dspy.answers import answer, is_told
+from altar.adapters.dspy.answers import answer
 from altar.adm.errors import ValidationError
 from altar.ai.agents.result import AgentCall, AgentResult
-from altar.ai.agents.turn import USE, Turn
+from altar.ai.agents.turn import USE, Turn, ends_run
 from altar.ai.lm.chat import ToolUse
 from altar.later.both_ways import BothWays
-from altar.later.front import SyncSession
-from altar.later.session import Session
 
 __all__ = ["resumed", "waiting_in"]
 
@@ -27,16 +25,16 @@ def waiting_in(stopped: AgentResult) -> list[AgentCall]:
     return waiting
 
 
-async def resumed(session: Session | SyncSession, turn: Turn, stopped: AgentResult) -> None:
+async def resumed(turn: Turn, stopped: AgentResult) -> None:
     """Make the calls that waited, so that the turn can go on; raises what ends the run again."""
     turn.begin_again(stopped)
     for call in waiting_in(stopped):
         USE.set(call.use_id)
         use = ToolUse(call.name, call.arguments, call.use_id)
         turn.wait_for(use)
-        result = await BothWays(session).aresume(call.handle)
+        result = await BothWays(turn.session).aresume(call.handle)
         turn.heard(result)
-        if result.error is None or is_told(result.error):
+        if result.error is None or not ends_run(result.error):
             content = answer(result)
             await turn.told(use, content if isinstance(content, str) else turn.written(content))
     turn.step_ended()

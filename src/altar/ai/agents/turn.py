@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -21,8 +21,14 @@ from altar.ai.agents.limits import Limits, exceeded
 from altar.ai.agents.output import SUBMIT, OutputForm
 from altar.ai.agents.result import AgentCall, AgentEvent, AgentResult, CallStatus, TextPiece, ToolAnswered, ToolCalled
 from altar.ai.lm.chat import ChatMessage, ToolUse
+from altar.later.front import SyncSession
+from altar.later.live import not_open
 
-__all__ = ["USE", "Task", "Turn", "apart"]
+if TYPE_CHECKING:
+    from altar.later.asking import Asker
+    from altar.later.session import Session
+
+__all__ = ["USE", "Task", "Turn", "apart", "ends_run"]
 
 USE: ContextVar[str] = ContextVar("altar_agent_use")
 """The id by which the model knows the call that is being made, in the task that makes it."""
@@ -31,6 +37,10 @@ Tell = Callable[[AgentEvent], Awaitable[None]]
 
 _COUNTED: Final = ("lm_calls", "input_tokens", "output_tokens", "total_tokens", "cached_tokens", "cost_usd")
 _WRONG_ARGUMENTS: Final = frozenset(("INVALID_TOOL_ARGS", "SCHEMA_VIOLATION"))
+_CORRECTIONS: Final = 2
+_USED_UP: Final = frozenset(("BUDGET_EXCEEDED", "RATE_LIMIT_EXCEEDED"))
+_HANDED_IN: Final = "Final result processed."
+"""What a model is told that has handed in its answer, in the words of Pydantic-AI."""
 _NOTHING: Final = "You gave no answer. Say it, or use a tool."
 _NOT_HANDED_IN: Final = f"Hand in your answer: call the tool {SUBMIT!r}."
 
@@ -39,7 +49,8 @@ _NOT_HANDED_IN: Final = f"Hand in your answer: call the tool {SUBMIT!r}."
 class Task:
     """What every run of an agent is given; ``tools`` are names, or None for all of the session.
 
-    ``retries`` is how often in a row a model may correct its arguments of one tool, ``output_retries`` its answer.
+    ``retries`` is how often in a row a model may correct its answer, or its arguments of one tool; where nobody said,
+    its answer ``corrections`` times, and its arguments twice.
     """
 
     name: str
@@ -47,8 +58,8 @@ class Task:
     instructions: str
     form: OutputForm | None
     limits: Limits
-    retries: int
-    output_retries: int
+    retries: int | None
+    corrections: int = 1
     is_checked: bool = True
 
 
@@ -69,6 +80,7 @@ class Turn:
     """
 
     task: Task
+    session: Session | SyncSession
     history: tuple[ChatMessage, ...]
     messages: list[ChatMessage]
     tell: Tell | None = None
@@ -88,6 +100,12 @@ class Turn:
     # ----------------------------------------------------------------------------------- what the language model says
 
     @property
+    def asker(self) -> Asker:
+        """How calls are made in the session."""
+        session = self.session
+        return (session.underneath if isinstance(session, SyncSession) else session).asker
+
+    @property
     def said(self) -> tuple[ChatMessage, ...]:
         """All that was said until now."""
         return (*self.history, *self.messages)
@@ -98,7 +116,12 @@ class Turn:
         return self.tell is not None
 
     def before_request(self) -> None:
-        """Raise BUDGET_EXCEEDED where the language model may not be asked again."""
+        """Raise BUDGET_EXCEEDED where the language model may not be asked again, INVALID_SESSION after the session."""
+        if self.asker.live.closed:
+            raise not_open(
+                f"The session of the agent {self.task.name!r} was closed while it was at work",
+                hint="close a session when its runs have ended",
+            )
         self.is_begun = True
         self.task.limits.require_request(self.task.name, self.usage, ran=self._has_run)
 
@@ -113,10 +136,13 @@ class Turn:
         Raises BUDGET_EXCEEDED where that was too much, or where the calls that it wants are not to be made.
         """
         self._count(usage, is_request=True)
-        self.messages.append(ChatMessage("assistant", text, uses))
+        if text or uses:
+            self.messages.append(ChatMessage("assistant", text, uses))
         limits, name = self.task.limits, self.task.name
         limits.require_within(name, self.usage, ran=self._has_run, priced=self._is_priced)
         self._uses = uses
+        if uses and self.task.form is None:
+            self._wrong.pop(SUBMIT, None)  # it said something again
         self._results.clear()
         self._told.clear()
         wanted = [use for use in uses if not self._is_answer(use.name)]
@@ -129,7 +155,8 @@ class Turn:
     def nothing_said(self) -> str:
         """What the model is told that neither answered nor wants a tool; raises LM_BAD_ANSWER for the last time."""
         words = _NOTHING if self.task.form is None else _NOT_HANDED_IN
-        self._correct(SUBMIT, self.task.output_retries)
+        self._wrong[SUBMIT] = self._wrong.get(SUBMIT, 0) + 1
+        self._require_corrections()
         return words
 
     # ------------------------------------------------------------------------------------------- what becomes of calls
@@ -139,7 +166,7 @@ class Turn:
         self._results[USE.get("")] = result
         if result.usage:
             self._count(result.usage, is_request=False)
-        if result.error is not None and not is_told(result.error):
+        if result.error is not None and ends_run(result.error):
             self.stop(result.error.to_error())
 
     def begin_again(self, stopped: AgentResult) -> None:
@@ -163,7 +190,12 @@ class Turn:
 
     async def told(self, use: ToolUse, text: str, *, wrong: str = "") -> None:
         """The model is told this of a call; ``wrong`` is the code of what it has to correct before the call is made."""
+        ended = self._results.get(use.id)
+        if ended is not None and ended.error is not None and ends_run(ended.error):
+            text = ended.error.text  # for who reads the messages; the model is asked no more
         wrong = wrong or self._refused_as(use)
+        if self._is_answer(use.name) and not wrong:
+            text = _HANDED_IN  # also of a second one in the same answer, which is not read
         status = self._status(use, is_wrong=bool(wrong))
         self._told[use.id] = (text, status, wrong)
         if wrong:
@@ -191,10 +223,7 @@ class Turn:
                 self.messages.append(ChatMessage("tool", text, answers=use.id))
         if self.stopped is not None:
             raise self.stopped
-        for name, times in self._wrong.items():
-            allowed = self.task.output_retries if self._is_answer(name) else self.task.retries
-            if times > allowed:
-                raise self._bad_answer(name)
+        self._require_corrections()
         limits = self.task.limits
         limits.require_within(self.task.name, self.usage, ran=self._has_run, priced=self._is_priced)
 
@@ -210,10 +239,19 @@ class Turn:
             tool_calls=tuple(self.calls),
             framework=framework,
             conversation=conversation,
-            error=None if error is None else ErrorObject.of(error),
+            error=None if error is None else self._told_of_run(ErrorObject.of(error)),
         )
 
     # ----------------------------------------------------------------------------------------------------------- inside
+
+    def _told_of_run(self, error: ErrorObject) -> ErrorObject:
+        """The error of a call as that of the run, which has run when any call has; one can wait for approval and go on.
+
+        So nobody who reads ``ran: no`` repeats a run that has done something.
+        """
+        if error.ran == "no" and self._has_run and error.type != "APPROVAL_PENDING":
+            return replace(error, ran="yes")
+        return error
 
     @property
     def _has_run(self) -> bool:
@@ -287,10 +325,13 @@ class Turn:
         else:
             self._same = _Same(call, text, 1)
 
-    def _correct(self, name: str, allowed: int) -> None:
-        self._wrong[name] = self._wrong.get(name, 0) + 1
-        if self._wrong[name] > allowed:
-            raise self._bad_answer(name)
+    def _require_corrections(self) -> None:
+        """Raise LM_BAD_ANSWER where the model has been wrong more often in a row than it may correct itself."""
+        task = self.task
+        for name, times in self._wrong.items():
+            unsaid = task.corrections if name == SUBMIT else _CORRECTIONS
+            if times > (unsaid if task.retries is None else task.retries):
+                raise self._bad_answer(name)
 
     def _bad_answer(self, name: str) -> ExecutionError:
         about = "its answer" if name == SUBMIT else f"the arguments of {name!r}"
@@ -304,6 +345,15 @@ class Turn:
             hint="agent(…, retries=…) lets it try again; simpler types, or a larger model, help too",
             detail=said,
         )
+
+
+def ends_run(error: ErrorObject) -> bool:
+    """Whether a call that failed so ends the run, since a model can do nothing about it.
+
+    That is what only a person can mend, a call of which nobody knows whether it ran, and a quota or a budget of a host
+    that lets no further call through; a limit that ended a call which did run is told to the model.
+    """
+    return not is_told(error) or (error.ran == "no" and error.type in _USED_UP)
 
 
 def apart(ids: Sequence[str]) -> list[str]:
