@@ -1,3 +1,4 @@
+# pip install altar-ai
 """Declare a tool, call it rightly and wrongly, and see that a failed call is a value."""
 
 from __future__ import annotations

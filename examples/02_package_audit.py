@@ -1,4 +1,8 @@
-"""Audit two installed packages; the same file runs on a grid when `altar.toml` or ALTAR_SOURCE says so."""
+# pip install altar-ai
+"""Audit two installed packages; the same file runs on a grid when `altar.toml` or ALTAR_SOURCE says so.
+
+A tool that fails is a result for its caller; where it ran, stderr has the traceback.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,4 @@
+# pip install altar-ai
 """Read the values of a tool as they come, stop early, and see what was recorded."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pip install altar-ai
 """A tool that says how far it is, calls another tool, and stops when its time is up."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pip install altar-ai
 """Write docstrings as you always did: Google, NumPy and Sphinx style give the very same contract."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pip install altar-ai
 """Give a session only the tools that a task needs: what is not on its list cannot be called, whoever asks for it."""
 
 from __future__ import annotations

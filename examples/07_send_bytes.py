@@ -1,3 +1,4 @@
+# pip install altar-ai
 """Hand a picture to a tool and take one back: bytes stay bytes, and large ones travel beside the JSON."""
 
 from __future__ import annotations

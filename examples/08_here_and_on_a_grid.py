@@ -1,3 +1,4 @@
+# pip install 'altar-ai[grid]'
 """Run the same lines in this process and on a grid: only the address of the session differs."""
 
 from __future__ import annotations

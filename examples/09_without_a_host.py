@@ -1,3 +1,4 @@
+# pip install 'altar-ai[grid]'
 """Go on when no host can be reached: a tool whose author allows it runs here, and the journal remembers that."""
 
 from __future__ import annotations

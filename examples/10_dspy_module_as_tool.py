@@ -1,3 +1,4 @@
+# pip install 'altar-ai[dspy]'
 """Make a tool of a DSPy program: its signature is the contract, and the result says what the language model took."""
 
 from __future__ import annotations

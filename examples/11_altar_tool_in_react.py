@@ -1,3 +1,4 @@
+# pip install 'altar-ai[dspy]'
 """An agent of DSPy uses a tool of ALTAR: a wrong call comes back in words, and the agent corrects itself."""
 
 from __future__ import annotations

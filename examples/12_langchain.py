@@ -1,3 +1,4 @@
+# pip install 'altar-ai[langchain]'
 """LangChain both ways: its tool under a contract of ALTAR, and ALTAR's tools in the hands of a LangChain agent."""
 
 from __future__ import annotations

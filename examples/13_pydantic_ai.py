@@ -1,3 +1,4 @@
+# pip install 'altar-ai[pydantic-ai]'
 """Give the tools of a session to an agent of Pydantic-AI: a wrong argument comes back in words, and is corrected."""
 
 from __future__ import annotations

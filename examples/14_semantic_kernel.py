@@ -1,3 +1,4 @@
+# pip install 'altar-ai[semantic-kernel]'
 """The functions of a Semantic Kernel as tools with a contract, and tools of ALTAR as a plugin of a kernel.
 
 Semantic Kernel wants an environment of its own, without mcp 2: `make semantic-kernel` makes one.

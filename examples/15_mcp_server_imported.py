@@ -1,3 +1,4 @@
+# pip install 'altar-ai[mcp]'
 """Adopt the tools of a server of MCP: what was looked at may be called, and what changes later is refused."""
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def price(item: str) -> float:
 
 server.run()
 '''
-folder = Path(tempfile.mkdtemp())
+held = tempfile.TemporaryDirectory()
+folder = Path(held.name)
 program = folder / "shop_server.py"
 program.write_text(SERVER)
 where = StdioServer((sys.executable, str(program)))
@@ -44,6 +46,7 @@ with from_mcp(folder / "shop.json") as tools, altar.session() as session:
         session.call("price", item="tea").unwrap()
     except altar.ValidationError as refused:
         print(refused.code, "-", refused)
+held.cleanup()
 
 # Prints:
 # price - Tell what an item costs.

@@ -1,3 +1,4 @@
+# pip install 'altar-ai[dspy]'
 """Research in four steps: a model asks, a tool searches, a model reads, a model writes. One list of steps says so."""
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ research = pipeline(
     timeout=60,
 )
 
-# What a language model would say; `lm = "openai/…"` under [ai] in altar.toml asks a real one.
+# What a language model would say; without this script, `lm = "openai/…"` under [ai] in altar.toml asks a real one.
 script = ScriptedLM(
     [
         {"search_queries": ["Bloom filter", "delete elements"]},

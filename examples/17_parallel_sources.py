@@ -1,3 +1,4 @@
+# pip install 'altar-ai[dspy]'
 """Ask three sources at the same time: each result gets a name, and the next step waits for all of them."""
 
 from __future__ import annotations
@@ -5,11 +6,12 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Annotated
 
 import dspy
+from pydantic import Field
 
 import altar
 from altar.ai.pipelines import module, parallel, pipeline, tool
@@ -18,10 +20,11 @@ from altar.testing import ScriptedLM
 LIBRARY = Path(__file__).parent / "data" / "library.jsonl"
 
 
-def searching(shelf: str) -> Callable[[str], list[str]]:
-    """Make a function that searches one shelf of a small library."""
+def searching(shelf: str) -> altar.ToolFunction[[str], list[str]]:
+    """Make a tool that searches one shelf of a small library."""
 
-    def search(query: str) -> list[str]:
+    @altar.tool(name=f"search_{shelf}", description=f"Search what is from {shelf}.", read_only=True)
+    def search(query: Annotated[str, Field(description="Words that a text has.")]) -> list[str]:
         with closing(sqlite3.connect(":memory:")) as index:
             index.execute("CREATE VIRTUAL TABLE page USING fts5(shelf UNINDEXED, title, text, tokenize = porter)")
             pages = map(json.loads, LIBRARY.read_text().splitlines())
@@ -34,7 +37,7 @@ def searching(shelf: str) -> Callable[[str], list[str]]:
 
 
 for shelf in ("wikipedia", "arxiv", "github"):
-    altar.tool(name=f"search_{shelf}", description=f"Search what is from {shelf}.", read_only=True)(searching(shelf))
+    searching(shelf)
 
 multi_source = pipeline(
     "multi_source",
@@ -55,17 +58,15 @@ multi_source = pipeline(
     outputs=["synthesized_answer", "sources"],
 )
 
-script = ScriptedLM(
-    [
-        {"optimized_query": "distinct elements stream"},
-        {
-            "reasoning": "A paper has the method, and a program has it built in.",
-            "synthesized_answer": "Use HyperLogLog; Redis has it.",
-            "sources": ["HyperLogLog (Flajolet and others 2007)", "Redis PFADD and PFCOUNT"],
-        },
-    ]
-)
-dspy.configure(lm=script.dspy())
+says = [  # what a language model would say; any other takes the place of this script
+    {"optimized_query": "distinct elements stream"},
+    {
+        "reasoning": "A paper has the method, and a program has it built in.",
+        "synthesized_answer": "Use HyperLogLog; Redis has it.",
+        "sources": ["HyperLogLog (Flajolet and others 2007)", "Redis PFADD and PFCOUNT"],
+    },
+]
+dspy.configure(lm=ScriptedLM(says).dspy())
 
 with altar.session(source="later:") as session:
     result = multi_source.run(session, question="How do I count visitors without keeping them all?")

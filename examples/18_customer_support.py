@@ -1,10 +1,11 @@
+# pip install 'altar-ai[dspy]'
 """Customer support that branches: what a customer wants decides which steps run, and a busy database is asked again."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from typing import Any
+from pathlib import Path
 
 import dspy
 
@@ -13,33 +14,32 @@ from altar.ai.pipelines import Retry, branch, module, pipeline, tool
 from altar.testing import ScriptedLM
 
 DATABASE = sqlite3.connect(":memory:", check_same_thread=False)
-DATABASE.executescript("""
-    CREATE VIRTUAL TABLE article USING fts5(category, title, text, tokenize = porter);
-    INSERT INTO article VALUES
-        ('technical', 'Router has no light', 'Hold the button for ten seconds until the light is green.'),
-        ('shop', 'Opening hours', 'The router shop is open from nine to five.');
-    CREATE TABLE invoice (customer TEXT, month TEXT, euros REAL);
-    INSERT INTO invoice VALUES ('c-7', '2026-09', 39.9), ('c-7', '2026-10', 39.9), ('c-7', '2026-10', 39.9);
-""")
-tries: list[str] = []
+DATABASE.executescript((Path(__file__).parent / "data" / "support.sql").read_text())
+BUSY = [True, False]  # the billing database is locked for a moment
 
 
 @altar.tool(read_only=True)
-def search_knowledge_base(query: str, category: str) -> list[dict[str, str]]:
-    """Search the articles of one category; best matches first."""
-    words = " OR ".join(re.findall(r"\w+", query))
-    wanted = "SELECT title, text FROM article WHERE article MATCH ? AND category = ? ORDER BY rank LIMIT 3"
-    return [{"title": title, "text": text} for title, text in DATABASE.execute(wanted, (words, category))]
+def search_knowledge_base(query: str, category: str) -> list[str]:
+    """Search the articles of one category; best matches first.
+
+    Args:
+        query: What the customer wrote.
+        category: Which articles are searched.
+    """
+    wanted = "SELECT text FROM article WHERE article MATCH ? AND category = ? ORDER BY rank"
+    return [text for (text,) in DATABASE.execute(wanted, (" OR ".join(re.findall(r"\w+", query)), category))]
 
 
 @altar.tool(read_only=True)
-def fetch_customer_billing(customer_id: str) -> list[dict[str, Any]]:
-    """The invoices of a customer, oldest first."""
-    tries.append(customer_id)
-    if len(tries) == 1:  # stands for a database that is locked for a moment
+def fetch_customer_billing(customer_id: str) -> list[tuple[str, float]]:
+    """The invoices of a customer, oldest first: month and euros.
+
+    Args:
+        customer_id: The number on the contract.
+    """
+    if BUSY.pop(0):
         raise altar.ExecutionError("DEPENDENCY_UNAVAILABLE", "The billing database is busy", ran="no")
-    rows = DATABASE.execute("SELECT month, euros FROM invoice WHERE customer = ? ORDER BY month", (customer_id,))
-    return [{"month": month, "euros": euros} for month, euros in rows]
+    return DATABASE.execute("SELECT month, euros FROM invoice WHERE customer = ? ORDER BY 1", (customer_id,)).fetchall()
 
 
 support = pipeline(
@@ -62,18 +62,18 @@ support = pipeline(
     inputs={"query": str, "customer_id": str},
 )
 
-script = ScriptedLM(
-    [
-        {"intent": "technical_issue", "urgency": "high"},
-        {"reasoning": "No light.", "diagnosis": "No power.", "solution": "Hold the button.", "confidence": 0.9},
-        {"intent": "billing_question", "urgency": "low"},
-        {"answer": "October was billed twice.", "requires_human": True},
-    ]
-)
-dspy.configure(lm=script.dspy())
+says = [  # what a language model would say; any other takes the place of this script
+    {"intent": "technical_issue", "urgency": "high"},
+    {"reasoning": "No light.", "diagnosis": "No power.", "solution": "Hold the button.", "confidence": 0.9},
+    {"intent": "billing_question", "urgency": "low"},
+    {"answer": "October was billed twice.", "requires_human": True},
+    {"intent": "general_inquiry", "urgency": "low"},
+    {"answer": "We are open from nine to five.", "confidence": 0.8},
+]
+dspy.configure(lm=ScriptedLM(says).dspy())
 
 with altar.session(source="later:") as session:
-    for query in ("My router has no light", "Why did I pay twice in October?"):
+    for query in ("My router has no light", "Why did I pay twice in October?", "When are you open?"):
         result = support.run(session, query=query, customer_id="c-7")
         print(result.outputs.get("solution") or result.outputs["answer"])
         print([f"{step.path} x{step.attempts}" for step in result.steps])
@@ -83,3 +83,5 @@ with altar.session(source="later:") as session:
 # ['intent_classifier x1', 'intent/technical/search_knowledge_base x1', 'intent/technical/solve x1']
 # October was billed twice.
 # ['intent_classifier x1', 'intent/billing/fetch_customer_billing x2', 'intent/billing/explain x1']
+# We are open from nine to five.
+# ['intent_classifier x1', 'intent/general/reply x1']

@@ -1,13 +1,14 @@
+# pip install 'altar-ai[dspy]' pytest
 """A code assistant: it writes tests, runs them in a process of their own, and mends the code only if they fail."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import altar
 from altar.ai.pipelines import branch, module, pipeline, tool, transform
@@ -28,21 +29,19 @@ MENDED = "from statistics import median\n"
 class Report:
     """How tests ended: passed or failed, how many of each, and all that pytest said."""
 
-    verdict: str
+    verdict: Literal["passed", "failed"]
     counts: str
     report: str
 
 
-@altar.tool(read_only=True)
-def outline(source: str) -> list[str]:
-    """The functions of a Python file, with their parameters."""
-    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return [f"{function.name}({ast.unparse(function.args)})" for function in functions]
-
-
 @altar.tool(isolate="process", timeout=60)
 def run_tests(source: str, tests: str) -> Report:
-    """Run tests of pytest against a program; what they start ends with the process, whatever it is."""
+    """Run tests of pytest against a program; what they start ends with the process, whatever it is.
+
+    Args:
+        source: The program, which the tests import as `program`.
+        tests: A file of tests.
+    """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "program.py").write_text(source)
         Path(folder, "test_program.py").write_text(tests)
@@ -57,8 +56,7 @@ if __name__ == "__main__":  # a child process that runs the tests needs none of 
     assistant = pipeline(
         "code_assistant",
         [
-            tool("outline"),
-            module("source, outline: list[str] -> tests", name="write_tests"),
+            module("source -> tests", name="write_tests"),
             tool("run_tests"),
             branch("verdict", {"failed": "mend", "passed": "keep"}),
             tool("run_tests", inputs={"source": "program"}, output="last", name="run_again"),
@@ -73,11 +71,13 @@ if __name__ == "__main__":  # a child process that runs the tests needs none of 
     dspy.configure(lm=script.dspy())
     with altar.session(source="later:") as session:
         result = assistant.run(session, source=SOURCE)
-    print(result.fields["outline"], result.outputs["counts"], "->", result.outputs["last"]["counts"])
+    print(result.outputs["counts"], "->", result.outputs["last"]["counts"])
+    print(result.outputs["program"].strip())
     print([step.path for step in result.steps])
     print("the model was told:", "assert 3 == 2.5" in script.requests[1].prompt)
 
 # Prints:
-# ['median(numbers)'] 1 failed, 1 passed -> 2 passed
-# ['outline', 'write_tests', 'run_tests', 'verdict/mend/mend', 'run_again']
+# 1 failed, 1 passed -> 2 passed
+# from statistics import median
+# ['write_tests', 'run_tests', 'verdict/mend/mend', 'run_again']
 # the model was told: True

@@ -1,3 +1,4 @@
+# pip install 'altar-ai[dspy]'
 """Data analysis: a model writes SQL, a tool that can only read runs it, and what a model may not do fails in words."""
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ def describe_data() -> str:
 
 
 @altar.tool(read_only=True)
-def query(sql: str) -> list[dict[str, Any]]:
-    """Run one statement of SQL that only reads; at most 100 rows are given."""
+def query(sql: str) -> list[dict[str, str | float | None]]:
+    """Run one statement of SQL that only reads; at most 100 rows are given.
+
+    Args:
+        sql: The statement, for SQLite.
+    """
     try:
         cursor = DATABASE.execute(sql)
     except sqlite3.Error as error:

@@ -1,3 +1,4 @@
+# pip install altar-ai
 """A run that is killed goes on where it was: what was done is not done twice, and what is unknown is asked about."""
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ def customers() -> list[str]:
 
 @altar.tool
 def send_letter(customer: str) -> str:
-    """Send a letter: twice is once too often, so the contract does not say that it is idempotent."""
+    """Send a letter: twice is once too often, so the contract does not say that it is idempotent.
+
+    Args:
+        customer: Whose letter it is.
+    """
     if customer == "Cleo" and not (FOLDER / "killed").exists():
         (FOLDER / "killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)  # the power fails

@@ -1,3 +1,4 @@
+# pip install 'altar-ai[yaml]'
 """Write a pipeline as YAML: it is the same object as in Python, and a slip is told with its line."""
 
 from __future__ import annotations
@@ -22,13 +23,21 @@ outputs: [score]
 
 @altar.tool(read_only=True)
 def count_words(text: str) -> int:
-    """Count the words of a text."""
+    """Count the words of a text.
+
+    Args:
+        text: What is counted.
+    """
     return len(text.split())
 
 
 @altar.tool(read_only=True)
 def count_sentences(text: str) -> int:
-    """Count the sentences of a text."""
+    """Count the sentences of a text.
+
+    Args:
+        text: What is counted.
+    """
     return sum(text.count(mark) for mark in ".!?")
 
 

@@ -1,3 +1,4 @@
+# pip install 'altar-ai[dspy,pydantic-ai]'
 """Move an agent from DSPy to Pydantic-AI: the same tools, the same calls, the same answer, by one word."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pip install altar-ai
 """A pipeline is a tool: it has a contract, other tools and pipelines call it, and a model may be offered it."""
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ PRICES = {"tea": 3.5, "rice": 1.8}
 
 @altar.tool(read_only=True)
 def price_of(item: str) -> float:
-    """What a piece of an item costs, in euros."""
+    """What a piece of an item costs, in euros.
+
+    Args:
+        item: What is bought.
+    """
     if item not in PRICES:
         raise altar.ExecutionError(
             "TOOL_EXECUTION_FAILED", f"Nobody sells {item!r}", hint=f"there is {', '.join(PRICES)}"
@@ -20,7 +25,11 @@ def price_of(item: str) -> float:
 
 @altar.tool(read_only=True)
 def discount_of(customer: str) -> float:
-    """What a customer gets off, as a share of one."""
+    """What a customer gets off, as a share of one.
+
+    Args:
+        customer: Who buys.
+    """
     return 0.1 if customer == "Ann" else 0.0
 
 

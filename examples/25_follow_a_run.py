@@ -1,3 +1,4 @@
+# pip install altar-ai
 """Follow a pipeline while it runs: an event for each step that begins and ends, and the result as the last one."""
 
 from __future__ import annotations
@@ -10,19 +11,31 @@ from altar.ai.pipelines import map, pipeline, tool
 
 @altar.tool(read_only=True)
 def divisors(number: int) -> list[int]:
-    """The numbers that divide a number without rest."""
+    """The numbers that divide a number without rest.
+
+    Args:
+        number: What is divided.
+    """
     return [small for small in range(1, number + 1) if number % small == 0]
 
 
 @altar.tool(read_only=True)
 def most(lists: list[list[int]]) -> int:
-    """The length of the longest list."""
+    """The length of the longest list.
+
+    Args:
+        lists: What is measured.
+    """
     return max(len(one) for one in lists)
 
 
 @altar.tool(read_only=True)
 def ponder(seconds: float) -> str:
-    """Think for a while."""
+    """Think for a while.
+
+    Args:
+        seconds: How long.
+    """
     time.sleep(seconds)
     return "42"
 

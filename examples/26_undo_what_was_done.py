@@ -1,3 +1,4 @@
+# pip install altar-ai
 """A step that fails late: a fallback takes its place, or what was done before it is undone."""
 
 from __future__ import annotations
@@ -10,21 +11,33 @@ SEATS: list[str] = []
 
 @altar.tool
 def reserve_seat(guest: str) -> dict[str, str]:
-    """Reserve a seat in a train."""
+    """Reserve a seat in a train.
+
+    Args:
+        guest: Who will sit there.
+    """
     SEATS.append(guest)
     return {"seat": f"7{'abcd'[len(SEATS) - 1]}"}
 
 
 @altar.tool
 def free_seat(guest: str) -> bool:
-    """Give a seat back."""
+    """Give a seat back.
+
+    Args:
+        guest: Who will not sit there.
+    """
     SEATS.remove(guest)
     return True
 
 
 @altar.tool
 def pay_by_card(guest: str) -> dict[str, str]:
-    """Take the money from a card."""
+    """Take the money from a card.
+
+    Args:
+        guest: Whose card it is.
+    """
     if guest != "Ann":
         raise altar.ExecutionError("TOOL_EXECUTION_FAILED", f"The card of {guest} was refused", ran="no")
     return {"receipt": "card"}
@@ -32,7 +45,11 @@ def pay_by_card(guest: str) -> dict[str, str]:
 
 @altar.tool
 def pay_by_account(guest: str) -> dict[str, str]:
-    """Take the money from an account."""
+    """Take the money from an account.
+
+    Args:
+        guest: Whose account it is.
+    """
     if guest == "Cleo":
         raise altar.ExecutionError("TOOL_EXECUTION_FAILED", f"{guest} has no account")
     return {"receipt": "account"}

@@ -1,3 +1,4 @@
+# pip install 'altar-ai[dspy]'
 """Compile a DSPy program, carry its state as JSON, and serve it where it was not compiled."""
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from altar.testing import ScriptedLM
 class Sorts(dspy.Signature):
     """Say which department a letter is for."""
 
-    letter: str = dspy.InputField()
+    letter: str = dspy.InputField(desc="What somebody wrote to us")
     department: Literal["sales", "repairs", "accounts"] = dspy.OutputField()
 
 

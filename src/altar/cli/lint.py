@@ -111,7 +111,7 @@ def _place(finding: Finding) -> str:
         return ""
     file = Path(finding.file)
     shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
-    return f"{shown}:{finding.line}"
+    return f"{shown}" if finding.line is None else f"{shown}:{finding.line}"
 
 
 def _summary(found: Sequence[Finding], tools: int) -> str:

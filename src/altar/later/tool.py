@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from types import FrameType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 import orjson
@@ -47,6 +48,7 @@ class ToolFunction(Generic[P, R]):
     `isolate` says that calls run in a process of their own; it is no part of the contract.
     `is_async` says that it is awaited, or iterated, in an event loop; `streams` that it yields its values.
     `context` is the name of the parameter that takes the context of a call, None without one.
+    `by_import` says that an import declares it; a function inside another one may be declared while a program runs.
     """
 
     __name__: str
@@ -59,6 +61,7 @@ class ToolFunction(Generic[P, R]):
     timeout: timedelta | None
     streams: bool
     context: str | None
+    by_import: bool
 
     def __init__(
         self,
@@ -78,6 +81,7 @@ class ToolFunction(Generic[P, R]):
         self.streams = binder.streams
         self.context = binder.context
         self.isolate = isolate
+        self.by_import = "<locals>" not in self.function.__qualname__ or _is_importing()
         self._binder = binder
         self._quick = binder.direct if binder.by_name else None
         self._promised = None if declaration.returns is None else declaration.returns.accepts_json
@@ -397,6 +401,17 @@ def _named(function: Callable[P, R]) -> Callable[P, R]:
     functools.update_wrapper(call, underlying(function))
     call.__wrapped__ = function  # type: ignore[attr-defined]  # the signature is that of the callable itself
     return call
+
+
+def _is_importing() -> bool:
+    """Whether a module, other than the program itself, is being imported by whoever asks."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to know who asks
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if frame.f_code.co_name == "<module>" and name != "__main__" and name in sys.modules:
+            return True
+        frame = frame.f_back
+    return False
 
 
 # ----------------------------------------------------------------------------------- writing results

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from altar.adm.errors import AltarError
 from altar.adm.vocabulary import subschemas
 from altar.later.introspection.docstring import documentation, underlying
+from altar.later.linting.filled import is_filled_by_steps, takes_any_field
 
 if TYPE_CHECKING:
     from altar.adm.schema import Schema
@@ -63,7 +64,9 @@ def long(tool: Tool) -> Iterator[Found]:
 
 
 def undescribed(tool: Tool) -> Iterator[Found]:
-    """A parameter without a description."""
+    """A parameter without a description, of a tool that a model may fill in."""
+    if is_filled_by_steps(tool):
+        return
     root = tool.declaration.parameters.json_schema
     for name, path, node in _parameters(tool):
         if not str(_resolved(node, root).get("description") or node.get("description") or "").strip():
@@ -104,9 +107,11 @@ def open_objects(tool: Tool) -> Iterator[Found]:
 
 
 def anything(tool: Tool) -> Iterator[Found]:
-    """A parameter, or a part of one, that takes any value."""
+    """A parameter, or a part of one, that takes any value, unless that is what a step gives."""
     for path, node in _nodes(tool.declaration.parameters, "/parameters"):
-        if not path.endswith("/additionalProperties") and _is_anything(node):
+        if path.endswith("/additionalProperties") or not _is_anything(node):
+            continue
+        if not takes_any_field(tool, path):
             yield Found(f"{_place(path)} takes any value", path)
 
 
@@ -237,8 +242,8 @@ def of_main(tool: Tool) -> Iterator[Found]:
 
 
 def inside_a_function(tool: Tool) -> Iterator[Found]:
-    """A function inside another one."""
-    if "<locals>" in tool.function.__qualname__:
+    """A function inside another one that no import has called."""
+    if not tool.by_import:
         outer = tool.function.__qualname__.partition(".<locals>")[0]
         yield Found(f"the function is defined inside of {outer!r}, so a runtime has it only where that is called")
 
@@ -264,7 +269,8 @@ def in_format(format: str) -> Callable[[Tool], Iterator[Found]]:
         from altar.adm.formats import FORMATS
 
         for loss in FORMATS[format].write(tool.declaration).losses:
-            if loss.path.startswith("/parameters") and not loss.what.startswith(_HARMLESS):
+            asked = loss.path.startswith("/parameters") and not takes_any_field(tool, loss.path)
+            if asked and not loss.what.startswith(_HARMLESS):
                 yield Found(f"{_place(loss.path)}: {loss.what}, as {loss.why}", loss.path)
 
     return find

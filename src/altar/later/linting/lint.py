@@ -8,6 +8,7 @@ Out: findings, each with its rule, its words and its place in the code.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -41,7 +42,7 @@ class Finding:
     """One thing that a rule found.
 
     `path` is a JSON Pointer into the tool's ADM document; `file` and `line` say where the function stands, and are
-    None for one without source.
+    None for one without source; a tool that was made of something else, such as a program of DSPy, has no line.
     """
 
     rule: Rule
@@ -116,8 +117,11 @@ def selected(*, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[
 
 
 def _location(tool: ToolFunction[..., Any]) -> tuple[str | None, int | None]:
-    """The file of a function and the line of its `def`."""
+    """The file of a function and the line of its `def`; of one that was made for a module, that module's file alone."""
     function = inspect.unwrap(underlying(tool.function))
+    home = sys.modules.get(str(function.__module__))
+    if home is not None and getattr(function, "__globals__", vars(home)) is not vars(home):
+        return getattr(home, "__file__", None), None
     try:
         file = inspect.getsourcefile(function)
         lines, first = inspect.getsourcelines(function)

@@ -55,7 +55,7 @@ RULES: Final = (
         "undescribed-parameter",
         "warning",
         "A parameter without a description is filled in by its name alone.",
-        "describe it in the docstring under `Args:`, or as Annotated[…, Field(description='…')]",
+        "describe it in the docstring under `Args:`, in Annotated[…, Field(description='…')] or InputField(desc='…')",
         facts.undescribed,
     ),
     Rule(
@@ -230,8 +230,9 @@ RULES: Final = (
         "A602",
         "inside-a-function",
         "warning",
-        "A function that is defined inside another one is declared only when that is called, which a runtime may not.",
-        "move it to the top level of its module",
+        "A function inside another one that no import calls is declared only while its program runs, and a runtime "
+        "imports modules.",
+        "move it to the top level of its module, or call what makes it there",
         facts.inside_a_function,
     ),
     Rule(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 import altar
 from altar.later.context import ToolContext
+from altar.later.linting.filled import filled_by_steps
 from altar.later.linting.lint import allow
 
 declared = functools.partial(altar.tool, idempotent=True, register=False)
@@ -126,6 +127,15 @@ def anything(value: Annotated[Any, Field(description="What is sold.")]) -> int:
 
 
 @declared
+def given(page: Any, page_number: Any, pages: list[Any], counts: dict[str, int]) -> int:
+    """Count what there is."""
+    return 1
+
+
+filled_by_steps(given, untyped=["page"])
+
+
+@declared
 def unbounded(texts: Annotated[list[str], Field(description="What is sold.")]) -> int:
     """Count what there is."""
     return len(texts)
@@ -229,7 +239,7 @@ def make() -> altar.ToolFunction[..., int]:
     return local
 
 
-inner = make()
+made_by_import = make()
 
 partial = declared(functools.partial(good.function, "a"), name="partial", isolate="process")
 

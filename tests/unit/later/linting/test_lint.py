@@ -51,6 +51,21 @@ FOUND: list[tuple[str, ToolFunction[..., Any], list[tuple[str, str]]]] = [
         ],
     ),
     (
+        "given",
+        cases.given,
+        [
+            ("A102", "`page_number` takes any value"),
+            ("A102", "`pages[]` takes any value"),
+            ("A104", "`pages` takes a list of any length"),
+            ("A401", "`page_number`: written as any plain value, …"),
+            ("A401", "`pages[]`: written as any plain value, …"),
+            ("A401", "`counts`: written as an object without members, …"),
+            ("A402", "`page_number`: written as any plain value, …"),
+            ("A402", "`pages[]`: written as any plain value, …"),
+            ("A402", "`counts`: written as an object without members, …"),
+        ],
+    ),
+    (
         "unbounded",
         cases.unbounded,
         [("A103", "`texts[]` takes a text of any length"), ("A104", "`texts` takes a list of any length")],
@@ -82,7 +97,7 @@ FOUND: list[tuple[str, ToolFunction[..., Any], list[tuple[str, str]]]] = [
     ("purge_stock", cases.purge_stock, [("A503", "the name says 'purge', and the tool is not declared destructive")]),
     ("drop_stock", cases.drop_stock, []),
     ("silent", cases.silent, [("A504", "the tool does not say whether it changes anything")]),
-    ("inner", cases.inner, [("A602", "the function is defined inside of 'make', so a runtime has it only …")]),
+    ("made_by_import", cases.made_by_import, []),
     (
         "partial",
         cases.partial,
@@ -129,8 +144,51 @@ print([finding.rule.id for finding in lint(once)])
     assert "['A504', 'A601']\n" == run.stdout
 
 
+def test_a_function_inside_another_one_is_found_unless_an_import_declared_it() -> None:
+    (finding,) = lint(cases.make())
+
+    assert "A602" == finding.rule.id
+    assert "the function is defined inside of 'make', so a runtime has it only where that is called" == finding.message
+    assert [] == lint(cases.made_by_import)
+
+
+def test_a_function_that_the_program_makes_is_found_too(tmp_path: Path) -> None:
+    (tmp_path / "making.py").write_text(MAKING)
+    (tmp_path / "program.py").write_text(
+        "import making\nprint(making.found(making.make()), making.found(making.MADE))\n"
+    )
+
+    run = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert "['A602'] []\n" == run.stdout
+
+
+def test_what_a_text_runs_is_no_import() -> None:
+    scope: dict[str, Any] = {"__name__": "nowhere", "make": cases.make}
+    exec("made = make()", scope)
+
+    assert ["A602"] == [finding.rule.id for finding in lint(scope["made"])]
+
+
+MAKING = '''
+import altar
+from altar.later.linting.lint import lint
+
+def make():
+    @altar.tool(read_only=True, register=False)
+    def once() -> None:
+        """Do this only once."""
+    return once
+
+def found(tool):
+    return [finding.rule.id for finding in lint(tool)]
+
+MADE = make()
+'''
+
+
 def test_every_rule_is_broken_by_a_test() -> None:
-    broken = {rule for _, _, expected in FOUND for rule, _ in expected} | {"A106", "A601"}
+    broken = {rule for _, _, expected in FOUND for rule, _ in expected} | {"A106", "A601", "A602"}
 
     assert {rule.id for rule in (*RULES, UNUSED)} == broken
 
