@@ -37,8 +37,8 @@ ALLOWED: Final = {
     "pybars4": "GNU Library or Lesser General Public License (LGPL)",
 }
 """Packages under the Lesser GPL: with the extra `aesp` (psycopg), or as a need of Semantic Kernel itself (pybars4),
-unchanged, and exchangeable by whoever installs them; and one under MIT with a clause
-for those who change it (prance), likewise."""
+unchanged, and exchangeable by whoever installs them; and one that says it is under MIT with a clause for those who
+change it, though the text that comes with it has no such clause (prance), likewise."""
 
 _TOLD: Final = {
     "0BSD": "chardet",

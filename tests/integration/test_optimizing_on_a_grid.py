@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -11,6 +14,8 @@ import pytest
 from altar import ai
 from altar.adm.errors import AltarError
 from altar.ai import configuration
+from altar.ai.lm.configure import use
+from altar.cli.main import main
 from altar.testing import LocalGrid, ScriptedLM
 from tests.integration import lm_tool_tools
 from tests.integration.auditing import stop_and_audit
@@ -25,8 +30,15 @@ def exact(example: Any, prediction: Any, trace: Any = None) -> bool:
 
 
 @pytest.fixture(scope="module")
-def grid() -> Iterator[LocalGrid]:
-    with LocalGrid([lm_tool_tools.__file__]) as running:
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGrid]:
+    script = tmp_path_factory.mktemp("script") / "answers.json"
+    script.write_text('{"": {"verdict": "splendid"}}')
+    environ = {
+        "ALTAR_AI_LM": f"scripted:{script}",
+        "ALTAR_AI_AUTO_REGISTER_MODULES": "true",
+        "ALTAR_AI_RESULT_VALIDATION": "false",
+    }
+    with LocalGrid([lm_tool_tools.__file__, "tests/integration/ai_settings_tools.py"], environ=environ) as running:
         yield running
         stop_and_audit(running)
 
@@ -38,6 +50,7 @@ def distributed() -> Iterator[None]:
     settled, said = held.settled, held.said
     held.put(settled={}, said={"distributed_optimization": True, "cache_compiled_programs": False})
     yield
+    use("")
     held.put(settled=settled, said=said)
 
 
@@ -89,3 +102,56 @@ def test_a_request_that_is_late_ends_the_compilation_and_gives_no_program(grid: 
             ai.compiled(dspy.Predict("question -> answer"), trainset=TRAINSET, metric=exact, session=short)
 
     assert "TIMEOUT" == ended.value.code
+
+
+def test_the_settings_of_a_runtime_decide_about_its_programs_and_not_those_of_who_calls(grid: LocalGrid) -> None:
+    """The program is a tool, its wrong answer is no error of the model's, and its contract is kept."""
+    ai.configure(auto_register_modules=False, result_validation=True)
+
+    with grid.session() as session:
+        result = session.call("judge", text="fine")
+
+    assert result.error is not None
+    assert "SCHEMA_VIOLATION" == result.error.type
+
+
+def test_a_tool_in_a_process_of_its_own_has_the_settings_of_its_runtime(grid: LocalGrid) -> None:
+    with grid.session() as session:
+        assert ["scripted", "False"] == session.call("settings_there").unwrap()
+
+
+PROGRAM = """
+import dspy
+
+program = dspy.Predict("question -> answer")
+
+
+def exact(example, prediction, trace=None):
+    return example.answer == prediction.answer
+"""
+
+
+@pytest.mark.parametrize(("word", "asked"), [("true", 4), ("false", 0)])
+def test_the_file_says_whether_the_command_line_asks_the_grid(
+    grid: LocalGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, asked: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    held = configuration._HELD
+    held.put(settled={}, said={})
+    name = f"sums_of_a_grid_{word}"
+    Path(f"{name}.py").write_text(PROGRAM)
+    Path("examples.jsonl").write_text("\n".join(json.dumps(each.toDict()) for each in TRAINSET))
+    Path("answers.json").write_text('{"": {"answer": "1"}}')
+    files = "".join(f'{key} = "{path}"\n' for key, path in grid.options.items())
+    Path("altar.toml").write_text(
+        f'source = "{grid.source}"\n[tls]\n{files}'
+        f'[ai]\nlm = "scripted:answers.json"\ncompiled_programs = "kept"\ndistributed_optimization = {word}\n'
+    )
+    before = calls(grid)
+
+    arguments = ["--trainset", "examples.jsonl", "--input", "question", "--metric", f"{name}.py:exact"]
+    number = main(["dspy", "compile", f"{name}.py:program", *arguments, "-o", "state.json"])
+
+    assert 0 == number
+    assert asked == calls(grid) - before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,6 +44,15 @@ WRONG: dict[str, Callable[[], object]] = {
     "compiling_with_an_option_that_is_none": lambda: compiled(max_bootstraped_demos=1),
     "compiling_without_a_metric": lambda: compiled(optimizer="SIMBA"),
     "compiling_without_a_language_model": lambda: compiled(lm=None),
+    "compiling_by_COPRO_without_a_metric": lambda: compiled(optimizer="COPRO"),
+    "compiling_by_GEPA_without_a_budget": lambda: compiled(optimizer="GEPA", metric=lambda *_: 1),
+    "compiling_by_GEPA_with_a_metric_that_cannot_tell": lambda: compiled(
+        optimizer="GEPA", metric=lambda _example, _prediction: 1, auto="light"
+    ),
+    "compiling_by_SIMBA_with_too_few_examples": lambda: compiled(optimizer="SIMBA", metric=lambda *_: 1),
+    "compiling_by_MIPROv2_with_two_budgets": lambda: compiled(
+        optimizer="MIPROv2", metric=lambda *_: 1, num_trials=3, trainset=[dspy.Example(question="1")]
+    ),
 }
 
 
@@ -52,6 +62,25 @@ def test_a_wrong_configuration_or_compilation(told: Told, name: str) -> None:
         WRONG[name]()
 
     told(name, of_error(refused.value))
+
+
+def test_a_model_that_would_be_asked_past_the_session(told: Told, altar_registry: object) -> None:
+    ai.configure(distributed_optimization=True)
+    lm = ScriptedLM([])
+
+    with altar.session([ai.lm_tool(lm)], source="later:") as session, pytest.raises(altar.AltarError) as refused:
+        compiled(session=session, optimizer="COPRO", metric=lambda *_: 1, prompt_model=lm.dspy())
+
+    told("compiling_past_the_session", of_error(refused.value))
+
+
+def test_an_optimizer_whose_package_is_missing(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+
+    with pytest.raises(altar.AltarError) as refused:
+        compiled(optimizer="MIPROv2", metric=lambda *_: 1)
+
+    told("compiling_without_a_package", of_error(refused.value))
 
 
 def test_a_tool_that_is_no_language_model(told: Told, altar_registry: object) -> None:

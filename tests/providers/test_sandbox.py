@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import altar
@@ -133,6 +136,62 @@ def test_a_sandbox_that_hears_nothing_any_more_ends_with_its_interpreter() -> No
     interpreter.shutdown()
 
     assert not children() - before
+
+
+def test_the_process_of_a_sandbox_has_no_variables_of_this_one_but_those_it_needs() -> None:
+    interpreter = made()
+    interpreter.start()
+    held = Path(f"/proc/{interpreter.deno_process.pid}/environ").read_bytes()
+    interpreter.shutdown()
+
+    assert b"DENO_DIR=" in held
+    assert b"a secret of this process" not in held
+
+
+def test_a_sandbox_is_of_the_thread_that_started_it() -> None:
+    interpreter = made()
+    thread = threading.Thread(target=interpreter.start)
+    thread.start()
+    thread.join()
+
+    with pytest.raises(RuntimeError, match="across threads"):
+        interpreter.execute("1 + 1")
+    interpreter.shutdown()
+
+
+BUSY = """
+import os, sys, threading
+from altar.ai.sandbox import interpreters_of
+from altar.later.context import ToolContext
+from altar.later.invocation import Invocation
+
+made = interpreters_of(ToolContext(Invocation(name="any", arguments=b"{}")))()
+made.tools = {"begun": lambda: print(made.deno_process.pid, flush=True) or "go on"}
+made.execute("begun()" + chr(10) + "while True: pass")
+"""
+
+
+def test_code_that_is_busy_ends_with_its_parent_when_that_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True)
+    with parent:
+        assert parent.stdout is not None
+        sandbox = psutil.Process(int(parent.stdout.readline()))
+        assert "deno" in sandbox.name()
+        parent.kill()
+
+    try:
+        until(lambda: not is_alive(sandbox), what="the end of the sandbox")
+    finally:
+        if sandbox.is_running():
+            sandbox.kill()
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that nobody has waited for yet does not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def made() -> Any:

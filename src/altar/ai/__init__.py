@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from altar.ai.agents import Agent, Limits, agent
+    from altar.ai.agents import Agent, Limits, Memory, agent
     from altar.ai.calls import call, chain_of_thought, predict, react
     from altar.ai.configuration import configure, configured
     from altar.ai.discovery import discover
@@ -29,6 +29,7 @@ __all__ = [
     "Compilation",
     "LMOptions",
     "Limits",
+    "Memory",
     "Pipeline",
     "agent",
     "bound",
@@ -65,7 +66,7 @@ _HOME = {
     "altar.ai.lm.as_tool": ("lm_tool", "session_lm"),
     "altar.ai.optimizing": ("Compilation", "compilation", "compiled", "evaluated"),
     "altar.ai.registering": ("register_modules",),
-    "altar.ai.agents": ("Agent", "Limits", "agent"),
+    "altar.ai.agents": ("Agent", "Limits", "Memory", "agent"),
     "altar.ai.calls": ("call", "chain_of_thought", "predict", "react"),
     "altar.ai.discovery": ("discover",),
     "altar.ai.servable": ("sandboxed",),

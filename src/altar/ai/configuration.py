@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, get_args
 
 from altar.adm.errors import ConfigurationError
 
-__all__ = ["Configuration", "Framework", "configure", "configured", "settle"]
+__all__ = ["Configuration", "Framework", "adopt", "configure", "configured", "settle"]
 
 Framework = Literal["auto", "dspy", "pydantic_ai"]
 """What an agent is made with; ``auto`` takes what fits it among those that are installed."""
@@ -101,6 +101,15 @@ def settle(**values: Any) -> None:
     """
     with _HELD.lock:
         _HELD.put(settled=_known(values), said=_HELD.said)
+
+
+def adopt(**values: Any) -> None:
+    """Be configured as another process is: nothing that was said here counts any more.
+
+    Raises as :func:`configure` does.
+    """
+    with _HELD.lock:
+        _HELD.put(settled=_known(values), said={})
 
 
 class _Held:

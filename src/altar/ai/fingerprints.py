@@ -12,17 +12,23 @@ import dis
 import functools
 import hashlib
 import math
+import re
 import sys
 import sysconfig
 import types
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from altar.adm.canonical import canonical
 from altar.adm.errors import AltarError
+from altar.ai.lm.addresses import identity_at
 from altar.later.extras import loaded
 
 __all__ = ["Untold", "told"]
@@ -33,6 +39,9 @@ _CLIENT = frozenset({"api_key", "azure_ad_token", "headers", "extra_headers", "t
 """Settings of a language model that say who asks, and not which model is asked."""
 
 
+_ADDRESS = ("api_base", "base_url")
+"""Settings of a language model that say where it is."""
+
 _RUNNING = frozenset({"_compiled", "callbacks", "history"})
 """What a module, an adapter or a language model of DSPy holds of its runs, and not of what it is."""
 
@@ -40,7 +49,21 @@ _RUNNING_PREDICT = _RUNNING | {"stage", "traces"}
 """The same of a predictor."""
 
 _STANDARD = Path(sysconfig.get_path("stdlib"))
-_SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_SLOT = types.MemberDescriptorType
+_SLOTS = (_SLOT, types.GetSetDescriptorType, type(vars(NamedTuple("_Of", [("field", int)]))["field"]))
+_BUILT_IN = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
+
+_PLAIN = frozenset({bool, int, bytes, complex, range, Decimal, UUID, date, datetime, time, timedelta, timezone})
+"""Values that are what their text says; those of a class that is made of one may be more."""
+
+_HOLDING = (dict, types.MappingProxyType, defaultdict, OrderedDict, Counter, list, tuple, deque, set, frozenset)
+"""What holds other values; one of a class that is made of one is told with that class."""
+
+_HEAP_TYPE = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE: set for what a statement `class` makes; what is built into Python has seldom got it."""
+
+_KNOWN = frozenset({object, type(functools.lru_cache(len)), *_HOLDING})
+"""Classes written in C all of whose objects can be told."""
 
 
 class Untold(Exception):  # noqa: N818 (it says what a value is not, and is no failure of anybody)
@@ -53,6 +76,8 @@ def told(value: Any) -> Any:
         return _Teller().tell(value, ())
     except Untold:
         raise
+    except AltarError as failed:
+        raise Untold(failed.message) from failed
     except Exception as failed:  # what a foreign object does when it is looked at
         raise Untold(f"looking at it failed: {type(failed).__name__}") from failed
 
@@ -68,14 +93,13 @@ class _Teller:
         self._nodes += 1
         if self._nodes > _MOST_NODES or len(path) > _DEEPEST:
             raise Untold(f"{'.'.join(path[:5]) or 'it'}: too large")
-        if value is None or isinstance(value, bool | int | str):
-            return [type(value).__name__, str(value)] if isinstance(value, int | Enum) else value
-        if isinstance(value, float):
+        kind = type(value)
+        if value is None or kind is str:
+            return value
+        if kind is float:
             return ["float", value.hex() if math.isfinite(value) else str(value)]
-        if isinstance(value, Enum):
-            return ["enum", f"{type(value).__module__}:{type(value).__qualname__}", value.name]
-        if isinstance(value, bytes | PurePath):
-            return [type(value).__name__, str(value)]
+        if kind in _PLAIN or isinstance(value, PurePath):
+            return [kind.__name__, str(value)]
         if id(value) in self._inside:
             return ["above", self._inside[id(value)]]
         self._inside[id(value)] = len(self._inside)
@@ -85,38 +109,56 @@ class _Teller:
             del self._inside[id(value)]
 
     def _tell_object(self, value: Any, path: tuple[str, ...]) -> Any:
-        if isinstance(value, Mapping) and type(value).__module__ in {"builtins", "types", "collections"}:
-            return [
-                "mapping",
-                [[self.tell(key, path), self.tell(each, (*path, str(key)))] for key, each in value.items()],
-            ]
-        if isinstance(value, list | tuple):
-            return [type(value).__name__, [self.tell(each, (*path, str(at))) for at, each in enumerate(value)]]
-        if isinstance(value, set | frozenset):
-            return ["set", sorted(str(self.tell(each, path)) for each in value)]
+        kind = type(value)
+        if isinstance(value, Enum):
+            return ["enum", self.tell(kind, path), value.name, self.tell(value._value_, path)]
+        if kind in _HOLDING:
+            return [kind.__name__, *self._tell_held(value, path)]
+        if kind is re.Pattern:
+            return ["pattern", self.tell(value.pattern, path), value.flags]
         if isinstance(value, functools.partial):
-            return ["partial", self.tell((value.func, value.args, value.keywords), path)]
+            held = (value.func, value.args, value.keywords, vars(value))
+            return ["partial", self.tell(kind, path), self.tell(held, path)]
+        if isinstance(value, types.GenericAlias | types.UnionType):
+            return ["alias", self.tell(getattr(value, "__origin__", None), path), self.tell(value.__args__, path)]
         if isinstance(value, types.MethodType):
             return ["method", value.__func__.__qualname__, self.tell((value.__func__, value.__self__), path)]
         if isinstance(value, types.FunctionType):
             return self._tell_function(value, path)
-        if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType):
+        if isinstance(value, _BUILT_IN):
+            return self._tell_builtin(value, path)
+        if isinstance(value, type | types.ModuleType):
             return self._tell_named(value, path)
         return self._tell_of_dspy(value, path)
+
+    def _tell_held(self, value: Any, path: tuple[str, ...]) -> list[Any]:
+        """What a container holds, and what it gives where it holds nothing."""
+        if isinstance(value, Mapping):
+            held = [[self.tell(key, path), self.tell(each, (*path, str(key)))] for key, each in value.items()]
+            return [held, self.tell(value.default_factory, path)] if isinstance(value, defaultdict) else [held]
+        if isinstance(value, list | tuple | deque):
+            return [[self.tell(each, (*path, str(at))) for at, each in enumerate(value)]]
+        return [sorted(str(self.tell(each, path)) for each in value)]
 
     # ------------------------------------------------------------------------------------------------- code
 
     def _tell_named(self, value: Any, path: tuple[str, ...]) -> Any:
         if isinstance(value, types.ModuleType):
             return self._tell_module(value, frozenset(), path)
-        name = f"{value.__module__}:{value.__qualname__}"
+        name = _name_of(value)
         if isinstance(signature := getattr(value, "signature", None), str):  # a signature of DSPy
             return ["signature", signature, value.instructions, self._tell_fields(value, path)]
-        if isinstance(value, types.BuiltinFunctionType) or _is_installed(value):
+        if _is_installed(value) and (_is_of_c(value) or _is_there(value)):
             return ["name", name]
         members = {key: _member(each) for key, each in vars(value).items() if _is_of_class(key, each)}
-        bases = [base for base in value.__bases__ if base is not object]
+        bases = [base for base in (*value.__bases__, type(value)) if base not in {object, type}]
         return ["class", name, self.tell((members, bases), (*path, value.__name__)), _schema_of_model(value)]
+
+    def _tell_builtin(self, value: Any, path: tuple[str, ...]) -> Any:
+        """A function of Python itself by its name, with the object whose method it is."""
+        of = value.__self__ if isinstance(value, types.BuiltinFunctionType) else value.__objclass__
+        bound = None if of is None or isinstance(of, types.ModuleType) else self.tell(of, path)
+        return ["name", _name_of(value), bound]
 
     def _tell_module(self, module: types.ModuleType, names: frozenset[str], path: tuple[str, ...]) -> Any:
         """A module by its name; one of the user with what some code takes of it that uses these ``names``."""
@@ -162,32 +204,40 @@ class _Teller:
         taken = [
             self._tell_used(_imported(each, path), names, path) for each in sorted(set(_imports(function.__code__)))
         ]
-        defaults = self.tell((function.__defaults__, function.__kwdefaults__), path)
-        return ["function", name, _code(function.__code__), cells, used, taken, defaults]
+        besides = self.tell((function.__defaults__, function.__kwdefaults__, vars(function)), path)
+        return ["function", name, _code(function.__code__), cells, used, taken, besides]
 
     # ----------------------------------------------------------------------------------------- what DSPy has
 
     def _tell_of_dspy(self, value: Any, path: tuple[str, ...]) -> Any:
         dspy = loaded("dspy", extra="dspy", what="A program of DSPy")
-        kind = [f"{type(value).__module__}:{type(value).__qualname__}"]
         if isinstance(value, dspy.Example):
             inputs = sorted(getattr(value, "_input_keys", None) or ())
             return ["example", self.tell(value.toDict(), path), inputs]
         if isinstance(value, dspy.BaseLM):
             return self._tell_language_model(value, path, is_dspys=type(value) is dspy.LM)
-        if isinstance(value, dspy.Adapter | dspy.Module) or callable(value) or is_dataclass(value):
+        is_told = isinstance(value, (dspy.Adapter, dspy.Module, *_HOLDING)) or callable(value) or is_dataclass(value)
+        if is_told or callable(getattr(value, "model_dump", None)):
             running = _RUNNING if isinstance(value, dspy.Adapter | dspy.Module) else frozenset()
             running = _RUNNING_PREDICT if isinstance(value, dspy.Predict) else running
             state = {key: each for key, each in _state(value, path).items() if key not in running}
-            return ["object", self.tell(type(value), path), self.tell(state, (*path, type(value).__name__))]
-        dump = getattr(value, "model_dump", None)
-        if callable(dump):
-            return ["model", *kind, self.tell(dump(mode="json"), path)]
+            kind = (*path, type(value).__name__)
+            content = self._tell_held(value, kind) if isinstance(value, _HOLDING) else []
+            return ["object", self.tell(type(value), path), self.tell(state, kind), *content]
         raise Untold(f"{'.'.join(path[:5]) or 'it'}: a value of the type {type(value).__name__!r}")
 
     def _tell_language_model(self, lm: Any, path: tuple[str, ...], *, is_dspys: bool) -> Any:
         """One of DSPy's by its name and settings, one of ours by what it says it is, any other by all that it holds."""
-        said = [lm.model, getattr(lm, "model_type", ""), self._tell_settings(lm.kwargs, path)]
+        settings = dict(lm.kwargs)
+        served = []
+        for name in _ADDRESS:
+            known = identity_at(settings.get(name))
+            if known is not None:  # this process serves it: it is what it is, and not where it listens
+                del settings[name]
+                served.append(known)
+        said = [lm.model, getattr(lm, "model_type", ""), self._tell_settings(settings, path)]
+        if served:
+            said.append(self.tell(served, (*path, "lm")))
         if not is_dspys:
             state = {key: each for key, each in vars(lm).items() if key not in _RUNNING | _CLIENT | {"kwargs"}}
             return ["lm", *said, self.tell(type(lm), path), self.tell(state, (*path, type(lm).__name__))]
@@ -200,6 +250,10 @@ class _Teller:
 
     def _tell_settings(self, settings: Mapping[str, Any], path: tuple[str, ...]) -> Any:
         return self.tell({key: settings[key] for key in sorted(settings.keys() - _CLIENT)}, path)
+
+
+def _name_of(value: Any) -> str:
+    return f"{getattr(value, '__module__', None)}:{value.__qualname__}"
 
 
 def _schema(annotation: Any) -> Any:
@@ -219,12 +273,18 @@ def _schema_of_model(kind: type) -> Any:
 
 def _state(value: Any, path: tuple[str, ...]) -> dict[str, Any]:
     """What an object holds, by name."""
-    if is_dataclass(value):
-        own = {each.name: getattr(value, each.name) for each in fields(value)}
-        return {**own, **getattr(value, "__dict__", {})}
-    if not hasattr(value, "__dict__"):
+    kinds = type(value).__mro__
+    slotted = [each for each in kinds if "__slots__" in vars(each)]
+    slots = [name for each in slotted for name, held in vars(each).items() if isinstance(held, _SLOT)]
+    if (not slotted and not hasattr(value, "__dict__")) or any(_is_of_c(each) for each in kinds):
         raise Untold(f"{'.'.join(path[:5]) or 'it'}: a value of the type {type(value).__name__!r}")
-    return dict(vars(value))
+    return {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(value, "__dict__", {})
+
+
+def _is_of_c(kind: type) -> bool:
+    """Whether objects of a class hold what no attribute of theirs shows, such as the letters of a text."""
+    is_of_python = kind.__flags__ & _HEAP_TYPE and not isinstance(vars(kind).get("__new__"), types.BuiltinFunctionType)
+    return not is_of_python and kind not in _KNOWN
 
 
 def _is_of_class(name: str, value: Any) -> bool:
@@ -246,6 +306,14 @@ def _member(value: Any) -> Any:
 def _is_installed(value: Any) -> bool:
     """Whether it comes with Python, DSPy or ALTAR: its name and their versions say what it does."""
     return _is_of_package(str(value.__module__))
+
+
+def _is_there(value: type) -> bool:
+    """Whether a class is what its module has by its name, and was not made elsewhere under that name."""
+    found: Any = sys.modules.get(value.__module__)
+    for part in value.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is value
 
 
 def _is_of_package(module: str) -> bool:

@@ -8,19 +8,18 @@ whether the same compilation has been done before.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from altar.adm.errors import AltarError, ConfigurationError, ValidationError
-from altar.adm.near import nearest
 from altar.ai.compiled_programs import CompiledPrograms, is_only_state, key_of
 from altar.ai.configuration import configured
-from altar.ai.discovery import discover, entry_of
 from altar.ai.fingerprints import Untold
 from altar.ai.lm.as_tool import LM_TOOL, SessionModel
+from altar.ai.optimizers import Chosen, choose
 from altar.later.extras import loaded
 from altar.later.front import SyncSession
 
@@ -74,27 +73,32 @@ def compilation(
 
     ``optimizer`` is the name of one of DSPy's, its class, or one that is made; without it, the one that is configured.
     ``options`` are those of the optimizer and of its ``compile``, such as ``max_bootstrapped_demos=2`` or ``valset``.
+    One that is a language model, such as ``prompt_model`` or ``reflection_lm``, may be given as ``lm`` is.
     ``lm`` is the language model: a ``dspy.LM``, or what :func:`altar.ai.language_model` takes; without it, that of
     ``dspy.context``, else that of the process.
     With ``session`` and ``ai.distributed_optimization`` each request to it is a call of the tool ``through`` in that
-    session; a call that is refused there ends the compilation with that error.
+    session; a call that is refused there ends the compilation with that error. An option that is a language model then
+    names a tool of the session too, and a model that would be asked past the session is refused.
     ``cache`` says whether a program that was compiled with the same things is read, and this one kept; without it, as
     configured. Nothing is kept of a compilation in which a request failed.
     ``on_progress`` is told how far it is, in whichever thread that happens.
     It waits: in a coroutine, say ``await asyncio.to_thread(compilation, …)``.
     Raises ValidationError UNKNOWN_RESOURCE for an optimizer that DSPy does not have, INVALID_TOOL_ARGS for an option
-    that it does not take, and what the optimizer itself raises.
+    that it does not take or what it refuses itself, ConfigurationError ENVIRONMENT_ERROR for a package that it misses.
     """
     dspy = loaded("dspy", extra="dspy", what=_WHAT)
     if not isinstance(program, dspy.Module):
         raise _wrong(f"A value of the type {type(program).__name__!r} is no program of DSPy", "give a dspy.Module")
     examples = list(trainset)
-    chosen = _chosen(optimizer, {**options, "trainset": examples, "metric": metric})
+    chosen = choose(optimizer, {**options, "trainset": examples, "metric": metric})
     asked = _Asked(lm, session, through, on_progress)
     with asked.context() as model:
-        key, reason = (
-            _key(program, examples, metric, chosen, model, asked) if _wanted(cache=cache) else ("", "not wanted")
-        )
+        teachers = options.get("teacher")
+        asked.require_governed(program, *(teachers if isinstance(teachers, list | tuple) else [teachers]))
+        chosen = chosen.asking(model, asked.model_of)
+        key, reason = "", "not wanted"
+        if _wanted(cache=cache):
+            key, reason = _key(program, examples, metric, chosen, model)
         kept = _store() if key else None
         if key and kept is None:
             reason = "there is no directory for it: set `ai.compiled_programs`"
@@ -128,95 +132,10 @@ def evaluated(
     dspy = loaded("dspy", extra="dspy", what="Evaluating a program of DSPy")
     asked = _Asked(lm, session, through, on_progress)
     with asked.context():
+        asked.require_governed(program)
         result = dspy.Evaluate(devset=list(devset), metric=metric, **options)(program)
         asked.require_answers()
     return result
-
-
-# ------------------------------------------------------------------------------------------------- which optimizer
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """An optimizer with what it is made with, and what its ``compile`` is given."""
-
-    name: str
-    maker: Any
-    made_with: dict[str, Any]
-    compiled_with: dict[str, Any]
-    instance: Any = None
-
-    def compile(self, program: Any) -> Any:
-        optimizer = self.instance if self.instance is not None else self.maker(**self.made_with)
-        return optimizer.compile(program, **self.compiled_with)
-
-    @property
-    def parts(self) -> list[Any]:
-        """What of it decides about the result."""
-        return [self.name, self.maker, self.made_with, self.compiled_with, self.instance]
-
-
-def _chosen(optimizer: Any, options: dict[str, Any]) -> _Chosen:
-    """The optimizer, with the options given to whichever of its two parts takes them; first to the making of it."""
-    instance = None
-    if isinstance(optimizer, str) or optimizer is None:
-        name, maker = _named(optimizer)
-    elif isinstance(optimizer, type):
-        name, maker = optimizer.__name__, optimizer
-    else:
-        name, maker, instance = type(optimizer).__name__, type(optimizer), optimizer
-    if not callable(getattr(maker, "compile", None)):
-        raise _wrong(f"{name!r} is no optimizer: it does not compile", "name one of DSPy's, such as 'BootstrapFewShot'")
-    making = {} if instance is not None else _takes(maker.__init__)
-    compiling = _takes(maker.compile)
-    if "student" not in compiling:
-        raise _wrong(f"{name!r} does not compile one program", "use it by itself, with what it takes")
-    made_with = {each: value for each, value in options.items() if each in making}
-    twice = {"trainset"}  # what both take: a set of examples is for both, all else for the making
-    compiled_with = {
-        each: value for each, value in options.items() if each in compiling.keys() - (making.keys() - twice)
-    }
-    _require_known(name, options.keys() - {"metric", "trainset"}, {*making, *compiling})
-    if made_with.get("metric", ...) is None and making["metric"].default is not Parameter.empty:
-        del made_with["metric"]
-    given = made_with | compiled_with
-    for each, said in {**compiling, **making}.items():
-        if said.default is Parameter.empty and each != "student" and given.get(each) is None:
-            raise _wrong(f"The optimizer {name!r} needs {each!r}", f"give it: compiled(program, …, {each}=…)")
-    return _Chosen(name, maker, made_with, compiled_with, instance)
-
-
-def _require_known(name: str, given: Iterable[str], known: set[str]) -> None:
-    """Raise INVALID_TOOL_ARGS for an option that an optimizer does not take."""
-    for each in sorted(set(given) - known):
-        near = nearest(each, sorted(known))
-        hint = f"did you mean {near!r}?" if near else f"it takes {', '.join(sorted(known - {'student'}))}"
-        raise _wrong(f"The optimizer {name!r} takes no option {each[:100]!r}", hint)
-
-
-def _named(optimizer: str | None) -> tuple[str, Any]:
-    name = configured().default_optimizer if optimizer is None else optimizer
-    entry = entry_of(name) or entry_of(f"teleprompt.{name}")
-    if entry is not None and entry[0].kind == "optimizer":
-        return entry[0].name, entry[1]
-    near = nearest(name, [row.name for row in discover(kind="optimizer")])
-    said = "`altar dspy discover --kind optimizer` lists what there is"
-    where = "" if optimizer is not None else ", which `ai.default_optimizer` names"
-    raise ValidationError(
-        "UNKNOWN_RESOURCE",
-        f"DSPy has no optimizer {name[:100]!r}{where}",
-        ran="no",
-        hint=f"did you mean {near!r}?" if near else said,
-    )
-
-
-_STARS: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-
-
-def _takes(function: Any) -> dict[str, Parameter]:
-    """The parameters of a function by name, without ``self`` and those that take whatever is left."""
-    found = list(signature(function).parameters.items())[1:]
-    return {name: each for name, each in found if each.kind not in _STARS}
 
 
 # -------------------------------------------------------------------------------------------------- who is asked
@@ -232,45 +151,69 @@ class _Asked:
     on_progress: OnProgress | None
     requests: int = 0
     failed: int = 0
-    model: SessionModel | None = None
-    where: list[str] = field(default_factory=list)
+    asking: list[tuple[SessionModel, AltarError | None]] = field(default_factory=list)
+    counting: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether every request is to be a call of the session."""
+        return self.session is not None and configured().distributed_optimization
 
     @contextmanager
     def context(self) -> Iterator[Any]:
-        """A context of DSPy in which the language model is asked; gives it, None where the program has its own."""
+        """A context of DSPy in which the language model is asked; gives that."""
         import dspy
 
         lm = self._found(dspy)
         callbacks = [*dspy.settings.callbacks, _counter(self)]
-        with dspy.context(callbacks=callbacks, **({} if lm is None else {"lm": lm})):
+        with dspy.context(callbacks=callbacks, lm=lm):
             try:
                 yield lm
             except Exception as raised:
-                if self.model is not None and self.model.refused is not None:
-                    raise self.model.refused from raised
+                if (refused := self._refused()) is not None:
+                    raise refused from raised
                 raise
 
     def require_answers(self) -> None:
         """Raise the error with which a call was refused: what came of it is no result of the optimizer."""
-        if self.model is not None and self.model.refused is not None:
-            raise self.model.refused
+        if (refused := self._refused()) is not None:
+            raise refused
 
-    def told(self, *, failed: bool) -> None:
-        """Count a request that has ended."""
-        self.requests += 1
-        self.failed += failed
-        if self.on_progress is not None:
-            self.on_progress(self.requests, None)
+    def require_governed(self, *programs: Any) -> None:
+        """Raise INVALID_TOOL_ARGS for a predictor that would ask its own language model past the session."""
+        looked_at = [each for each in programs if self.is_distributed and hasattr(each, "named_predictors")]
+        for program in looked_at:
+            for name, predictor in program.named_predictors():
+                if predictor.lm is not None and _session_model(predictor.lm) is None:
+                    raise _past_the_session(f"The predictor {name[:100]!r} has a language model of its own")
+
+    def model_of(self, option: str, value: Any) -> Any:
+        """The ``dspy.LM`` for an option of an optimizer that is one."""
+        from altar.ai.lm.configure import language_model
+        from altar.ai.lm.engine import dspy_lm
+
+        if isinstance(value, str):
+            return dspy_lm(self._through(value)) if self.is_distributed else language_model(value)
+        if (model := _session_model(value)) is not None:
+            self.asking.append((model, model.refused))
+        elif self.is_distributed:
+            raise _past_the_session(f"The option {option!r} is a language model of this process")
+        return value
+
+    def told(self, *, answers: int, failed: bool) -> None:
+        """Count requests that have ended; several threads do so at once."""
+        with self.counting:
+            self.requests += answers
+            self.failed += failed
+            if self.on_progress is not None:
+                self.on_progress(self.requests, None)
 
     def _found(self, dspy: Any) -> Any:
         from altar.ai.lm.configure import current, language_model
         from altar.ai.lm.engine import dspy_lm
 
-        if self.session is not None and configured().distributed_optimization:
-            self.model = SessionModel(self.session, self.through, stops=True)
-            here = self.session.underneath if isinstance(self.session, SyncSession) else self.session
-            self.where = [str(here.asker.options.source), self.model.digest]
-            return dspy_lm(self.model)
+        if self.is_distributed:
+            return dspy_lm(self._through(self.through))
         if isinstance(self.lm, str):
             return language_model(self.lm)
         found = self.lm if self.lm is not None else dspy.settings.lm or current()
@@ -281,7 +224,31 @@ class _Asked:
                 ran="no",
                 hint="give one: lm=…, or set `ai.lm` and open a session",
             )
-        return found
+        return self.model_of("lm", found)
+
+    def _through(self, tool: str) -> SessionModel:
+        """The language model that is a tool of the session; after a refusal it asks no more."""
+        session: Any = self.session
+        model = SessionModel(session, tool, stops=True)
+        self.asking.append((model, None))
+        return model
+
+    def _refused(self) -> AltarError | None:
+        """The first error that was none of a language model's; one of an earlier use does not count."""
+        return next((model.refused for model, before in self.asking if model.refused is not before), None)
+
+
+def _session_model(lm: Any) -> SessionModel | None:
+    """The tool of a session that a ``dspy.LM`` asks, None for one that asks anybody else."""
+    model = getattr(getattr(lm, "engine", None), "model", None)
+    return model if isinstance(model, SessionModel) else None
+
+
+def _past_the_session(what: str) -> ValidationError:
+    return _wrong(
+        f"{what}, which would be asked past the session",
+        "give session_lm(session, name) or the name of a tool of it, or turn off `ai.distributed_optimization`",
+    )
 
 
 def _counter(asked: _Asked) -> Any:
@@ -290,7 +257,8 @@ def _counter(asked: _Asked) -> Any:
 
     class Counter(BaseCallback):
         def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
-            asked.told(failed=exception is not None)
+            # who wants several answers at once, as COPRO does, causes as many requests
+            asked.told(answers=len(outputs) if isinstance(outputs, list) else 1, failed=exception is not None)
 
     return Counter()
 
@@ -307,7 +275,7 @@ def _store() -> CompiledPrograms | None:
     return None if directory is None else CompiledPrograms(directory)
 
 
-def _key(program: Any, examples: list[Any], metric: Any, chosen: _Chosen, model: Any, asked: _Asked) -> tuple[str, str]:
+def _key(program: Any, examples: list[Any], metric: Any, chosen: Chosen, model: Any) -> tuple[str, str]:
     """The key of a compilation, and why it has none."""
     import dspy
 
@@ -322,7 +290,7 @@ def _key(program: Any, examples: list[Any], metric: Any, chosen: _Chosen, model:
             trainset=examples,
             metric=metric,
             optimizer=chosen.parts,
-            lm=[model, asked.where],
+            lm=model,
             adapter=adapter,
             versions=versions,
             answers=[settings.result_validation, settings.retry_on_validation_error],
@@ -339,7 +307,11 @@ def _kept(store: CompiledPrograms, key: str, made: Any, program: Any, asked: _As
     if not is_only_state(made, program):
         return "its optimizer changes more than its instructions and demonstrations"
     try:
-        return "" if store.keep(made, key) else "it could not be written"
+        if store.keep(made, key):
+            return ""
+        return "others may write to the directory for it" if store.is_of_others else "it could not be written"
+    except OSError:
+        return "the directory for it cannot be looked at"
     except AltarError as unfit:
         return f"its state cannot be told: {unfit.message}"
 

@@ -226,5 +226,6 @@ def _no_lm(name: str) -> ConfigurationError:
         "ENVIRONMENT_ERROR",
         f"{name!r} has no language model where it runs",
         ran="no",
-        hint="give one: tool_from_module(…, lm=…), or dspy.configure(lm=…) where the tool is declared",
+        hint="give one: `lm` under [ai] in altar.toml, lm=… of the module or the tool, or dspy.configure(lm=…) "
+        "where it is declared",
     )

@@ -1,6 +1,7 @@
 """The sandbox of code that a language model wrote, for the time of one call and no longer.
 
 A thread that waits for code which never ends cannot be stopped, but the process that runs it can.
+On Linux the kernel ends it too when the thread that started it is gone, such as by a SIGKILL to all of this process.
 In: the context of a call.
 Out: a factory of DSPy's own interpreters (Deno and WebAssembly), whose process is ended when the call is over.
 """
@@ -8,6 +9,8 @@ Out: a factory of DSPy's own interpreters (Deno and WebAssembly), whose process 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -42,8 +45,37 @@ class _Factory:
     def __call__(self) -> Any:
         made = self._kind()
         made.altar_call = self._call
+        if sys.platform == "linux" and sys.executable and not hasattr(sys, "frozen"):  # then it is no Python
+            made.deno_command = _Tied(made.deno_command)
         return made
 
+
+class _Tied(list[str]):
+    """A command whose process ends with the thread that starts it; who looks at its first word sees the command's own.
+
+    Code that is busy does not notice that nobody is there to read its answer, and would compute for ever.
+    An interpreter of DSPy stays with the thread that began it, so the end of that thread is the end of its use.
+    """
+
+    def __iter__(self) -> Iterator[str]:
+        """The words that are run: those of a start that asks the kernel for this, and then becomes the command."""
+        yield from (sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()))
+        yield from super().__iter__()
+
+
+_TIE: Final = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    names = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR"}
+    starts = ("DENO_", "HTTP_PROXY", "HTTPS_PROXY", "LC_", "NO_PROXY", "NPM_CONFIG_", "XDG_")
+    needed = {name: value for name, value in os.environ.items() if name in names or name.upper().startswith(starts)}
+    os.execvpe(sys.argv[2], sys.argv[2:], needed)
+"""
+"""1 is PR_SET_PDEATHSIG, see prctl(2); a parent that died before that has left this process to another one.
+
+Of the variables of this process, among which there may be keys, it passes on what Deno itself needs.
+"""
 
 _CLASSES: dict[Any, Any] = {}
 
@@ -61,6 +93,7 @@ def _of_calls(base: Any) -> Any:
                 return super().execute(*arguments, **named)
 
         def start(self) -> None:
+            self._check_thread_ownership()  # from now on: the process ends with this thread
             with _ending(self):
                 super().start()
 

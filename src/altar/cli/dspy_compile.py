@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -20,6 +21,7 @@ from altar.cli.tools import load_modules
 __all__ = ["compile_program"]
 
 _LARGEST_FILE = 64 * 1024 * 1024
+_MODEL = "--lm MODEL, or `lm` under [ai] in altar.toml"
 
 
 @click.command(name="compile")
@@ -58,28 +60,33 @@ def compile_program(
     MODULE is named as Python imports it or by its .py file, PROGRAM is a variable in it.
     What was compiled before with the same things is read, and no language model is asked.
     With `ai.distributed_optimization` each request is a call of the tool `language_model` in the session that the
-    settings name.
+    settings name; an option that is a language model, such as `reflection_lm`, names another tool there.
     """
     import altar
     from altar.ai.optimizing import compilation
     from altar.ai.state import save_state
 
+    os.environ.setdefault("TQDM_DISABLE", "1")  # most bars of DSPy, which would be drawn through ours
     with redirect_stdout(sys.stderr):  # what modules and DSPy print is not our data
         compiled_from = _held(program, what="program")
         judged_by = None if metric is None else _held(metric, what="metric")
         examples = _examples(trainset, inputs)
         with altar.session() as session, progress_bar("compiling") as told:
-            made = compilation(
-                compiled_from,
-                trainset=examples,
-                metric=judged_by,
-                optimizer=optimizer,
-                lm=lm,
-                session=session,
-                cache=False if again else None,
-                on_progress=told,
-                **_options(options),
-            )
+            try:
+                made = compilation(
+                    compiled_from,
+                    trainset=examples,
+                    metric=judged_by,
+                    optimizer=optimizer,
+                    lm=lm,
+                    session=session,
+                    cache=False if again else None,
+                    on_progress=told,
+                    **_options(options),
+                )
+            except ConfigurationError as unfit:
+                unfit.hint = unfit.hint and unfit.hint.replace("lm=…, or set `ai.lm` and open a session", _MODEL)
+                raise
         try:
             digest = save_state(made.program, target)
         except OSError as unwritten:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -116,9 +115,10 @@ def lm_options(settings: Ai) -> LMOptions:
     Weights that are missing are not fetched behind somebody's back, in the middle of a call: the error says how.
     """
     from altar.ai.lm.configure import LMOptions
+    from altar.ai.lm.keys import KeyInFile
 
     return LMOptions(
-        key=None if settings.key_file is None else _KeyIn(settings.key_file),
+        key=None if settings.key_file is None else KeyInFile(settings.key_file),
         base_url=settings.base_url,
         timeout=settings.timeout,
         retries=settings.retries,
@@ -157,7 +157,11 @@ def use_in_session(settings: Ai) -> Choice | None:
 
 
 def use_ai_configuration(settings: Ai, environ: Mapping[str, str] = os.environ) -> None:
-    """Let the programs, pipelines and agents of this process do what is set; no framework is loaded for that."""
+    """Let the programs, pipelines and agents of this process do what is set; no framework is loaded for that.
+
+    Isolated tools, which run in child processes, are told the same.
+    """
+    from altar.ai.carried import carry_to_children
     from altar.ai.configuration import settle
 
     values = {name: getattr(settings, name) for name in _CONFIGURED}
@@ -165,6 +169,7 @@ def use_ai_configuration(settings: Ai, environ: Mapping[str, str] = os.environ) 
         caches = _caches(environ)
         values["compiled_programs"] = None if caches is None else caches / "compiled"
     settle(**values)
+    carry_to_children()
 
 
 _CONFIGURED: Final = (
@@ -190,25 +195,3 @@ def _caches(environ: Mapping[str, str]) -> Path | None:
         except RuntimeError:
             return None
     return Path(said) / "altar"
-
-
-@dataclass(frozen=True, slots=True)
-class _KeyIn:
-    """Reads a key when it is needed; two of the same file are the same."""
-
-    path: Path
-
-    def __call__(self) -> str:
-        try:
-            held = self.path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                "INVALID_CONFIG",
-                f"The key in {str(self.path)!r} cannot be read",
-                hint="look at the setting `ai.key_file`",
-            ) from error
-        if not held:
-            raise ConfigurationError(
-                "INVALID_CONFIG", f"The file {str(self.path)!r} holds no key", hint="look at the setting `ai.key_file`"
-            )
-        return held

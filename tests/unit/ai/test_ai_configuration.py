@@ -275,10 +275,12 @@ def test_distributed_optimization_makes_calls_of_the_requests_and_the_program_is
 
 
 def test_default_framework_is_that_of_an_agent_that_names_none() -> None:
-    writer = ai.agent(model=ScriptedLM({"": {"answer": "Paris"}}), tools=[])
+    writer = ai.agent(model=ScriptedLM({"": "Paris"}), tools=[])
     found = []
     for name in ("dspy", "pydantic_ai"):
-        settings(f"default_framework = '{name}'")
+        Path("altar.toml").write_text(f"[ai]\ndefault_framework = '{name}'\n")
+        with altar.session(source="later:") as session:
+            assert "Paris" == writer.run(session, "Which capital?").output
         found.append(writer.framework)
 
     assert ["dspy", "pydantic_ai"] == found
@@ -307,6 +309,39 @@ def test_pipeline_timeout_ends_a_pipeline_that_says_nothing_itself() -> None:
 
     assert ["TIMEOUT", "TIMEOUT"] == [ended.error.type, own.error.type]
     assert ["wait_for_ever" in result.error.message for result in (ended, own)] == [True, True]
+
+
+WAITING = """
+import asyncio
+
+import altar
+from altar.ai.pipelines import pipeline, tool
+
+
+@altar.tool
+async def wait_until_the_end() -> str:
+    'Wait.'
+    await asyncio.Event().wait()
+    return ""
+
+
+waiting = pipeline("waiting", [tool(wait_until_the_end)])
+"""
+
+
+def test_pipeline_timeout_is_that_of_the_command_line_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from altar.cli.main import main
+
+    (here / "waiting_app.py").write_text(WAITING)
+    Path("altar.toml").write_text("[ai]\npipeline_timeout = 0.05\n")
+
+    number = main(["pipeline", "run", "waiting_app.py:waiting", "--json"])
+    sys.modules.pop("waiting_app")
+
+    out = capsys.readouterr().out
+    assert 0 != number
+    assert "TIMEOUT" in out
+    assert "wait_until_the_end" in out
 
 
 # ----------------------------------------------------------------------------------------- programs of a module

@@ -62,7 +62,7 @@ def test_the_end_of_a_script_is_an_error_that_says_so() -> None:
 
     with dspy.context(lm=lm.dspy()):
         dspy.Predict("question -> answer")(question="x")
-        with pytest.raises(Exception, match="has 1 answers, and this is request 2"):
+        with pytest.raises(Exception, match="has 1 answer, and this is request 2"):
             dspy.Predict("question -> answer")(question="x")
 
 

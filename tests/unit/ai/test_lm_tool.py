@@ -360,6 +360,27 @@ def test_a_compiled_program_is_the_one_that_dspy_makes_with_the_same_seed() -> N
     assert 100.0 == score
 
 
+def through_session(lm: ScriptedLM, **contract: Any) -> Any:
+    with altar.session([ai.lm_tool(lm, **contract)], source="later:") as session:
+        return compiled(None, session=session)
+
+
+def test_what_is_compiled_through_a_session_is_not_taken_for_what_another_model_made() -> None:
+    """The contracts are the same: which model answers stands in none of them."""
+    first, second = (through_session(ScriptedLM(sums, name=name)) for name in ("one", "another"))
+
+    assert (3, 3) == (first.requests, second.requests)
+    assert "session/language_model' asks" in second.not_kept
+
+
+def test_a_contract_that_names_its_model_is_that_model() -> None:
+    made = [through_session(ScriptedLM(sums), metadata={"model": name}).is_cached for name in ("one", "one", "another")]
+
+    assert [False, True, False] == made
+    assert "openai/small" == ai.lm_tool("openai/small", register=False).declaration.metadata["model"]
+    assert "model" not in ai.lm_tool("scripted:/srv/answers.json", register=False).declaration.metadata
+
+
 def test_progress_is_told_with_each_request_and_the_models_of_a_program_stay() -> None:
     seen: list[tuple[int, int | None]] = []
     lm = ScriptedLM(sums).dspy()

@@ -80,13 +80,102 @@ def of_module(value: int, *, is_inside: bool = False) -> Any:
     return held["metric"]
 
 
+def with_method_of_pattern(value: int) -> Any:
+    return made(f"import re\nfind = re.compile({str(value)!r}).search\ndef metric(e, p, t=None): return bool(find(p))")
+
+
+def with_default(value: int) -> Any:
+    return made(
+        "from collections import defaultdict\n"
+        f"weights = defaultdict(lambda: {value})\n"
+        "def metric(e, p, t=None): return weights[e]"
+    )
+
+
+def with_attribute(value: int) -> Any:
+    return made(f"def metric(e, p, t=None): return metric.least\nmetric.least = {value}")
+
+
+def with_slot(value: int) -> Any:
+    return made(
+        "class Base:\n    __slots__ = ('least',)\n"
+        "class M(Base):\n    def __call__(self, e, p, t=None): return self.least\n"
+        f"metric = M()\nmetric.least = {value}"
+    )
+
+
+def that_is_a_mapping(value: int) -> Any:
+    return made(f"class M(dict):\n    def __call__(self, e, p, t=None): return self['x']\nmetric = M(x={value})")
+
+
+def of_enum(value: int) -> Any:
+    return made(f"from enum import Enum\nclass Level(str, Enum):\n    LEAST = '{value}'\nlevel = Level.LEAST", "level")
+
+
+def of_mapping(value: int) -> Any:
+    return made("from collections import Counter\nmaps = [Counter(x=1), dict(x=1)]", "maps")[value]
+
+
+def with_metaclass(value: int) -> Any:
+    return made(
+        f"class Meta(type):\n    def __contains__(cls, word): return word == {value}\n"
+        "class Words(metaclass=Meta): pass\n"
+        "def metric(e, p, t=None): return e in Words"
+    )
+
+
+def with_hidden_field(value: int) -> Any:
+    return made(
+        "from pydantic import BaseModel, Field\n"
+        "class Least(BaseModel):\n    score: float = Field(0, exclude=True)\n"
+        f"least = Least(score={value})\n"
+        "def metric(e, p, t=None): return least.score"
+    )
+
+
+def of_model(value: int) -> Any:
+    return made(
+        "from pydantic import BaseModel\n"
+        f"class Least(BaseModel):\n    name: str = ''\n    def score(self): return {value}\n"
+        "least = Least()\n"
+        "def metric(e, p, t=None): return least.score()"
+    )
+
+
+def made_dataclass(value: int) -> Any:
+    return made(
+        "from dataclasses import field, make_dataclass\n"
+        f"Row = make_dataclass('Row', [('score', int, field(default={value}))])\n"
+        "def metric(e, p, t=None): return Row().score"
+    )
+
+
 def scripted(value: int) -> Any:
     return ScriptedLM([str(value)]).dspy()
 
 
 @pytest.mark.parametrize(
     "thing",
-    [on_one_line, wrapped, with_list, with_classmethod, Judge, of_module, scripted],
+    [
+        on_one_line,
+        wrapped,
+        with_list,
+        with_classmethod,
+        with_method_of_pattern,
+        with_default,
+        with_attribute,
+        with_slot,
+        with_metaclass,
+        with_hidden_field,
+        that_is_a_mapping,
+        of_enum,
+        of_mapping,
+        of_model,
+        made_dataclass,
+        Judge,
+        of_module,
+        scripted,
+    ],
     ids=lambda thing: thing.__name__,
 )
 def test_what_has_the_same_name_and_does_something_else_is_something_else(thing: Callable[[int], Any]) -> None:
@@ -100,6 +189,14 @@ def test_what_a_function_imports_is_a_part_of_it() -> None:
     assert one != told(of_module(1, is_inside=True))
     assert one == told(of_module(0, is_inside=True))
     del sys.modules["judging"]
+
+
+@pytest.mark.parametrize("base", ["random.Random", "str", "datetime.timedelta"])
+def test_what_holds_more_than_can_be_seen_is_not_told(base: str) -> None:
+    source = f"import datetime, random\nclass M({base}):\n    def __call__(self, e, p, t=None): return self\n"
+
+    with pytest.raises(Untold):
+        told(made(f"{source}metric = M(1)"))
 
 
 def test_a_language_model_that_cannot_be_told_is_not_taken_for_another_of_its_name() -> None:

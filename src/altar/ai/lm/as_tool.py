@@ -17,12 +17,12 @@ from altar.ai.lm.chat import ChatAnswer, ChatFailure, ChatRequest, ChatUsage, Fa
 from altar.later.both_ways import BothWays
 from altar.later.context import ToolContext
 from altar.later.extras import loaded
+from altar.later.front import SyncSession
 from altar.later.tool import ToolFunction, tool
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from altar.later.front import SyncSession
     from altar.later.session import Session
 
 __all__ = ["LM_TOOL", "SessionModel", "lm_tool", "session_lm"]
@@ -96,13 +96,19 @@ def lm_tool(
     that of the session that asks, else that of the process where the tool runs.
     Its answers are not cached here: who asks decides whether the same question is asked twice.
     ``timeout`` is for one request; ``options`` are those of :func:`altar.tool`, such as ``required_permissions``.
+    Asking twice does no harm but costs twice, so the tool is ``idempotent`` unless told otherwise: a request whose
+    runtime dies is asked at another one.
+    The contract says which model it is where ``lm`` is a provider and a model, or ``metadata`` holds a ``model``; what
+    is compiled through a session is kept only then, for another model would be taken for this one.
     Raises as that does.
     """
     ask = _asking(_Model(lm))
     ask.__module__ = str(sys._getframe(1).f_globals.get("__name__", ""))  # noqa: SLF001 - as named tuples do
     ask.__name__ = ask.__qualname__ = name
     options.setdefault("open_world", True)
-    said = {**(options.pop("metadata", None) or {}), "framework": "dspy", "kind": "language_model"}
+    options.setdefault("idempotent", True)  # asking changes nothing: what a lost runtime was asked is asked elsewhere
+    known = {"model": lm} if isinstance(lm, str) and "/" in lm.partition(":")[0] else {}
+    said = {**known, **(options.pop("metadata", None) or {}), "framework": "dspy", "kind": "language_model"}
     return tool(
         ask,
         name=name,
@@ -167,14 +173,16 @@ class SessionModel:
         self.name = f"session/{declaration.name}"
         self.refused: AltarError | None = None
         self.asked = 0
-        self.digest = declaration.digest
+        here = through.underneath if isinstance(through, SyncSession) else through
+        is_told = bool(declaration.metadata.get("model"))
+        self._identity = [self.name, declaration.digest, str(here.asker.options.source)] if is_told else None
         self._tool = f"{declaration.name}@{declaration.version}"
         self._stops = stops
 
     @property
     def identity(self) -> Any:
-        """Which tool answers."""
-        return [self.name, self.digest]
+        """Which tool answers, and where; None where its contract does not say which model that is."""
+        return self._identity
 
     def complete(self, request: ChatRequest) -> ChatAnswer:
         """Ask, and wait for the answer in this thread; raises ChatFailure."""

@@ -24,6 +24,7 @@ __all__ = [
     "FailureKind",
     "Finish",
     "NotRecorded",
+    "NotScripted",
     "Role",
     "ToolOffer",
     "ToolUse",
@@ -157,6 +158,14 @@ class NotRecorded(ChatFailure):
             f" it has changed since, or was never made. {HOW_TO_RECORD[0].upper()}{HOW_TO_RECORD[1:]}.",
         )
         self.recording, self.key = recording, key
+
+
+class NotScripted(ChatFailure):
+    """A request to which a script has no answer, or none any more."""
+
+    def __init__(self, message: str) -> None:
+        """Say which request it is; the message is one that a caller may read."""
+        super().__init__("invalid_request", message)
 
 
 HOW_TO_RECORD: Final = "record it once: run this with RecordedLM(path, model=…, mode='missing') and a real model"

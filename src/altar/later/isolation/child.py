@@ -26,6 +26,7 @@ import orjson
 
 from altar.adm.errors import AltarError, ExecutionError, error_of
 from altar.later.invocation import Invocation, Outcome
+from altar.later.isolation.carried import changed, told_of
 from altar.later.isolation.pipe import Kind, Pipe
 from altar.later.isolation.place import Place
 from altar.later.usage import read_usage
@@ -60,6 +61,7 @@ class Child:
         self.closed = True
         self._deadline = math.inf
         self._loaded: dict[Place, int] = {}
+        self._told: dict[str, Any] = {}
         self._reaped = threading.Lock()
         self._code: int | None = None
         try:
@@ -139,7 +141,9 @@ class Child:
         """
         self.closed = False
         try:
-            self._send(Kind.CALL, _call(self._loaded[place], invocation, context))
+            told = told_of(context)
+            self._send(Kind.CALL, _call(self._loaded[place], invocation, context, changed(self._told, told)))
+            self._told = told
             outcome = yield from self._parts(context)
         except TimeoutError:
             raise
@@ -255,10 +259,14 @@ class Child:
         return self._deadline - time.monotonic()
 
 
-def _call(tool: int, invocation: Invocation, context: ToolContext | None) -> bytes:
-    """A line about the call, then its arguments; canonical JSON has no line breaks of its own."""
+def _call(tool: int, invocation: Invocation, context: ToolContext | None, told: dict[str, Any]) -> bytes:
+    """A line about the call, then its arguments; canonical JSON has no line breaks of its own.
+
+    ``told`` is what the child does not know yet of what it is told besides.
+    """
     line = {
         "tool": tool,
+        "told": told,
         "name": invocation.name,
         "call_id": invocation.call_id,
         "invocation_id": invocation.invocation_id,

@@ -32,6 +32,7 @@ from altar.adm.errors import AltarError, ConfigurationError, DeclarationError, E
 from altar.later.context import LogLine, Progress, ToolContext
 from altar.later.invocation import Answer, Invocation, Outcome, Work, defect
 from altar.later.isolation import processes
+from altar.later.isolation.carried import take
 from altar.later.isolation.pipe import Kind, Pipe
 from altar.later.isolation.place import Place, attribute, load_module
 from altar.later.running import Steps
@@ -81,6 +82,7 @@ class _Program:
         self._pipe = pipe
         self._tools: list[ToolFunction[..., Any]] = []
         self._mark = mark
+        self._told: dict[str, Any] = {}
         self._source = LocalSource(_MainThread(pipe, mark), context=self._context)
 
     def serve(self) -> None:
@@ -106,14 +108,16 @@ class _Program:
         line, _, arguments = body.partition(b"\n")
         told: dict[str, Any] = orjson.loads(line)
         contract = self._tools[told.pop("tool")]
-        deadline, parent = told.pop("deadline"), told.pop("parent")
+        deadline, parent, besides = told.pop("deadline"), told.pop("parent"), told.pop("told")
         invocation = Invocation(arguments=arguments, deadline=math.inf if deadline is None else deadline, **told)
         invocation.contract = contract
         invocation.parent = None if parent is None else Invocation("", b"", parent)
         if contract.streams:
             invocation.chunks = _Parts(self._pipe)
         outcomes: list[Outcome] = []
+        self._told |= besides
         try:
+            take(self._told)  # all of it: a tool may have said otherwise here, and what failed before is not in place
             self._source.run(invocation, lambda _, outcome: outcomes.append(outcome))
         except AltarError as refused:  # the arguments, by a validator of the tool's own
             outcomes.append(Outcome(error=refused))
