@@ -14,8 +14,8 @@ import io
 import re
 import subprocess
 import sys
-import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,15 +85,17 @@ def lint() -> int:
 def breaking() -> int:
     """Compare ``proto/`` with the one on main; without a main that has one there is nothing to break."""
     for revision in ("origin/main", "main"):
-        archive = subprocess.run(["git", "archive", revision, "proto"], cwd=ROOT, capture_output=True, check=False)
+        archive = subprocess.run(
+            ["git", "archive", "--format=zip", revision, "proto"], cwd=ROOT, capture_output=True, check=False
+        )
         if archive.returncode == 0:
             break
     else:
         print("buf breaking: no proto/ on main to compare with", file=sys.stderr)
         return 0
     with tempfile.TemporaryDirectory() as scratch:
-        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-            tar.extractall(scratch, filter="data")
+        with zipfile.ZipFile(io.BytesIO(archive.stdout)) as files:
+            files.extractall(scratch)
         against = Path(scratch) / "proto"
         return subprocess.run(
             [_buf(), "breaking", "proto", "--against", str(against)], cwd=ROOT, check=False

@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -25,6 +27,15 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")  # DSPy would look
 if "DSPY_CACHEDIR" not in os.environ:  # read when DSPy is imported, also by the processes that tests start
     os.environ["DSPY_CACHEDIR"] = tempfile.mkdtemp(prefix="altar-dspy-")
     atexit.register(shutil.rmtree, os.environ["DSPY_CACHEDIR"], ignore_errors=True)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; what tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if find_spec("hypothesis"):  # the environment of Semantic Kernel has none
+    from hypothesis import settings
+
+    settings.register_profile("altar", deadline=None)  # how long an example takes is the machine's affair
+    settings.load_profile("altar")
 
 HERE = Path(__file__).parent
 SLOW = ("e2e", "fault", "integration", "messages", "unit/adapters", "unit/ai")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-import altar
 from altar.cli.main import cli
 from altar.settings import Settings
 from scripts import generate_reference
@@ -48,8 +48,13 @@ def test_every_command_says_what_it_does() -> None:
     assert [] == silent
 
 
-def test_every_public_name_has_a_heading() -> None:
-    assert set() == set(altar.__all__) - headings("python.md")
+@pytest.mark.parametrize("page", generate_reference.PYTHON_PAGES, ids=lambda page: page.file)
+def test_every_public_name_has_a_heading(page: generate_reference.PythonPage) -> None:
+    public = {name for module in page.modules for name in importlib.import_module(module).__all__}
+
+    assert public
+    assert set() == public - headings(page.file)
+    assert f"]({page.file})" in (REFERENCE / "compatibility.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def list_entries(
 ) -> None:
     """Print the log as a table: one row for a call, with its intent and its outcome; one for each event.
 
+    The time is when the first of them was committed; of a call that only reads both are, when it has ended.
     Nothing is proved by this: `altar audit verify` does that.
     """
     path = export_file or _ledger(data)
@@ -231,7 +232,8 @@ def joined(
     """Join each intent with its outcome to one row of kind `call`, in the order in which calls began.
 
     `entries` are pairs of position and members, in the order of the log.
-    A call without outcome has the status OPEN; `ms` is the time between its two commits, and 0 where there was one.
+    A call without outcome has the status OPEN; `ms` is the time between its two commits.
+    There is none where both were written at once, as they are for a `read_only` call when it has ended.
     `last` keeps only the last rows of those that were asked for.
     """
     rows: deque[dict[str, Any]] = deque(maxlen=last)
@@ -241,7 +243,8 @@ def joined(
             call = calls.pop(entry["intent"], None)
             if call is not None:
                 call |= {name: entry[name] for name in _OF_OUTCOME if name in entry}
-                call |= {"outcome_seq": seq, "ms": entry["time"] - call["time"]}
+                lasted = entry["time"] - call["time"]
+                call |= {"outcome_seq": seq} | ({"ms": lasted} if lasted else {})
             continue
         row = _row(seq, entry)
         if kind not in {None, row["kind"]} or (tool is not None and row.get("tool") != tool):

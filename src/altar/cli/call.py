@@ -5,7 +5,9 @@ Arguments are written `key=value`; the tool's own declaration says whether a val
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,8 @@ def call(
         )
     if idempotency_key is not None and _is_here(source):
         output.warn("in this process a key is kept for this one command only; a host keeps it for the next ones too")
-    with altar.session(source=source, timeout=timeout) as session:  # all tools: this one may call others
+    session_here = altar.session(source=source, timeout=timeout)  # all tools: this one may call others
+    with redirect_stdout(sys.stderr), session_here as session:  # what a tool prints is not our data
         declaration = session.declaration(name)
         parameters = declaration.parameters.json_schema if declaration is not None else {}
         asking = session if idempotency_key is None else session.options(idempotency_key=idempotency_key)
@@ -76,16 +79,20 @@ def call(
 
 
 def arguments_of(
-    values: Sequence[str], *, json_args: str | None = None, parameters: Mapping[str, Any]
+    values: Sequence[str],
+    *,
+    json_args: str | None = None,
+    option: str = "--json-args",
+    parameters: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The arguments of a call, from `key=value` words and a JSON object.
+    """The arguments of a call, from `key=value` words and a JSON object, which was given as `option`.
 
     `parameters` is the JSON Schema of the tool's parameters, empty where it is not known here;
     then a value that reads as JSON is JSON.
     Raises ValidationError MALFORMED_REQUEST for a word without `=`, a key given twice, or JSON that is no
     object.
     """
-    arguments = _object(json_args) if json_args is not None else {}
+    arguments = _object(json_args, option) if json_args is not None else {}
     for word in values:
         key, equals, text = word.partition("=")
         if not equals or not key:
@@ -124,14 +131,16 @@ def _is_here(source: str | None) -> bool:
     return (source or Settings.load().source).startswith("later:")
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(text: str, option: str) -> dict[str, Any]:
     from altar.adm.canonical import parse
 
-    value = parse(text)
+    such = """such as '{"city": "Oslo"}'"""
+    try:
+        value = parse(text)
+    except AltarError as unfit:
+        raise ValidationError("MALFORMED_REQUEST", f"{option} is no JSON: {unfit}", hint=such) from unfit
     if not isinstance(value, dict):
-        raise ValidationError(
-            "MALFORMED_REQUEST", "--json-args must be a JSON object", hint="""such as '{"city": "Oslo"}'"""
-        )
+        raise ValidationError("MALFORMED_REQUEST", f"{option} must be a JSON object", hint=such)
     return value
 
 

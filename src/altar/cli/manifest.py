@@ -22,6 +22,7 @@ from altar.cli.manifest_signing import keygen, rollback, sign, verify
 from altar.cli.manifest_text import manifest_bytes
 from altar.cli.tools import load_modules, module_of
 from altar.later.loading import held_by
+from altar.later.nesting import CALLS
 
 if TYPE_CHECKING:
     from altar.adm.declaration import ToolManifest
@@ -150,8 +151,21 @@ def _tools_of(modules: Sequence[str]) -> list[ToolFunction[..., Any]]:
     for tool in REGISTRY.tools():
         (inside if _owner(tool, modules) else outside).append(tool)
     for tool in outside:
-        output.warn(f"left out {tool.name!r}: it is declared in {module_of(tool)!r}, which is not named")
+        by = [one.name for one in inside if tool.name in _calls(one)]
+        needed = (
+            f", and {', '.join(map(repr, by[:_SHOWN]))} will fail without it: name that module as well" if by else ""
+        )
+        output.warn(f"left out {tool.name!r}: it is declared in {module_of(tool)!r}, which is not named{needed}")
     return inside
+
+
+def _calls(tool: ToolFunction[..., Any]) -> Sequence[str]:
+    """The names of the tools that a contract says its function calls."""
+    named = tool.declaration.metadata.get(CALLS)
+    return [str(one) for one in named] if isinstance(named, list | tuple) else []
+
+
+_SHOWN = 3
 
 
 def _owner(tool: ToolFunction[..., Any], modules: Sequence[str]) -> str | None:

@@ -32,9 +32,11 @@ __all__ = [
     "WRONG_USE",
     "columns",
     "data",
+    "encoding_of",
     "exit_code",
     "fail",
     "json_option",
+    "one_line",
     "raw",
     "say",
     "wants_json",
@@ -51,12 +53,17 @@ def data(value: object, *, as_json: bool, text: str | None = None) -> None:
     """Write the data of a command to stdout: `value` as one line of JSON, or `text` for a reader.
 
     `text` holds several lines, or is None where JSON is also what a reader wants.
+    What the encoding of stdout cannot write is written as an escape, which is JSON where it stands in JSON.
     """
     if as_json or text is None:
-        plain = not (sys.stdout.encoding or "").lower().startswith("utf")
-        print(json.dumps(value, ensure_ascii=plain, allow_nan=False), flush=True)
+        print(_json(value), flush=True)
     elif text:
-        print(_safe(text), flush=True)
+        print(_safe(text, sys.stdout), flush=True)
+
+
+def encoding_of(stream: TextIO | None) -> str:
+    """The encoding in which a stream is written, in small letters; UTF-8 for one that does not say, or is closed."""
+    return (getattr(stream, "encoding", None) or "utf-8").lower()
 
 
 def raw(content: bytes) -> None:
@@ -66,16 +73,22 @@ def raw(content: bytes) -> None:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text as aligned columns, two spaces apart, without trailing spaces."""
+    """Rows of text as aligned columns, two spaces apart, without trailing spaces; each row is one line."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))] if rows else []
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
+def one_line(text: str) -> str:
+    """The text with line breaks and other controls as escapes: a name that somebody chose adds no line to an answer."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def say(text: str) -> None:
     """Write a sentence for the person at the terminal to stderr."""
-    print(_safe(text), file=sys.stderr, flush=True)
+    print(_safe(text, sys.stderr), file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
@@ -134,11 +147,26 @@ def _error_members(error: AltarError) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _painted(word: str, colour: str, stream: TextIO) -> str:
-    plain = bool(os.environ.get("NO_COLOR")) or not stream.isatty()
+def _painted(word: str, colour: str, stream: TextIO | None) -> str:
+    plain = bool(os.environ.get("NO_COLOR")) or stream is None or not stream.isatty()
     return word if plain else click.style(word, fg=colour, bold=True)
 
 
-def _safe(text: str) -> str:
+def _json(value: object) -> str:
+    # JSON leaves DEL, the controls above it and marks of direction as they are; a terminal obeys some of them.
+    # Half of a surrogate pair is one of those that cannot be printed, in any encoding.
+    plain = not encoding_of(sys.stdout).startswith("utf")
+    text = json.dumps(value, ensure_ascii=plain, allow_nan=False)
+    return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
+
+
+def _escaped(sign: str) -> str:
+    # Beyond U+FFFF a sign is a surrogate pair, which `dumps` writes.
+    return f"\\u{ord(sign):04x}" if ord(sign) < 0x10000 else json.dumps(sign)[1:-1]
+
+
+def _safe(text: str, stream: TextIO | None) -> str:
     # A tool or a peer may have written this text: its control characters must not reach the terminal.
-    return "".join(one if one in "\n\t" or one.isprintable() else ascii(one)[1:-1] for one in text)
+    safe = "".join(one if one in "\n\t" or one.isprintable() else ascii(one)[1:-1] for one in text)
+    encoding = encoding_of(stream)
+    return safe.encode(encoding, "backslashreplace").decode(encoding)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from altar.adm.errors import ConfigurationError
 from altar.cli import output
 
 if TYPE_CHECKING:
@@ -76,7 +78,18 @@ def load_modules(modules: Sequence[str], *, ai: Ai | None = None) -> list[str]:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    names = [load_module(module) for module in modules]
+    names = []
+    for module in modules:
+        try:
+            with redirect_stdout(sys.stderr):  # what a module prints when it is imported is not our data
+                names.append(load_module(module))
+        except SystemExit as left:
+            raise ConfigurationError(
+                "INVALID_CONFIG",
+                f"Cannot import {module!r}: it ends the process",
+                ran="no",
+                hint="put what it does as a program under `if __name__ == '__main__':`",
+            ) from left
     if "dspy" in sys.modules:
         _register_programs(names, ai=ai)
     return names
