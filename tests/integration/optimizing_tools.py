@@ -29,4 +29,4 @@ def kept_by(request: Any) -> Any:
     return pupil(request)
 
 
-language_model = lm_tool(Pupil(kept_by))
+language_model = lm_tool(Pupil(kept_by), metadata={"model": "tests/pupil"})

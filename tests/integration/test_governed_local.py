@@ -18,6 +18,7 @@ from typing import Any, Self
 import pytest
 
 import altar
+import altar.grid.client.host_gate  # before a test puts something in the place of the Grant that this takes
 from altar.grid.client.governed_link import Grant
 from altar.grid.client.journal import Began, JournalFile, read_journal
 from altar.later.session import Options, Session
@@ -346,9 +347,9 @@ async def test_a_call_whose_permit_has_ended_asks_for_another_and_runs_on_that(
 ) -> None:
     permits: list[str] = []
 
-    def granted(permit: str, until: float) -> Grant:
+    def granted(permit: str, until: float, variables: str) -> Grant:
         permits.append(permit)
-        return Grant(permit, until if len(permits) > 1 else 0.0)
+        return Grant(permit, until if len(permits) > 1 else 0.0, variables)
 
     monkeypatch.setattr("altar.grid.client.governed_link.Grant", granted)
     ran = tmp_path / "ran"
@@ -363,7 +364,9 @@ async def test_a_call_whose_permit_has_ended_asks_for_another_and_runs_on_that(
 async def test_a_call_whose_permits_all_end_too_soon_is_late(
     grid: LocalGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("altar.grid.client.governed_link.Grant", lambda permit, until: Grant(permit, 0.0))
+    monkeypatch.setattr(
+        "altar.grid.client.governed_link.Grant", lambda permit, _, variables: Grant(permit, 0.0, variables)
+    )
     async with here(grid, tmp_path) as session:
         error = (await session.call("pid_here")).error
 
