@@ -102,6 +102,7 @@ async def on_port(server: Server[Any], *, port: int, token: str, ready: Callable
         listening.bind(("127.0.0.1", port))
         app = server.streamable_http_app(streamable_http_path=PATH, max_request_body_size=MAX_BODY)
         config = uvicorn.Config(guarded(app, token), log_level="warning", timeout_graceful_shutdown=2)
+        listening.listen(128)  # whoever connects from now on waits, and is not refused
         ready(listening.getsockname()[1])
         await uvicorn.Server(config).serve(sockets=[listening])
     finally:
