@@ -101,21 +101,14 @@ async def new_run(
         salt=secrets.token_hex(16),
         begun_ms=now_ms(),
     )
-    async with _open(checkpoint) as writer:
-        lease = Lease(writer.path, number=run.lock, run_id=name, process=os.getpid())
+    async with _open(checkpoint) as writer, _leased(writer, run):
+        kept = Kept(writer, run, {}, place=keeper_of(session), last=pipeline.steps[-1].name)
+        first = kept.begun(begins)
+        await writer.do(lambda db: insert_run(db, run, first))
         try:
-            kept = Kept(writer, run, {}, place=keeper_of(session), last=pipeline.steps[-1].name)
-            first = kept.begun(begins)
-            await writer.do(lambda db: insert_run(db, run, first))
-            try:
-                yield kept
-            finally:
-                await to_the_end(kept.all_written())
-        except BaseException:
-            await _all_written(writer)
-            raise
+            yield kept
         finally:
-            lease.release()
+            await to_the_end(kept.all_written())
 
 
 @contextlib.asynccontextmanager
@@ -144,11 +137,9 @@ async def resumed_run(
             raise no_run(run_id, path)
         _require_same(pipeline, run)
         require_owner(run, owner_of(session))
-        lease = Lease(path, number=run.lock, run_id=run_id, process=run.process)
-        try:
+        async with _leased(writer, run):
             now, steps = await writer.do(lambda db: _taken(db, run, path))
-            last = pipeline.steps[-1].name
-            kept = Kept(writer, now, steps, place=keeper_of(session), last=last)
+            kept = Kept(writer, now, steps, place=keeper_of(session), last=pipeline.steps[-1].name)
 
             def contract_of(step: str) -> FunctionDeclaration | None:
                 called = called_at(pipeline, step) or ""
@@ -160,11 +151,6 @@ async def resumed_run(
                 yield kept
             finally:
                 await to_the_end(kept.all_written())
-        except BaseException:
-            await _all_written(writer)
-            raise
-        finally:
-            lease.release()
 
 
 def new_run_id() -> str:
@@ -185,10 +171,18 @@ async def _open(checkpoint: str | Path | Checkpoints) -> AsyncIterator[Checkpoin
         await writer.close()
 
 
-async def _all_written(writer: CheckpointWriter) -> None:
-    """Wait for what a step that was cancelled has left to be written, which the next to hold the run is to read."""
-    with contextlib.suppress(AltarError):
-        await asyncio.shield(writer.do(lambda _: None))
+@contextlib.asynccontextmanager
+async def _leased(writer: CheckpointWriter, run: RunRow) -> AsyncIterator[None]:
+    """Hold the lease of a run for the time of the block; raises RESOURCE_CONFLICT while another process has it."""
+    lease = Lease(writer.path, number=run.lock, run_id=run.run_id, process=run.process)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(AltarError):  # what a cancelled step left to be written is for the next to hold it
+            await asyncio.shield(writer.do(lambda _: None))
+        raise
+    finally:
+        lease.release()
 
 
 def _taken(db: sqlite3.Connection, wanted: RunRow, path: str) -> tuple[RunRow, dict[str, StepRow]]:
